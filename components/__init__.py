@@ -1,0 +1,1 @@
+"""What runs in a container: data sets, training, reporting and promotion, each a package of plain functions."""

@@ -1,0 +1,156 @@
+"""The packed data set: the form in which images travel between stages.
+
+A folder with few files, so that it uploads quickly and memory-maps:
+
+    dataset.json            who made it of what: classes, counts, image size, source, what was skipped, digest
+    <split>/images.npy      uint8, N × H × W × 3, C order
+    <split>/labels.npy      int32, N, index into the class names
+
+The splits are `train`, `validation` and `test`. The digest identifies the content wherever it is named: SHA-256 over
+the class names, the image size, and every split's labels and pixels, so that equal images give an equal digest on every
+machine, wherever they came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components import records
+from components.atomic_files import write_text
+from components.errors import HeadstartError
+
+SCHEMA_VERSION = 1
+SPLITS = ("train", "validation", "test")
+DESCRIPTION_FILE = "dataset.json"
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int32]
+
+
+class Description(BaseModel):
+    """The content of `dataset.json`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    schema_version: int = SCHEMA_VERSION
+    name: str = Field(description="what it is, for people: cifar100, fruits360, apple/pears/noise, …")
+    digest: str
+    source: str = Field(description="URI it was imported from, without credentials")
+    image_size: int = Field(ge=1)
+    classes: list[str]
+    counts: dict[str, int] = Field(description="images per split")
+    class_counts: dict[str, list[int]] = Field(description="images per split and class, in the order of `classes`")
+    skipped: int = 0
+    skipped_examples: list[str] = Field(default_factory=list, description="the first ten: path and why")
+    converted: dict[str, int] = Field(default_factory=dict, description="images converted to RGB, by their mode")
+    duplicates_across_splits: int = 0
+    near_duplicates_across_splits: int | None = None
+    notes: list[str] = Field(default_factory=list, description="what a reader of the report should know")
+    settings: dict[str, Any] = Field(default_factory=dict, description="how it was made: seed, fractions, rule, …")
+
+    def record(self) -> records.Data:
+        """Return the part of it that a run record carries."""
+        return records.Data(**self.model_dump(include=set(records.Data.model_fields)))
+
+
+def content_digest(classes: list[str], image_size: int, splits: dict[str, tuple[Pixels, Labels]]) -> str:
+    """SHA-256 over class names, image size and, for each split in the fixed order, labels and pixels."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps({"classes": classes, "image_size": image_size}, ensure_ascii=True).encode())
+    for split in SPLITS:
+        pixels, labels = splits[split]
+        digest.update(f"{split}:{len(labels)}:".encode())
+        digest.update(np.ascontiguousarray(labels, dtype="<i4").data)
+        for start in range(0, len(pixels), 4096):  # a memory-mapped array is never read whole
+            digest.update(np.ascontiguousarray(pixels[start : start + 4096], dtype=np.uint8).data)
+    return digest.hexdigest()
+
+
+class PackedDataset:
+    """A packed data set on disk, opened for reading; images stay on disk until they are touched."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open `folder`; HeadstartError says which file is missing or not what it should be."""
+        self.folder = Path(folder)
+        file = self.folder / DESCRIPTION_FILE
+        try:
+            self.description = Description.model_validate_json(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise HeadstartError(
+                f"{self.folder}: not a packed data set: {DESCRIPTION_FILE} cannot be read ({error.strerror}).",
+                "`headstart data` makes one from images.",
+            ) from error
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise HeadstartError(f"{file}: not the description of a packed data set: {error}") from error
+        if self.description.schema_version > SCHEMA_VERSION:
+            raise HeadstartError(
+                f"{file}: schema version {self.description.schema_version}; this Headstart reads up to {SCHEMA_VERSION}."
+            )
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; a label is an index into them."""
+        return self.description.classes
+
+    def split(self, name: str) -> tuple[Pixels, Labels]:
+        """Return images (uint8, N × H × W × 3, memory-mapped) and labels (int32, N) of `train`, `validation` or `test`."""
+        images = self._array(name, "images.npy")
+        labels = self._array(name, "labels.npy")
+        size, expected = self.description.image_size, self.description.counts.get(name, 0)
+        if images.dtype != np.uint8 or images.shape != (expected, size, size, 3):
+            raise HeadstartError(
+                f"{self.folder / name / 'images.npy'}: {images.dtype} {images.shape}, "
+                f"expected uint8 ({expected}, {size}, {size}, 3) as {DESCRIPTION_FILE} says.",
+                "Import the data again.",
+            )
+        if labels.dtype != np.int32 or labels.shape != (expected,):
+            raise HeadstartError(
+                f"{self.folder / name / 'labels.npy'}: {labels.dtype} {labels.shape}, expected int32 ({expected},).",
+                "Import the data again.",
+            )
+        return images, np.asarray(labels)
+
+    def _array(self, split: str, file: str) -> Any:
+        path = self.folder / split / file
+        try:
+            # numpy cannot map an empty array
+            return np.load(path, mmap_mode="r" if self.description.counts.get(split) else None, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise HeadstartError(f"{path}: cannot be read: {error}.", "Import the data again.") from error
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Write `dataset.json`, last of all files, since its presence says that the data set is whole."""
+    write_text(folder / DESCRIPTION_FILE, description.model_dump_json(indent=1) + "\n")
+
+
+def write_packed(folder: Path, description: dict[str, Any], splits: dict[str, tuple[Pixels, Labels]]) -> Description:
+    """Write arrays that are in memory as a packed data set into the existing `folder` and return its description.
+
+    `description` holds the fields of `Description` that do not follow from the arrays: name, source, classes, ….
+    """
+    classes = list(description["classes"])
+    image_size = int(splits["train"][0].shape[1])
+    for split in SPLITS:
+        pixels, labels = splits[split]
+        (folder / split).mkdir(exist_ok=True)
+        np.save(folder / split / "images.npy", np.ascontiguousarray(pixels, dtype=np.uint8), allow_pickle=False)
+        np.save(folder / split / "labels.npy", np.ascontiguousarray(labels, dtype=np.int32), allow_pickle=False)
+    full = Description(
+        **{
+            **description,
+            "digest": content_digest(classes, image_size, splits),
+            "image_size": image_size,
+            "counts": {split: len(splits[split][1]) for split in SPLITS},
+            "class_counts": {split: np.bincount(splits[split][1], minlength=len(classes)).tolist() for split in SPLITS},
+        }
+    )
+    write_description(folder, full)
+    return full

@@ -1,0 +1,22 @@
+"""The one exception that Headstart raises for what a user can mend."""
+
+
+class HeadstartError(Exception):
+    """Something a user can mend: a wrong setting, a file that is not what it should be, a service that refuses.
+
+    The message names the setting or file, what was found and what was expected. `remedy` says what to do; the
+    command line prints both without a traceback and ends with status 1 (2 for a wrong setting, see `SettingError`).
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}".strip() if remedy else message)
+        self.message = message
+        self.remedy = remedy
+
+
+class SettingError(HeadstartError):
+    """A setting, parameter or option has a value that cannot be used; nothing was started."""
+
+    exit_status = 2

@@ -1,0 +1,193 @@
+"""The run record: the one contract between training and reporting.
+
+Every run writes one, also where training failed. Reports are made from records alone, so a record says everything
+that is needed to judge a run: what it ran on, how long each phase took, every epoch, and why it stopped. All
+durations are seconds on a monotonic clock; all accuracies are fractions between 0 and 1; a value that is not known
+or not finite is null, never NaN.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.atomic_files import write_text
+from components.errors import HeadstartError
+
+SCHEMA_VERSION = 1
+
+Arm = Literal["pretrain", "finetune", "final", "baseline", "transfer"]
+Status = Literal["succeeded", "failed", "diverged"]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    # Unknown keys are kept out of the way, so that a record written by a newer minor version still reads.
+    model_config = ConfigDict(extra="ignore")
+
+
+class Data(_Part):
+    """Which images a run used."""
+
+    digest: str = Field(description="SHA-256 of the packed content, see components.datasets.packed")
+    source: str = Field(description="URI the images came from, without credentials")
+    image_size: int = Field(ge=1, description="height and width of an image in pixels")
+    classes: list[str]
+    counts: dict[str, int] = Field(description="images per split: train, validation, test")
+    skipped: int = Field(0, ge=0, description="images left out because they could not be read")
+    notes: list[str] = Field(default_factory=list, description="found and worth saying: leakage, few images, …")
+    duplicates_across_splits: int = Field(0, ge=0, description="test images that stand byte for byte in training too")
+    near_duplicates_across_splits: int | None = Field(None, description="test images with a near-twin in training")
+
+
+class Environment(_Part):
+    """Where a run ran."""
+
+    device_kind: Literal["cpu", "gpu", "unknown"] = "unknown"
+    device_name: str = ""
+    device_count: int = Field(0, ge=0)
+    processor: str = ""
+    cores: float = Field(0, ge=0, description="processors usable: affinity and container quota, whichever is less")
+    threads: int = Field(0, ge=0, description="threads TensorFlow computes with")
+    memory_bytes: int = Field(0, ge=0)
+    hostname: str = ""
+    image: str = Field("", description="container image the run ran in; empty outside a container")
+    versions: dict[str, str] = Field(default_factory=dict, description="headstart, python, tensorflow, keras, numpy")
+
+
+class Phases(_Part):
+    """Seconds of each phase, over all attempts; `repeated` is work done again after a restart."""
+
+    startup: Seconds = 0.0
+    data: Seconds = 0.0
+    compile: Seconds = Field(0.0, description="building, tracing and warming up, outside the training clock")
+    train: Seconds = Field(0.0, description="optimiser steps, and the pass that computes the frozen prefix once")
+    evaluate: Seconds = 0.0
+    checkpoint: Seconds = 0.0
+    repeated: Seconds = 0.0
+
+
+class Epoch(_Part):
+    """One epoch; `elapsed` is training seconds since the start of training, so time to accuracy can be read off."""
+
+    epoch: int = Field(ge=1)
+    train_seconds: Seconds
+    cpu_seconds: Seconds = 0.0
+    evaluate_seconds: Seconds = 0.0
+    elapsed: Seconds
+    loss: Finite | None = None
+    accuracy: Fraction | None = None
+    validation_loss: Finite | None = None
+    validation_accuracy: Fraction | None = None
+
+
+class Attempt(_Part):
+    """One process that worked on this run; a run that was never interrupted has one."""
+
+    number: int = Field(ge=1)
+    started_at: str = Field(description="UTC, ISO 8601")
+    host: str = ""
+    epochs: int = Field(0, ge=0, description="epochs this attempt finished")
+    wall_seconds: Seconds = 0.0
+    ended: str = Field("", description="completed, or why it ended: killed by signal 9, terminated, …")
+
+
+class FrozenLayer(_Part):
+    """SHA-256 of one frozen layer's weights before and after the run; they must be equal."""
+
+    layer: str
+    before: str
+    after: str
+
+
+class Result(_Part):
+    """What the trained model does on the test split, touched once after the best weights were restored."""
+
+    test_accuracy: Fraction | None = None
+    test_loss: Finite | None = None
+    best_validation_accuracy: Fraction | None = None
+    best_epoch: int | None = None
+    confusion: list[list[int]] | None = Field(None, description="rows: true class, columns: predicted")
+
+
+class Sample(_Part):
+    """One test image with the model's answer, for the report's strip of pictures."""
+
+    png: str = Field(description="base64 of a PNG")
+    truth: str
+    predicted: str
+    probability: Fraction
+
+
+class RunRecord(_Part):
+    """One run of one arm."""
+
+    schema_version: int = SCHEMA_VERSION
+    arm: Arm
+    seed: int
+    run_id: str = Field(description="pipeline run id; the report refuses records of another run")
+    status: Status
+    reason: str = Field("", description="why it failed or diverged, one line a person can act on")
+    started_at: str = Field("", description="UTC, ISO 8601, of the first attempt; for logs, never for durations")
+    attempts: list[Attempt] = Field(default_factory=list)
+    data: Data | None = None
+    preset: str = Field("", description="recipe preset: paper, fast, demo")
+    recipe: dict[str, Any] = Field(default_factory=dict, description="every setting as used")
+    stage: dict[str, Any] = Field(default_factory=dict, description="freezing and model settings as used")
+    environment: Environment = Field(default_factory=Environment)
+    phases: Phases = Field(default_factory=Phases)
+    train_cpu_seconds: Seconds = 0.0
+    stolen_share: Fraction | None = Field(None, description="share of processor time taken by others while training")
+    epochs: list[Epoch] = Field(default_factory=list)
+    stop_reason: str = Field("", description="early_stopping, max_epochs, target_reached, diverged, failed")
+    prefix_cached: bool = Field(False, description="training ran on the frozen prefix's outputs, computed once")
+    prefix_seconds: Seconds = Field(0.0, description="time of that pass; it is part of phases.train")
+    initial_weights: str | None = Field(None, description="SHA-256 of the weights the run started from; null: random")
+    initial_model: str | None = Field(None, description="SHA-256 of the weights of the model file it was loaded from")
+    final_weights: str | None = Field(None, description="SHA-256 of the weights at the end")
+    frozen: list[FrozenLayer] = Field(default_factory=list)
+    trainable_parameters: int = Field(0, ge=0)
+    total_parameters: int = Field(0, ge=0)
+    result: Result = Field(default_factory=Result)
+    samples: list[Sample] = Field(default_factory=list)
+    peak_memory_bytes: int = Field(0, ge=0)
+
+    @property
+    def name(self) -> str:
+        """File-name stem that is unique within an experiment, for example `transfer-03` or `pretrain`."""
+        return f"{self.arm}-{self.seed:02d}" if self.arm in ("baseline", "transfer") else self.arm
+
+    def write(self, path: str | Path) -> None:
+        """Write the record as JSON, whole or not at all."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
+def read_record(path: str | Path) -> RunRecord:
+    """Read one record; HeadstartError names the file and the first thing that is wrong with it."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HeadstartError(f"{path}: cannot be read as a run record: {error}.") from error
+    try:
+        value = json.loads(text)
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise HeadstartError(
+                f"{path}: run record of schema version {version}; this Headstart reads up to {SCHEMA_VERSION}.",
+                "Use the Headstart version that wrote it, or a newer one.",
+            )
+        return RunRecord.model_validate(value)
+    except json.JSONDecodeError as error:
+        raise HeadstartError(f"{path}: not JSON ({error}).", "A training task writes it.") from error
+    except RecursionError as error:
+        raise HeadstartError(f"{path}: nested too deeply to be a run record.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise HeadstartError(f"{path}: not a run record: {where}: {first['msg']}.") from error

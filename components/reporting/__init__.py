@@ -1,0 +1,1 @@
+"""Reporting: from run records to statistics, the report, and the verdict whether the measurement is sound."""
