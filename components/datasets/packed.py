@@ -91,7 +91,8 @@ class PackedDataset:
             raise HeadstartError(f"{file}: not the description of a packed data set: {error}") from error
         if self.description.schema_version > SCHEMA_VERSION:
             raise HeadstartError(
-                f"{file}: schema version {self.description.schema_version}; this Headstart reads up to {SCHEMA_VERSION}."
+                f"{file}: schema version {self.description.schema_version}; "
+                f"this Headstart reads up to {SCHEMA_VERSION}."
             )
 
     @property
@@ -100,7 +101,7 @@ class PackedDataset:
         return self.description.classes
 
     def split(self, name: str) -> tuple[Pixels, Labels]:
-        """Return images (uint8, N × H × W × 3, memory-mapped) and labels (int32, N) of `train`, `validation` or `test`."""
+        """Return one split: images (uint8, N × H × W × 3, memory-mapped) and labels (int32, N)."""
         images = self._array(name, "images.npy")
         labels = self._array(name, "labels.npy")
         size, expected = self.description.image_size, self.description.counts.get(name, 0)
