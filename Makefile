@@ -1,0 +1,44 @@
+# Every target is one line a person can read; the work is done by the `headstart` command and by pytest.
+PYTHON ?= python3
+HEADSTART = .venv/bin/headstart
+VERSION = 0.1.0
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/.runtime ## prepare .venv with everything a run needs
+
+run: setup ## run the whole experiment on the built-in demonstration data; ARGS='--preset fast' passes options on
+	$(HEADSTART) run $(ARGS)
+
+test: .venv/.development ## prepare everything and run all tests; ARGS='-k report' passes options on
+	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: .venv/.development ## check style and types
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+
+golden: .venv/.development ## renew the committed golden of the compiled packages
+	HEADSTART_RENEW_GOLDEN=1 .venv/bin/python -m pytest tests/pipelines/test_golden.py
+
+lock: .venv/.development ## resolve the dependencies again and write the locks with hashes (needs uv)
+	for part in cpu gpu development; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q requirements/$$part.in -o requirements/$$part.txt; done
+
+clean: ## remove what was built and run here, .venv included
+	rm -rf .venv build dist outputs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/.runtime: requirements/cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Headstart needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Name another: make setup PYTHON=python3.12" % v)'
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@echo "Installing the locked dependencies into .venv (TensorFlow is large; about a minute)"
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/cpu.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.development: .venv/.runtime requirements/development.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	@touch $@
+
+.PHONY: help setup run test lint golden lock clean
