@@ -1,0 +1,120 @@
+"""Recipes: how a stage is trained, as presets a person can read. No TensorFlow here.
+
+A recipe belongs to a stage, and the three ways to train on the target images (`final`, `baseline`, `transfer`) are one
+stage: the two arms that are compared always share one recipe. Only initial weights and frozen layers differ.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.errors import SettingError
+
+Preset = Literal["paper", "fast", "demo"]
+Stage = Literal["pretrain", "finetune", "target"]
+PRESETS: tuple[str, ...] = ("paper", "fast", "demo")
+STAGES: tuple[str, ...] = ("pretrain", "finetune", "target")
+
+# Which stage's recipe an arm uses.
+STAGE_OF_ARM: dict[str, Stage] = {
+    "pretrain": "pretrain",
+    "finetune": "finetune",
+    "final": "target",
+    "baseline": "target",
+    "transfer": "target",
+}
+
+
+class Recipe(BaseModel):
+    """Every setting of training that is the same for both arms."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="adamw decays weights apart from the gradient")
+    learning_rate: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="its peak, where it is scheduled")
+    schedule: Literal["constant", "one_cycle", "cosine"] = Field(
+        "constant", description="one_cycle rises over `warmup` of all steps and falls to nothing; cosine only falls"
+    )
+    warmup: float = Field(0.3, ge=0, le=1, description="share of the steps over which one_cycle rises")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="of kernels, not of biases or batch normalisation")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="after dense_1 and dense_2; 0 leaves the layers out")
+    batch_size: int = Field(128, ge=1, le=65536, description="of all devices together")
+    flip: bool = Field(False, description="mirror half of the images, drawn from seed and epoch")
+    shift: int = Field(0, ge=0, le=64, description="move images by up to so many pixels, drawn from seed and epoch")
+    epochs: int = Field(30, ge=1, le=100_000, description="the most that are trained")
+    patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
+    minimum_improvement: float = Field(0.0, ge=0, lt=1, description="what counts as better, a fraction")
+    stop_at_accuracy: float = Field(0.0, ge=0, le=1, description="stop at this validation accuracy; 0: never")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the arithmetic; weights are float32")
+    jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")
+    cache_prefix: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")
+    evaluation_batch_size: int = Field(512, ge=1, le=65536)
+
+
+def _paper(stage: Stage) -> dict[str, Any]:
+    # The paper: Adam with Keras's default rate, no augmentation, a stop rule. Batch size and patience are not given.
+    return {"epochs": 100, "patience": 8, "batch_size": 32 if stage == "target" else 128, "dropout": 0.5}
+
+
+def _fast(stage: Stage) -> dict[str, Any]:
+    if stage == "pretrain":
+        return {
+            "optimizer": "adamw",
+            "learning_rate": 3e-3,
+            "schedule": "one_cycle",
+            "weight_decay": 0.02,
+            "label_smoothing": 0.1,
+            "dropout": 0.2,
+            "batch_size": 256,
+            "flip": True,
+            "shift": 4,
+            "epochs": 15,
+            "patience": 0,
+        }
+    if stage == "finetune":
+        return {
+            "optimizer": "adamw",
+            "learning_rate": 2e-3,
+            "schedule": "one_cycle",
+            "weight_decay": 0.02,
+            "label_smoothing": 0.05,
+            "dropout": 0.2,
+            "batch_size": 128,
+            "epochs": 8,
+            "patience": 0,
+        }
+    return {"batch_size": 32, "epochs": 60, "patience": 8, "dropout": 0.2}
+
+
+def _demo(stage: Stage) -> dict[str, Any]:
+    # The built-in demonstration data is small; the whole experiment should end in minutes on two cores.
+    if stage == "target":
+        return {"batch_size": 32, "epochs": 25, "patience": 4, "dropout": 0.2}
+    return {
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "schedule": "one_cycle",
+        "weight_decay": 0.02,
+        "dropout": 0.2,
+        "batch_size": 64,
+        "epochs": 8,
+        "patience": 0,
+    }
+
+
+_VALUES = {"paper": _paper, "fast": _fast, "demo": _demo}
+
+
+def recipe(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Return the recipe of `preset` for `arm`, with `overrides` (setting → value) put over it.
+
+    Raises SettingError where the preset, a setting's name or its value is not known.
+    """
+    if preset not in _VALUES:
+        raise SettingError(f"preset: {preset!r} is not known; there are {', '.join(PRESETS)}.")
+    from components.training.stage_settings import validated
+
+    return validated(Recipe, {**_VALUES[preset](STAGE_OF_ARM[arm]), **(overrides or {})})

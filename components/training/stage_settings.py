@@ -1,0 +1,81 @@
+"""Stage settings: what the paper leaves open about the network and about freezing, each a named setting.
+
+No TensorFlow here. The defaults and their reasons stand in docs/training.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.errors import SettingError
+
+CONVOLUTIONS = ("conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
+DENSE = ("dense_1", "dense_2", "dense_3")
+HEAD = "dense_3"
+# Batch normalisation follows the convolution of the same number.
+NORMALISATION_OF = {"conv2d_1": "batch_normalization_1", "conv2d_2": "batch_normalization_2"}
+
+FinalTrainable = Literal["last_two", "head", "dense"]
+BaselineData = Literal["selected", "intermediate"]
+
+_FINAL_FROZEN: dict[str, tuple[str, ...]] = {
+    "last_two": (*CONVOLUTIONS, "dense_1"),
+    "head": (*CONVOLUTIONS, "dense_1", "dense_2"),
+    "dense": CONVOLUTIONS,
+}
+
+
+class StageSettings(BaseModel):
+    """Freezing and model settings; those of training are in `components.training.recipes`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first_stride: int = Field(0, ge=0, le=8, description="of conv2d_1; 0: 2 for images of 100 and more, else 1")
+    finetune_frozen: tuple[str, ...] = Field(
+        ("conv2d_1", "conv2d_2", "conv2d_3"), description="layers that stage 2 leaves as they were pretrained"
+    )
+    freeze_batch_normalisation: bool = Field(
+        True, description="freeze batch normalisation with the convolution it follows, statistics included"
+    )
+    final_trainable: FinalTrainable = Field(
+        "last_two", description="what stage 3 trains: dense_2 and dense_3, dense_3 only, or all three dense layers"
+    )
+    baseline_data: BaselineData = Field("selected", description="what the baseline trains on: the classes of stage 3")
+
+    def frozen_layers(self, arm: str) -> tuple[str, ...]:
+        """Names of the layers with weights that `arm` freezes, in the network's order."""
+        if arm in ("pretrain", "baseline"):
+            return ()
+        named = self.finetune_frozen if arm == "finetune" else _FINAL_FROZEN[self.final_trainable]
+        frozen: list[str] = []
+        for layer in (*CONVOLUTIONS, *DENSE):
+            if layer in named:
+                frozen.append(layer)
+                if self.freeze_batch_normalisation and layer in NORMALISATION_OF:
+                    frozen.append(NORMALISATION_OF[layer])
+        unknown = sorted(set(named) - {*CONVOLUTIONS, *DENSE, *NORMALISATION_OF.values()})
+        if unknown:
+            raise SettingError(
+                f"finetune_frozen: no layer is called {', '.join(unknown)}; "
+                f"there are {', '.join((*CONVOLUTIONS, *DENSE))}."
+            )
+        return tuple(frozen)
+
+    def stride(self, image_size: int) -> int:
+        """Stride of the first convolution for images of `image_size` pixels."""
+        return self.first_stride or (2 if image_size >= 100 else 1)
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def validated(model: type[Settings], values: dict[str, Any]) -> Settings:
+    """Build `model` from `values`; SettingError names the setting, what was found and what is possible."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingError(f"{name}: {first['msg']}, found {first.get('input')!r}.") from error
