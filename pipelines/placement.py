@@ -128,6 +128,7 @@ class Placement(_Part):
     preflight: Resources = Resources(cpu="100m", cpu_limit="1", memory="512Mi", timeout_seconds=900)
     deadline_seconds: int = Field(7 * 86400, ge=0, description="seconds after which a whole run is ended; 0: never")
     retries: int = Field(2, ge=0, le=10, description="times a data or training task is started again after it fell")
+    retry_backoff_seconds: int = Field(30, ge=0, le=3600, description="wait before the first of these, then doubled")
     cache_data: bool = Field(True, description="take imported data of an earlier run with the same parameters")
 
     run_as_user: int = Field(IMAGE_USER, ge=0, description="numeric user; 0: leave it to the cluster (OpenShift)")
@@ -169,7 +170,8 @@ class Placement(_Part):
             report=nothing,
             preflight=nothing,
             deadline_seconds=0,
-            retries=0,
+            retries=2,
+            retry_backoff_seconds=0,
             cache_data=False,
             run_as_user=0,
             pod_labels={},
@@ -202,7 +204,9 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
     task.set_container_image(placement.image_for(kind))
     task.set_caching_options(enable_caching=kind == "data" and placement.cache_data)
     if placement.retries and kind in ("training", "data"):
-        task.set_retry(num_retries=placement.retries, backoff_duration="30s", backoff_factor=2.0)
+        task.set_retry(
+            num_retries=placement.retries, backoff_duration=f"{placement.retry_backoff_seconds}s", backoff_factor=2.0
+        )
     _set_resources(task, resources)
     if kind == "training" and placement.accelerators:
         task.set_accelerator_type(placement.accelerator_type).set_accelerator_limit(placement.accelerators)
