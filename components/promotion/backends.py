@@ -1,0 +1,175 @@
+"""Where a model store keeps its files: a local folder or a Google Cloud Storage prefix, behind one small protocol.
+
+Names are relative paths with `/`. What the store relies on, and all it relies on:
+
+* `write(…, expected=generation)` changes a file only where nobody changed it since `read` returned that generation
+  (0: the file is absent); exactly one of several racing writers gets through.
+* `add_folder` makes a folder appear with everything in it, or fails because the name is taken. On a bucket, which has
+  no folders, the file named `last` is written after all others and says that the folder is whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from components.atomic_files import whole_file
+from components.errors import HeadstartError
+
+ABANDONED_AFTER_SECONDS = 86400.0
+
+
+class Conflict(Exception):  # noqa: N818 - it is the expected answer to a lost race, not an error of a user
+    """Somebody else changed the file first, or the name is taken."""
+
+
+class Backend(Protocol):
+    """What a store needs of the place it lies in."""
+
+    uri: str
+
+    def read(self, name: str) -> tuple[bytes | None, int]:
+        """Return a file's content and its generation; (None, 0) where it is absent."""
+
+    def write(self, name: str, data: bytes, expected: int | None = None) -> None:
+        """Write a whole file; with `expected` raise Conflict unless its generation still is that one."""
+
+    def folders(self, name: str) -> list[str]:
+        """Return the names of the folders in a folder."""
+
+    def files(self, name: str) -> list[str]:
+        """Return the relative paths of all files below a folder."""
+
+    def add_folder(self, source: Path, name: str, last: str) -> None:
+        """Copy the folder `source` to `name`; raise Conflict where `name` exists. The file `last` is written last."""
+
+    def download(self, name: str, target: Path) -> None:
+        """Copy every file below `name` into the existing folder `target`."""
+
+    def remove(self, name: str, first: str = "") -> None:
+        """Remove a file or folder, the file `first` of it before the others; absent is fine."""
+
+    def remove_abandoned(self, name: str, last: str) -> None:
+        """Remove what writers that were killed left in a folder more than a day ago: folders without `last`."""
+
+    def publish(self, link: str, name: str) -> None:
+        """Make `link` lead to the folder `name`, where the place knows links."""
+
+
+class LocalBackend:
+    """A folder on a local or network file system; changes are serialised by a lock on `.lock` that dies with us."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Use `folder`; it is made when something is written."""
+        self.folder = Path(folder).expanduser().absolute()
+        self.uri = str(self.folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise HeadstartError(f"{folder}: is a file, expected the folder of a model store.")
+
+    def read(self, name: str) -> tuple[bytes | None, int]:
+        """See `Backend`. The generation is taken from the content, which never returns to what it was before."""
+        try:
+            data = (self.folder / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None, 0
+        except OSError as error:
+            raise HeadstartError(f"{self.folder / name}: cannot be read ({error.strerror}).") from error
+        return data, int(hashlib.sha256(data).hexdigest()[:15], 16) or 1
+
+    def write(self, name: str, data: bytes, expected: int | None = None) -> None:
+        """See `Backend`."""
+        with self._locked():
+            if expected is not None and self.read(name)[1] != expected:
+                raise Conflict(name)
+            with whole_file(self.folder / name) as partial:
+                partial.write_bytes(data)
+
+    def folders(self, name: str) -> list[str]:
+        """See `Backend`."""
+        place = self.folder / name
+        if not place.is_dir():
+            return []
+        return sorted(entry.name for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+    def files(self, name: str) -> list[str]:
+        """See `Backend`."""
+        place = self.folder / name
+        return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+
+    def add_folder(self, source: Path, name: str, last: str) -> None:
+        """See `Backend`: a rename makes the whole folder appear at once."""
+        place = self.folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.partial")
+        try:
+            shutil.copytree(source, partial)
+            for path in partial.rglob("*"):
+                if path.is_file():
+                    with path.open("rb") as written:
+                        os.fsync(written.fileno())
+            with self._locked():
+                if place.exists():
+                    raise Conflict(name)
+                partial.rename(place)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def download(self, name: str, target: Path) -> None:
+        """See `Backend`."""
+        shutil.copytree(self.folder / name, target, dirs_exist_ok=True)
+
+    def remove(self, name: str, first: str = "") -> None:
+        """See `Backend`: a folder leaves its name at once and is emptied afterwards."""
+        place = self.folder / name
+        if place.is_dir():
+            gone = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.removed")
+            try:
+                place.rename(gone)
+            except FileNotFoundError:
+                return
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
+
+    def remove_abandoned(self, name: str, last: str) -> None:
+        """See `Backend`: what a killed writer left has a name that begins with a point."""
+        place = self.folder / name
+        for entry in place.iterdir() if place.is_dir() else ():
+            if entry.name.endswith((".partial", ".removed")) and _older(entry, ABANDONED_AFTER_SECONDS):
+                shutil.rmtree(entry, ignore_errors=True)
+
+    def publish(self, link: str, name: str) -> None:
+        """See `Backend`: a relative link, so that the store can be mounted elsewhere; replaced by a rename."""
+        place = self.folder / link
+        if place.is_symlink() and str(place.readlink()) == name:
+            return
+        if place.exists() and not place.is_symlink():
+            raise HeadstartError(f"{place}: is not a link, so it cannot be led to {name}.", "Move it away.")
+        partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.partial")
+        partial.symlink_to(name)
+        partial.replace(place)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("ab") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except PermissionError as error:
+            raise HeadstartError(f"{self.folder}: the model store cannot be written ({error.strerror}).") from error
+
+
+def _older(path: Path, seconds: float) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > seconds
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,258 @@
+"""The rule that decides whether a candidate replaces the model in use, with its reasons in words.
+
+Both models answer the same test images. With n images, r_c and r_m right answers of candidate and model in use:
+
+* overall: r_c − r_m ≥ margin · n, and r_c > r_m;
+* each class: recall of the candidate ≥ recall of the model in use − class_bound (recall: right answers ÷ images);
+* no model below `minimum_accuracy` is promoted, also where there is none to compare with.
+
+Test images that stood in the training data of the model in use are left out, because on those it would be compared by
+heart; where too few remain they are kept, and that is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import comb
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.errors import SettingError
+
+UNKNOWN = -1  # an answer that is none of the data's classes
+
+Answers = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Rules(BaseModel):
+    """The settings of a promotion; every name can be set by `--set` and in the pipeline's `promotion` parameter."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    margin: float = Field(0.005, ge=0, le=1, description="by how much accuracy must rise, as a fraction")
+    class_bound: float = Field(0.02, ge=0, le=1, description="by how much the recall of one class may fall")
+    minimum_accuracy: float = Field(0.0, ge=0, le=1, description="accuracy below which nothing is promoted")
+    minimum_new_class_recall: float = Field(0.5, ge=0, le=1, description="recall wanted of a class that is new")
+    new_classes: str = Field("accept", pattern="^(accept|refuse)$", description="data with a class unknown so far")
+    missing_classes: str = Field("refuse", pattern="^(accept|refuse)$", description="data without a class known so far")
+    minimum_training_images: int = Field(20, ge=1, description="training images that every class must have")
+    minimum_test_images: int = Field(10, ge=1, description="test images that every class must have")
+    maximum_skipped: float = Field(0.05, ge=0, le=1, description="share of images that may be unreadable")
+    keep: int = Field(5, ge=1, description="newest versions that retention keeps")
+    keep_days: float = Field(0.0, ge=0, allow_inf_nan=False, description="days that retention keeps every version")
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> Rules:
+        """Check settings given by name; SettingError names the wrong one and lists what there is."""
+        unknown = sorted(set(settings) - set(cls.model_fields))
+        if unknown:
+            raise SettingError(
+                f"promotion setting {unknown[0]!r} is not known; there are: {', '.join(cls.model_fields)}."
+            )
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise SettingError(
+                f"promotion setting {first['loc'][0]}: found {first['input']!r}: {first['msg']}."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Figures of both models on the same images; fractions, or None where there is nothing to divide by."""
+
+    images: int
+    candidate_accuracy: float | None
+    current_accuracy: float | None
+    only_candidate_right: int
+    only_current_right: int
+    chance: float | None  # two-sided exact sign test over the images that one of the two got right
+    recalls: dict[str, tuple[float | None, float | None, int]]  # class → candidate, current, images
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {
+            "images": self.images,
+            "candidate_accuracy": self.candidate_accuracy,
+            "current_accuracy": self.current_accuracy,
+            "only_candidate_right": self.only_candidate_right,
+            "only_current_right": self.only_current_right,
+            "chance": self.chance,
+            "recalls": {
+                name: {"candidate": candidate, "current": current, "images": images}
+                for name, (candidate, current, images) in self.recalls.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to promote, the reasons in words, and the figures behind them."""
+
+    promote: bool
+    reasons: list[str]
+    compared: Compared
+    remarks: list[str] = field(default_factory=list)
+
+
+def sign_test(wins: int, losses: int) -> float | None:
+    """Two-sided exact sign test: the chance of a split at least this uneven if both were equally good; None for none."""
+    trials = wins + losses
+    if trials == 0:
+        return None
+    tail = sum(comb(trials, k) for k in range(min(wins, losses) + 1))
+    return min(1.0, 2 * tail / 2**trials)
+
+
+def compare(classes: list[str], truth: Answers, candidate: Answers, current: Answers | None) -> Compared:
+    """Count right answers of both; answers are indices into `classes`, or UNKNOWN."""
+    right = candidate == truth
+    right_current = None if current is None else current == truth
+    wins = 0 if right_current is None else int(np.sum(right & ~right_current))
+    losses = 0 if right_current is None else int(np.sum(~right & right_current))
+    recalls = {}
+    for label, name in enumerate(classes):
+        of_class = truth == label
+        recalls[name] = (_share(right, of_class), _share(right_current, of_class), int(of_class.sum()))
+    everything = np.ones(len(truth), dtype=np.bool_)
+    return Compared(
+        images=len(truth),
+        candidate_accuracy=_share(right, everything),
+        current_accuracy=_share(right_current, everything),
+        only_candidate_right=wins,
+        only_current_right=losses,
+        chance=sign_test(wins, losses),
+        recalls=recalls,
+    )
+
+
+def _share(right: Mask | None, among: Mask) -> float | None:
+    count = int(among.sum())
+    return None if right is None or count == 0 else int(right[among].sum()) / count
+
+
+def decide(
+    rules: Rules,
+    classes: list[str],
+    truth: Answers,
+    candidate: Answers,
+    current: Answers | None,
+    current_classes: list[str] | None = None,
+    seen: Mask | None = None,
+) -> Decision:
+    """Decide about a candidate.
+
+    Args:
+        rules: the promotion settings.
+        classes: the data's class names.
+        truth: labels of the test images, indices into `classes`.
+        candidate: answers of the candidate, indices into `classes` or UNKNOWN.
+        current: answers of the model in use to the same images; None where there is none.
+        current_classes: classes that the model in use knows.
+        seen: which test images stood in the training data of the model in use.
+    """
+    remarks: list[str] = []
+    if seen is not None and current is not None and seen.any():
+        truth, candidate, current = _unseen(rules, classes, truth, candidate, current, seen, remarks)
+    if current is None:
+        compared = compare(classes, truth, candidate, None)
+        accuracy = compared.candidate_accuracy or 0.0
+        if accuracy < rules.minimum_accuracy:
+            return Decision(False, [_below(accuracy, rules)], compared, remarks)
+        return Decision(
+            True, [f"There was no model in use; this one has an accuracy of {accuracy:.2%}."], compared, remarks
+        )
+
+    compared = compare(classes, truth, candidate, current)
+    new = [name for name in classes if current_classes is not None and name not in current_classes]
+    refused: list[str] = []
+    if (compared.candidate_accuracy or 0.0) < rules.minimum_accuracy:
+        refused.append(_below(compared.candidate_accuracy or 0.0, rules))
+    if new:
+        gained = _judge_new_classes(rules, compared, new, refused)
+    else:
+        gained = _judge_overall(rules, compared, truth, candidate, current, refused)
+    _judge_classes(rules, compared, [name for name in classes if name not in new], refused)
+    return Decision(not refused, refused or [gained], compared, remarks)
+
+
+def _below(accuracy: float, rules: Rules) -> str:
+    return f"Accuracy {accuracy:.2%} is below minimum_accuracy, {rules.minimum_accuracy:.2%}."
+
+
+def _unseen(
+    rules: Rules,
+    classes: list[str],
+    truth: Answers,
+    candidate: Answers,
+    current: Answers,
+    seen: Mask,
+    remarks: list[str],
+) -> tuple[Answers, Answers, Answers]:
+    kept = ~seen
+    left = np.bincount(truth[kept], minlength=len(classes))
+    present = np.bincount(truth, minlength=len(classes)) > 0
+    count, total = int(seen.sum()), len(truth)
+    if left[present].min() < rules.minimum_test_images:
+        remarks.append(
+            f"{count} of {total} test images stood in the training data of the model in use. Without them too few "
+            "would remain, so they count: the comparison favours the model in use."
+        )
+        return truth, candidate, current
+    remarks.append(
+        f"{count} of {total} test images stood in the training data of the model in use and were left out of the "
+        "comparison."
+    )
+    return truth[kept], candidate[kept], current[kept]
+
+
+def _judge_overall(
+    rules: Rules, compared: Compared, truth: Answers, candidate: Answers, current: Answers, refused: list[str]
+) -> str:
+    gain = int((candidate == truth).sum()) - int((current == truth).sum())
+    images = len(truth)
+    new, old = compared.candidate_accuracy or 0.0, compared.current_accuracy or 0.0
+    points = 100 * gain / images
+    told = f"{new:.2%} against {old:.2%} of the model in use ({points:+.2f} points, {gain:+d} of {images} test images)"
+    # Counts are compared, not fractions, so that rounding cannot decide; 1e-9 stands for the margin's own rounding.
+    if gain < rules.margin * images - 1e-9 or gain <= 0:
+        text = f"Accuracy {told}; a margin of {100 * rules.margin:.2f} points is asked for."
+        if 1 - old < rules.margin:
+            text += f" The model in use leaves only {100 * (1 - old):.2f} points to gain."
+        refused.append(text)
+    return (
+        f"Accuracy {told}, at least the margin of {100 * rules.margin:.2f} points, and no class fell below its bound."
+    )
+
+
+def _judge_new_classes(rules: Rules, compared: Compared, new: list[str], refused: list[str]) -> str:
+    names = ", ".join(new)
+    for name in new:
+        recall = compared.recalls[name][0] or 0.0
+        if recall < rules.minimum_new_class_recall:
+            refused.append(
+                f"Class {name} is new, and the candidate recognises {recall:.2%} of it; "
+                f"minimum_new_class_recall is {rules.minimum_new_class_recall:.2%}."
+            )
+    return (
+        f"It knows what the model in use cannot: {names}. No margin is asked for then; the classes that both know "
+        "stayed within their bound."
+    )
+
+
+def _judge_classes(rules: Rules, compared: Compared, shared: list[str], refused: list[str]) -> None:
+    for name in shared:
+        new, old, images = compared.recalls[name]
+        if new is None or old is None:
+            continue
+        lost = round(old * images) - round(new * images)
+        if lost > rules.class_bound * images + 1e-9:
+            refused.append(
+                f"Class {name}: {new:.2%} recognised against {old:.2%} by the model in use, "
+                f"{lost} of {images} images fewer; a fall of {100 * rules.class_bound:.2f} points is allowed."
+            )

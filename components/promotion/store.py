@@ -1,0 +1,317 @@
+"""A model store without a server: versions that never change, and a pointer that says which one is in use.
+
+    <store>/
+      current.json              which version is in use; the only file that changes, and it changes at once
+      versions/<n>/             one version, immutable: version.json (written last), model/, serving/<n>/, record.json,
+                                report.html, training-images.txt
+      prepared/<digest>/        prepared models that the last stage starts from; prepared.json names the one in use
+      pins/<n>.json             versions that retention must not take
+      retrainings/<id>/         how every retraining ended, promoted or not
+      serving -> versions/<n>/serving     on a local store: for a server that looks for new versions by itself
+
+`versions/<n>/serving` holds the numeric folder `<n>/saved_model.pb`: a base path for TensorFlow Serving and a
+`storageUri` for KServe. A reader takes `current.json` and then that version; whatever happens to a writer, it reads a
+whole version.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from components.errors import HeadstartError, SettingError
+from components.promotion.backends import Backend, Conflict, LocalBackend
+from components.promotion.bucket_backend import BucketBackend
+from components.promotion.versions import (
+    HISTORY_LENGTH,
+    SCHEMA_VERSION,
+    Action,
+    Manifest,
+    Outcome,
+    Pin,
+    Pointer,
+    Switch,
+    now,
+)
+
+POINTER = "current.json"
+MANIFEST = "version.json"
+PREPARED = "prepared.json"
+LINK = "serving"
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A version with what is said about it elsewhere."""
+
+    manifest: Manifest
+    current: bool
+    pinned: bool
+
+
+def this_user() -> str:
+    """Return `user@host`, for the pointer's history."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a numeric user without a name, as in a container
+        user = "user"
+    return f"{user}@{socket.gethostname()}"
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below `folder`, by relative path."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as opened:
+                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return digests
+
+
+class ModelStore:
+    """The store at a URI; every method reads what is there now, nothing is kept in memory."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Use `backend`; see `open_store`."""
+        self.backend = backend
+        self.uri = backend.uri
+
+    # Reading
+
+    def pointer(self) -> tuple[Pointer | None, int]:
+        """Return the pointer and its generation, which `switch` wants back; (None, 0) for a store without a model."""
+        data, generation = self.backend.read(POINTER)
+        return (self._parsed(Pointer, POINTER, data) if data is not None else None), generation
+
+    def current(self) -> Manifest | None:
+        """Return the manifest of the version in use, or None."""
+        pointer, _ = self.pointer()
+        return self.manifest(pointer.version) if pointer else None
+
+    def manifest(self, version: int) -> Manifest:
+        """Return one version's manifest; HeadstartError where there is no such whole version."""
+        data, _ = self.backend.read(f"versions/{version}/{MANIFEST}")
+        if data is None:
+            there = ", ".join(str(number) for number in self._numbers()) or "none"
+            raise HeadstartError(f"{self.uri}: has no version {version}; there are: {there}.")
+        return self._parsed(Manifest, f"versions/{version}/{MANIFEST}", data)
+
+    def versions(self) -> list[Listed]:
+        """Return all whole versions, oldest first."""
+        pointer, _ = self.pointer()
+        pins = self.pins()
+        listed = []
+        for number in self._numbers():
+            data, _ = self.backend.read(f"versions/{number}/{MANIFEST}")
+            if data is not None:
+                manifest = self._parsed(Manifest, f"versions/{number}/{MANIFEST}", data)
+                listed.append(Listed(manifest, bool(pointer and pointer.version == number), number in pins))
+        return listed
+
+    def fetch(self, version: int, target: Path) -> Path:
+        """Copy a version into `target` and return it; HeadstartError where a file is missing or was altered."""
+        manifest = self.manifest(version)
+        target.mkdir(parents=True, exist_ok=True)
+        self.backend.download(f"versions/{version}", target)
+        found = file_digests(target)
+        for path, digest in manifest.files.items():
+            if found.get(path) != digest:
+                what = "is missing" if path not in found else "is not what was promoted (its SHA-256 differs)"
+                raise HeadstartError(
+                    f"{self.uri}/versions/{version}/{path}: {what}.",
+                    "`headstart models rollback` leads back to another.",
+                )
+        return target
+
+    def serving_uri(self, version: int) -> str:
+        """Return the folder that holds the numeric folder with `saved_model.pb`, for a model server."""
+        return f"{self.uri}/versions/{version}/serving"
+
+    # Writing
+
+    def add(self, folder: Path, manifest: Manifest) -> int:
+        """Store what is in `folder` as a new version, not yet in use, and return its number.
+
+        `folder/serving/` holds the SavedModel itself; it is moved to `serving/<n>/`. `manifest.version` and
+        `manifest.files` are filled in here.
+        """
+        with tempfile.TemporaryDirectory(prefix="headstart-version-") as scratch:
+            place = Path(scratch) / "version"
+            shutil.copytree(folder, place)
+            pointer, _ = self.pointer()
+            number = max([*self._numbers(), pointer.version if pointer else 0]) + 1
+            while True:
+                if (folder / LINK).is_dir():
+                    shutil.rmtree(place / LINK)
+                    shutil.copytree(folder / LINK, place / LINK / str(number))
+                (place / MANIFEST).unlink(missing_ok=True)
+                full = manifest.model_copy(update={"version": number, "files": file_digests(place)})
+                (place / MANIFEST).write_text(full.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                try:
+                    self.backend.add_folder(place, f"versions/{number}", MANIFEST)
+                except Conflict:
+                    number += 1
+                    continue
+                return number
+
+    def discard(self, version: int) -> None:
+        """Remove a version that never came into use."""
+        self.backend.remove(f"versions/{version}", first=MANIFEST)
+
+    def switch(
+        self,
+        version: int,
+        expected: int,
+        action: Action,
+        reason: str,
+        by: str,
+        withdraw: str = "",
+    ) -> Pointer:
+        """Make `version` the one in use, provided that the pointer still has the generation `expected`.
+
+        With `withdraw` the version in use before is marked as withdrawn for that reason: data it was trained on does
+        not start a retraining again. Raises `Conflict` where somebody else switched first.
+        """
+        manifest = self.manifest(version)
+        before, generation = self.pointer()
+        if generation != expected:
+            raise Conflict(POINTER)
+        moment = now()
+        change = Switch(version=version, action=action, at=moment, reason=reason, by=by)
+        withdrawn = dict(before.withdrawn) if before else {}
+        if before and withdraw:
+            withdrawn[before.data_digest] = withdraw
+        withdrawn.pop(manifest.data_digest, None)
+        pointer = Pointer(
+            version=version,
+            data_digest=manifest.data_digest,
+            sequence=before.sequence + 1 if before else 1,
+            switched_at=moment,
+            action=action,
+            reason=reason,
+            by=by,
+            previous=before.version if before and before.version != version else None,
+            withdrawn=withdrawn,
+            history=[*(before.history if before else []), change][-HISTORY_LENGTH:],
+        )
+        self.backend.write(POINTER, (pointer.model_dump_json(indent=1) + "\n").encode(), expected=expected)
+        self.backend.publish(LINK, f"versions/{version}/{LINK}")
+        return pointer
+
+    def heal(self) -> None:
+        """Finish what a writer that was killed left: lead the serving link to the version in use, remove remains."""
+        pointer, _ = self.pointer()
+        if pointer:
+            self.backend.publish(LINK, f"versions/{pointer.version}/{LINK}")
+        self.backend.remove_abandoned("versions", MANIFEST)
+        self.backend.remove_abandoned("prepared", "model.json")
+
+    # Pins
+
+    def pins(self) -> dict[int, Pin]:
+        """Return the pinned versions."""
+        found = {}
+        for path in self.backend.files("pins"):
+            data, _ = self.backend.read(f"pins/{path}")
+            if data is not None and path.removesuffix(".json").isdecimal():
+                found[int(path.removesuffix(".json"))] = self._parsed(Pin, f"pins/{path}", data)
+        return found
+
+    def pin(self, version: int, by: str, reason: str = "") -> None:
+        """Keep a version from retention."""
+        self.manifest(version)
+        pin = Pin(at=now(), by=by, reason=reason)
+        self.backend.write(f"pins/{version}.json", (pin.model_dump_json(indent=1) + "\n").encode())
+
+    def unpin(self, version: int) -> None:
+        """Let retention take a version again."""
+        self.backend.remove(f"pins/{version}.json")
+
+    # The prepared model
+
+    def put_prepared(self, folder: Path) -> None:
+        """Keep the prepared model in `folder` (model.keras, model.json) and start retrainings from it."""
+        digest = hashlib.sha256(json.dumps(file_digests(folder), sort_keys=True).encode()).hexdigest()[:16]
+        try:
+            self.backend.add_folder(folder, f"prepared/{digest}", "model.json")
+        except Conflict:
+            data, _ = self.backend.read(f"prepared/{digest}/model.json")
+            if data is None:  # left by a writer that was killed
+                self.backend.remove(f"prepared/{digest}")
+                self.backend.add_folder(folder, f"prepared/{digest}", "model.json")
+        self.backend.write(PREPARED, (json.dumps({"folder": digest, "at": now()}) + "\n").encode())
+
+    def fetch_prepared(self, target: Path) -> bool:
+        """Copy the prepared model into `target`; False where the store has none."""
+        data, _ = self.backend.read(PREPARED)
+        if data is None:
+            return False
+        target.mkdir(parents=True, exist_ok=True)
+        try:
+            folder = str(json.loads(data)["folder"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise HeadstartError(
+                f"{self.uri}/{PREPARED}: damaged: {error}.", "`headstart retrain --model` mends it."
+            ) from error
+        self.backend.download(f"prepared/{folder}", target)
+        return True
+
+    # Retrainings
+
+    def write_outcome(self, outcome: Outcome, files: dict[str, bytes]) -> None:
+        """Keep how a retraining ended, with its report; its folder is named so that names sort by time."""
+        folder = f"retrainings/{outcome.at.replace(':', '').replace('+0000', 'Z')}-{outcome.run_id or 'run'}"
+        for name, data in files.items():
+            self.backend.write(f"{folder}/{name}", data)
+        self.backend.write(f"{folder}/outcome.json", (outcome.model_dump_json(indent=1) + "\n").encode())
+
+    def outcomes(self, last: int = 10) -> list[Outcome]:
+        """Return how the last retrainings ended, oldest first."""
+        found = []
+        for folder in self.backend.folders("retrainings")[-last:]:
+            data, _ = self.backend.read(f"retrainings/{folder}/outcome.json")
+            if data is not None:
+                found.append(self._parsed(Outcome, f"retrainings/{folder}/outcome.json", data))
+        return found
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(name) for name in self.backend.folders("versions") if name.isdecimal())
+
+    def _parsed(self, kind: type[Part], name: str, data: bytes) -> Part:
+        try:
+            value = kind.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+            raise HeadstartError(f"{self.uri}/{name}: damaged: {where}: {first['msg']}.") from error
+        if getattr(value, "schema_version", 1) > SCHEMA_VERSION:
+            raise HeadstartError(f"{self.uri}/{name}: written by a newer Headstart.", "Use that one, or a newer one.")
+        return value
+
+
+def open_store(uri: str) -> ModelStore:
+    """Open the store at a local path or `gs://` URI; nothing is made until something is written."""
+    if not uri:
+        raise SettingError("store: expected a local folder or gs://BUCKET/PREFIX, found nothing.")
+    scheme, separator, _ = uri.partition("://")
+    openers: dict[str, Callable[[str], Backend]] = {
+        "gs": BucketBackend,
+        "file": lambda path: LocalBackend(path.removeprefix("file://")),
+    }
+    if not separator:
+        return ModelStore(LocalBackend(uri))
+    if scheme not in openers:
+        raise SettingError(f"store: {uri!r} has the scheme {scheme}://; expected a local folder or gs://BUCKET/PREFIX.")
+    return ModelStore(openers[scheme](uri))

@@ -1,0 +1,104 @@
+"""What a model store writes down: one manifest a version, one pointer to the version in use, pins."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+HISTORY_LENGTH = 200
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Action = Literal["first", "promoted", "rolled back"]
+
+
+def now() -> str:
+    """Return the present moment as ISO 8601 in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def age_in_days(moment: str) -> float:
+    """Return how many days ago the ISO 8601 `moment` was."""
+    return (datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(moment)).total_seconds() / 86400
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class Manifest(_Part):
+    """`versions/<n>/version.json`: what a version is. Written last, so its presence says that the version is whole."""
+
+    schema_version: int = SCHEMA_VERSION
+    version: int = Field(ge=1)
+    created_at: str = Field(description="UTC, ISO 8601")
+    run_id: str = Field("", description="the retraining that made it")
+    seed: int = 0
+    data_digest: str = Field(description="SHA-256 of the packed data it was trained on")
+    data_source: str = ""
+    data_counts: dict[str, int] = Field(default_factory=dict, description="images per split")
+    classes: list[str]
+    image_size: int = Field(ge=1)
+    accuracy: Fraction | None = Field(None, description="on the test split of its own data")
+    recalls: dict[str, Fraction] = Field(default_factory=dict, description="share of each class that it recognised")
+    weights: str | None = Field(None, description="SHA-256 of the weights")
+    initial_weights: str | None = Field(None, description="SHA-256 of the prepared model's weights it started from")
+    reason: str = Field("", description="why it was promoted")
+    compared_with: int | None = Field(None, description="the version it replaced")
+    files: dict[str, str] = Field(default_factory=dict, description="SHA-256 of every other file, by relative path")
+
+
+class Switch(_Part):
+    """One change of the pointer."""
+
+    version: int = Field(ge=1)
+    action: Action
+    at: str
+    reason: str = ""
+    by: str = Field("", description="retraining run or user at host")
+
+
+class Pointer(_Part):
+    """`current.json`: which version is in use, and how that came about."""
+
+    schema_version: int = SCHEMA_VERSION
+    version: int = Field(ge=1)
+    data_digest: str = Field(description="of the version in use")
+    sequence: int = Field(ge=1, description="number of switches so far")
+    switched_at: str
+    action: Action
+    reason: str = ""
+    by: str = ""
+    previous: int | None = Field(None, description="the version in use before; retention never takes it")
+    withdrawn: dict[str, str] = Field(
+        default_factory=dict, description="data digest → why: what a rolled-back version was trained on"
+    )
+    history: list[Switch] = Field(default_factory=list, description=f"the last {HISTORY_LENGTH} switches, oldest first")
+
+
+class Pin(_Part):
+    """`pins/<n>.json`: retention never takes this version."""
+
+    at: str
+    by: str = ""
+    reason: str = ""
+
+
+class Outcome(_Part):
+    """`retrainings/<id>/outcome.json`: how one retraining ended, whether or not it promoted a model."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["promoted", "refused", "unchanged", "unusable", "superseded", "failed"]
+    title: str = Field(description="one line that says what happened")
+    reasons: list[str] = Field(default_factory=list)
+    at: str = ""
+    run_id: str = ""
+    version: int | None = Field(None, description="the version it promoted")
+    current: int | None = Field(None, description="the version in use when it decided")
+    data_digest: str = ""
+    data: dict[str, Any] = Field(default_factory=dict, description="source, counts, notes of the data set")
+    candidate: dict[str, Any] = Field(default_factory=dict, description="seed, accuracies, recalls, seconds")
+    comparison: dict[str, Any] = Field(default_factory=dict, description="figures of both on the same test images")
+    removed: list[int] = Field(default_factory=list, description="versions that retention took")
