@@ -101,12 +101,12 @@ class Decision:
 
 
 def sign_test(wins: int, losses: int) -> float | None:
-    """Two-sided exact sign test: the chance of a split at least this uneven if both were equally good; None for none."""
+    """Two-sided exact sign test: the chance of so uneven a split if both were equally good; None without trials."""
     trials = wins + losses
     if trials == 0:
         return None
     tail = sum(comb(trials, k) for k in range(min(wins, losses) + 1))
-    return min(1.0, 2 * tail / 2**trials)
+    return float(min(1.0, 2 * tail / 2**trials))
 
 
 def compare(classes: list[str], truth: Answers, candidate: Answers, current: Answers | None) -> Compared:

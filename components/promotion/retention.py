@@ -1,4 +1,4 @@
-"""Which old versions a store keeps: the newest ones and the young ones, and always what is in use, before it, or pinned."""
+"""Which old versions a store keeps: the newest, the young, and always what is in use, was before it, or is pinned."""
 
 from __future__ import annotations
 

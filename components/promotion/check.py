@@ -1,0 +1,134 @@
+"""Decides, before anything is trained, whether the data call for a retraining, and says why not."""
+
+from __future__ import annotations
+
+from components.datasets.packed import Description, PackedDataset
+from components.promotion.gate import Rules
+from components.promotion.store import ModelStore
+from components.promotion.versions import Manifest, Outcome, Pointer, now
+
+TRAIN = "train"
+
+
+def data_facts(description: Description) -> dict[str, object]:
+    """Return what an outcome says about the data."""
+    return {
+        "name": description.name,
+        "source": description.source,
+        "classes": description.classes,
+        "counts": description.counts,
+        "class_counts": description.class_counts,
+        "skipped": description.skipped,
+        "skipped_examples": description.skipped_examples,
+        "notes": description.notes,
+    }
+
+
+def check_data(
+    dataset: PackedDataset, store: ModelStore, rules: Rules, run_id: str = "", force: bool = False
+) -> tuple[Outcome | None, list[str]]:
+    """Return how the retraining ends already here, or None where it goes on, and remarks for its report.
+
+    `force` trains although the data are the ones that the model in use, or one that was rolled back, was trained on.
+    """
+    description = dataset.description
+    pointer, _ = store.pointer()
+    current = store.manifest(pointer.version) if pointer else None
+    remarks: list[str] = []
+    stop = None if force or pointer is None else _unchanged(description, pointer)
+    if stop is None:
+        problems = _problems(description, rules, current, remarks)
+        if problems:
+            stop = Outcome(
+                status="unusable", title="The data cannot be trained on; nothing was changed.", reasons=problems
+            )
+    if stop is None:
+        return None, remarks
+    return (
+        stop.model_copy(
+            update={
+                "at": now(),
+                "run_id": run_id,
+                "current": pointer.version if pointer else None,
+                "data_digest": description.digest,
+                "data": data_facts(description),
+                "reasons": stop.reasons + remarks,
+            }
+        ),
+        remarks,
+    )
+
+
+def _unchanged(description: Description, pointer: Pointer) -> Outcome | None:
+    short = description.digest[:12]
+    if description.digest == pointer.data_digest:
+        return Outcome(
+            status="unchanged",
+            title=f"Nothing to do: version {pointer.version} was trained on exactly these data.",
+            reasons=[f"The data's digest is {short}…, the one that version {pointer.version} records."],
+        )
+    if description.digest in pointer.withdrawn:
+        return Outcome(
+            status="unchanged",
+            title="Nothing to do: these data made a version that was rolled back.",
+            reasons=[
+                f"The data's digest is {short}…; the version trained on them was withdrawn: "
+                f"{pointer.withdrawn[description.digest]}. New data, or force, start a retraining."
+            ],
+        )
+    return None
+
+
+def _problems(description: Description, rules: Rules, current: Manifest | None, remarks: list[str]) -> list[str]:
+    problems = []
+    if current:
+        new = [name for name in description.classes if name not in current.classes]
+        missing = [name for name in current.classes if name not in description.classes]
+        if new:
+            text = f"The data have {_classes(new)}, which version {current.version} does not know."
+            if rules.new_classes == "refuse":
+                problems.append(f"{text} new_classes=accept would train on {'it' if len(new) == 1 else 'them'}.")
+            else:
+                remarks.append(f"{text} The candidate learns {'it' if len(new) == 1 else 'them'}.")
+        if missing:
+            text = f"The data lack {_classes(missing)}, which version {current.version} knows."
+            if rules.missing_classes == "refuse":
+                problems.append(
+                    f"{text} A model trained on them would no longer recognise {'it' if len(missing) == 1 else 'them'}; "
+                    "missing_classes=accept allows that."
+                )
+            else:
+                remarks.append(f"{text} The candidate will not recognise {'it' if len(missing) == 1 else 'them'}.")
+    for split, wanted, setting in (
+        ("train", rules.minimum_training_images, "minimum_training_images"),
+        ("validation", 1, ""),
+        ("test", rules.minimum_test_images, "minimum_test_images"),
+    ):
+        few = [
+            f"{name} {count}"
+            for name, count in zip(description.classes, description.class_counts.get(split, []), strict=False)
+            if count < wanted
+        ]
+        if few:
+            asked = f"{setting} asks for {wanted}" if setting else f"{wanted} is needed"
+            problems.append(f"Too few {split} images: {', '.join(few)}; {asked} in each class.")
+    _judge_skipped(description, rules, problems, remarks)
+    return problems
+
+
+def _judge_skipped(description: Description, rules: Rules, problems: list[str], remarks: list[str]) -> None:
+    if not description.skipped:
+        return
+    total = sum(description.counts.values()) + description.skipped
+    share = description.skipped / total
+    text = f"{description.skipped} of {total} images could not be read and were left out ({share:.1%})"
+    if description.skipped_examples:
+        text += f", the first: {description.skipped_examples[0]}"
+    if share > rules.maximum_skipped:
+        problems.append(f"{text}; maximum_skipped allows {rules.maximum_skipped:.1%}.")
+    else:
+        remarks.append(f"{text}.")
+
+
+def _classes(names: list[str]) -> str:
+    return f"the class {names[0]}" if len(names) == 1 else f"the classes {', '.join(names)}"

@@ -1,0 +1,210 @@
+"""`headstart models`: what a model store holds, and which version is in use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from components.errors import HeadstartError, SettingError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def store_option(function: Function) -> Function:
+    """Add `--store`, a local folder or gs:// URI."""
+    return click.option(
+        "--store",
+        "store_uri",
+        required=True,
+        envvar="HEADSTART_STORE",
+        metavar="URI",
+        help="Model store: a folder or gs://BUCKET/PREFIX; also HEADSTART_STORE.",
+    )(function)
+
+
+@click.group("models")
+def command() -> None:
+    """List, show, pin and roll back promoted models."""
+
+
+@command.command("list")
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_models(store_uri: str, as_json: bool) -> None:
+    """List the versions, oldest first; > marks the one in use."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from components.promotion.store import open_store
+
+    store = open_store(store_uri)
+    versions = store.versions()
+    pointer, _ = store.pointer()
+    used = {change.version for change in pointer.history} if pointer else set()
+    if as_json:
+        rows = [{**one.manifest.model_dump(), "current": one.current, "pinned": one.pinned} for one in versions]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not versions:
+        click.echo(f"{store.uri}: no version yet. `headstart retrain` makes the first.")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("")
+    for title in ("version", "accuracy"):
+        table.add_column(title, justify="right")
+    for title in ("made", "data", "classes", "state"):
+        table.add_column(title, overflow="fold")
+    for one in versions:
+        manifest = one.manifest
+        state = ["in use"] if one.current else [] if manifest.version in used else ["never in use"]
+        if pointer and manifest.data_digest in pointer.withdrawn and not one.current:
+            state.append("rolled back")
+        if one.pinned:
+            state.append("pinned")
+        table.add_row(
+            ">" if one.current else "",
+            str(manifest.version),
+            "–" if manifest.accuracy is None else f"{manifest.accuracy:.4f}",
+            manifest.created_at[:16].replace("T", " "),
+            manifest.data_digest[:12],
+            ", ".join(manifest.classes[:6]) + (f", … {len(manifest.classes)}" if len(manifest.classes) > 6 else ""),
+            ", ".join(state),
+            style="bold" if one.current else None,
+        )
+    Console().print(table, highlight=False)
+
+
+@command.command()
+@store_option
+@click.argument("version", required=False, type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--uri", "only_uri", is_flag=True, help="Print only the folder to point a model server at.")
+def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> None:
+    """Show one version (the one in use, where VERSION is left out) and how it came to be."""
+    from components.promotion.store import open_store
+
+    store = open_store(store_uri)
+    pointer, _ = store.pointer()
+    if version is None and pointer is None:
+        raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
+    number = version if version is not None else pointer.version  # type: ignore[union-attr]
+    manifest = store.manifest(number)
+    if only_uri:
+        click.echo(store.serving_uri(number))
+        return
+    if as_json:
+        click.echo(manifest.model_dump_json(indent=2))
+        return
+    pins = store.pins()
+    lines = {
+        "version": f"{number}{'  (in use)' if pointer and pointer.version == number else ''}",
+        "made": f"{manifest.created_at}  by retraining {manifest.run_id or '–'}, seed {manifest.seed}",
+        "accuracy": "–" if manifest.accuracy is None else f"{manifest.accuracy:.4f}",
+        "recalls": ", ".join(f"{name} {recall:.4f}" for name, recall in manifest.recalls.items()) or "–",
+        "classes": ", ".join(manifest.classes),
+        "image size": f"{manifest.image_size} × {manifest.image_size}",
+        "data": f"{manifest.data_source or '–'}  {manifest.data_digest}",
+        "images": ", ".join(f"{count} {split}" for split, count in manifest.data_counts.items()),
+        "promoted": manifest.reason,
+        "replaced": f"version {manifest.compared_with}" if manifest.compared_with else "–",
+        "pinned": (pins[number].reason or "yes") if number in pins else "no",
+        "serve from": store.serving_uri(number),
+    }
+    _print_pairs(lines)
+    if pointer:
+        changes = [change for change in pointer.history if change.version == number]
+        for change in changes:
+            click.echo(f"  {change.at}  {change.action}  by {change.by or '–'}")
+
+
+def _print_pairs(lines: dict[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, value in lines.items():
+        table.add_row(name, value)
+    Console().print(table, highlight=False)
+
+
+@command.command()
+@store_option
+@click.option("--to", "version", type=int, help="Version to put into use; default: the one in use before.")
+@click.option("--reason", default="", help="Kept in the store's history.")
+def rollback(store_uri: str, version: int | None, reason: str) -> None:
+    """Put an earlier version into use again.
+
+    The data that the version in use was trained on do not start a retraining any more, so that the clock does not
+    bring it back; new data do.
+    """
+    from components.promotion.backends import Conflict
+    from components.promotion.store import open_store, this_user
+
+    store = open_store(store_uri)
+    pointer, generation = store.pointer()
+    if pointer is None:
+        raise HeadstartError(f"{store.uri}: no model is in use yet, so there is nothing to roll back.")
+    target = version if version is not None else pointer.previous
+    if target is None:
+        raise SettingError(
+            f"{store.uri}: version {pointer.version} is the first in use; there is none before it.",
+            "--to names another version.",
+        )
+    if target == pointer.version:
+        raise SettingError(f"--to {target}: that version is in use already.")
+    store.manifest(target)
+    why = f"version {pointer.version} rolled back to {target}{f': {reason}' if reason else ''}"
+    try:
+        store.switch(target, generation, "rolled back", reason, this_user(), withdraw=why)
+    except Conflict:
+        raise HeadstartError(
+            f"{store.uri}: somebody else changed the model in use at this moment; nothing was rolled back.",
+            "Look at `headstart models list` and try again.",
+        ) from None
+    click.echo(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
+
+
+@command.command()
+@store_option
+@click.argument("version", type=int)
+@click.option("--remove", is_flag=True, help="Take the pin away.")
+@click.option("--reason", default="", help="Kept with the pin.")
+def pin(store_uri: str, version: int, remove: bool, reason: str) -> None:
+    """Keep VERSION from being removed by retention, or stop keeping it."""
+    from components.promotion.store import open_store, this_user
+
+    store = open_store(store_uri)
+    store.manifest(version)
+    if remove:
+        store.unpin(version)
+        click.echo(f"Version {version} is no longer pinned.")
+    else:
+        store.pin(version, this_user(), reason)
+        click.echo(f"Version {version} is pinned.")
+
+
+@command.command()
+@store_option
+@click.option("--last", default=10, show_default=True, type=click.IntRange(1, 200), help="How many.")
+def history(store_uri: str, last: int) -> None:
+    """Show how the last retrainings ended."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from components.promotion.store import open_store
+
+    outcomes = open_store(store_uri).outcomes(last)
+    if not outcomes:
+        click.echo("No retraining has ended here yet.")
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for title in ("when", "how it ended", "what happened"):
+        table.add_column(title, overflow="fold")
+    for outcome in outcomes:
+        table.add_row(outcome.at[:16].replace("T", " "), outcome.status, outcome.title)
+    Console().print(table, highlight=False)
