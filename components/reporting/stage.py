@@ -1,0 +1,63 @@
+"""What the report and verify tasks of the pipeline do, as plain functions of paths."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.atomic_files import whole_file
+from components.errors import HeadstartError
+from components.progress import emit
+from components.records import read_record
+from components.reporting.answer import verdict
+from components.reporting.report import write_report
+from components.reporting.summary import read_summary
+
+
+def report_stage(
+    *, records: Sequence[str], run_id: str, settings: Mapping[str, Any], html: str, markdown: str, summary: str
+) -> dict[str, float]:
+    """Write the report to its three places (`summary` is a folder) and return the numbers to log as metrics.
+
+    A record that cannot be read is left out of the report and said so on standard output; `verify` then misses its run.
+    """
+    emit("stage", stage="report", state="start")
+    read = []
+    for path in records:
+        try:
+            read.append(read_record(path))
+        except HeadstartError as error:
+            emit("warning", what=f"record left out: {error}")
+    folder = Path(summary)
+    found = write_report(read, folder, run_id=run_id, settings=settings)
+    for name, target in (("report.html", html), ("report.md", markdown)):
+        with whole_file(target) as partial:
+            shutil.copyfile(folder / name, partial)
+    emit("stage", stage="report", state="done", answer=found.answer, verdict=verdict(found))
+    metrics = {
+        "speedup": found.speedup.train.estimate,
+        "accuracy_gain_points": _times_100(found.accuracy_gain.estimate),
+        "break_even_models": found.break_even_models,
+        "preparation_seconds": found.preparation_seconds,
+        "sound": float(found.sound),
+    }
+    return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _times_100(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
+
+
+def verify_stage(summary: str) -> None:
+    """Print the findings; HeadstartError, naming the errors, if there are any."""
+    found = read_summary(summary)
+    for finding in found.findings:
+        emit("finding", severity=finding.severity, rule=finding.rule, message=finding.message)
+    if not found.sound:
+        errors = [f"{finding.rule}: {finding.message}" for finding in found.findings if finding.severity == "error"]
+        raise HeadstartError(
+            "The measurement is not sound. " + " ".join(errors), "The report says more; it was written all the same."
+        )
+    emit("stage", stage="verify", state="done", verdict=verdict(found))

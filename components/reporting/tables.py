@@ -1,0 +1,136 @@
+"""The tables of the report as rows of text, for HTML, Markdown and CSV alike."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from components.records import RunRecord
+from components.reporting import units
+from components.reporting.experiment import PHASES, Experiment, total_seconds
+from components.reporting.summary import Summary
+from components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
+
+# More rows than this are for a spreadsheet, not for a page; runs.csv has them all.
+MOST_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading line, rows of text, and which columns hold numbers (those are aligned right)."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: frozenset[int] = field(default_factory=frozenset)
+    note: str = ""
+    totals: int = 0  # how many rows at the end are totals
+
+
+def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:
+    """One row a run of an arm, then mean, median and standard deviation of those that succeeded."""
+    records = experiment.arms[arm]
+    found = summary.arms["baseline" if arm == "baseline" else "transfer"]
+    rows = [_run_row(record, summary.target_accuracy) for record in records[:MOST_ROWS]]
+    for name in ("mean", "median", "std"):
+        label = "standard deviation" if name == "std" else name
+        rows.append(
+            [
+                label,
+                units.seconds(getattr(found.train_seconds, name)),
+                units.number(getattr(found.epochs, name)),
+                units.number(getattr(found.seconds_per_epoch, name), 3),
+                units.seconds(found.time_to_accuracy_median) if name == "median" else "",
+                units.percent(getattr(found.best_validation_accuracy, name), 2),
+                units.percent(getattr(found.accuracy, name), 2),
+                "",
+            ]
+        )
+    note = f"{found.succeeded} of {found.runs} runs succeeded."
+    if len(records) > MOST_ROWS:
+        note += f" The first {MOST_ROWS} are shown; runs.csv has all of them."
+    target = units.percent(summary.target_accuracy) if summary.target_accuracy is not None else "the target"
+    return Table(
+        caption="From random weights (baseline)" if arm == "baseline" else "From transferred weights (transfer)",
+        columns=["seed", "train s", "epochs", "s/epoch", f"s to {target}", "best validation", "test accuracy", "ended"],
+        rows=rows,
+        numeric=frozenset(range(7)),
+        note=note,
+        totals=3,
+    )
+
+
+def _run_row(record: RunRecord, target: float | None) -> list[str]:
+    reached = finite(time_to(record, target)) if target is not None else None
+    if record.status == "succeeded":
+        ended = {"early_stopping": "stop rule", "max_epochs": "maximum of epochs", "target_reached": "target"}.get(
+            record.stop_reason, record.stop_reason
+        )
+    else:
+        ended = f"{record.status}: {record.reason}" if record.reason else record.status
+    return [
+        str(record.seed),
+        units.seconds(record.phases.train or None),
+        str(len(record.epochs)) if record.epochs else units.MISSING,
+        units.number(record.phases.train / len(record.epochs), 3) if record.epochs else units.MISSING,
+        units.seconds(reached) if reached is not None else "never" if record.epochs else units.MISSING,
+        units.percent(best_validation_accuracy(record), 2),
+        units.percent(record.result.test_accuracy, 2),
+        ended,
+    ]
+
+
+def preparation_table(experiment: Experiment) -> Table:
+    """The stages that run once: pretrain and finetune are preparation, final makes the model that is shipped."""
+    names = {"pretrain": "1 pretrain", "finetune": "2 finetune", "final": "3 final model"}
+    rows = [
+        [
+            label,
+            units.duration(record.phases.train or None),
+            units.duration(total_seconds(record) or None),
+            str(len(record.epochs)) if record.epochs else units.MISSING,
+            units.percent(best_validation_accuracy(record), 2),
+            units.percent(record.result.test_accuracy, 2),
+            record.status if record.status == "succeeded" else f"{record.status}: {record.reason}",
+        ]
+        for stage, label in names.items()
+        for record in getattr(experiment, stage)
+    ]
+    return Table(
+        caption="Stages that run once",
+        columns=["stage", "training", "all phases", "epochs", "best validation", "test accuracy", "status"],
+        rows=rows,
+        numeric=frozenset({1, 2, 3, 4, 5}),
+        note="Training and all phases of stages 1 and 2 together are the preparation.",
+    )
+
+
+def to_csv(experiment: Experiment, target: float | None) -> str:
+    """`runs.csv`: one row a run of every stage and arm, numbers unrounded, empty where not known."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["arm", "seed", "run_id", "status", "reason", "stop_reason", "preset", "epochs", "train_seconds"]
+        + [f"{phase}_seconds" for phase in PHASES if phase != "train"]
+        + ["total_seconds", "train_cpu_seconds", "seconds_to_target", "best_validation_accuracy", "test_accuracy"]
+        + ["trainable_parameters", "peak_memory_bytes", "attempts", "data_digest", "device", "image", "started_at"]
+    )
+    for record in sorted(experiment.records, key=lambda record: (record.arm, record.seed)):
+        reached = finite(time_to(record, target)) if target is not None else None
+        environment = record.environment
+        cells: list[object] = [record.arm, record.seed, record.run_id, record.status, record.reason, record.stop_reason]
+        cells += [record.preset, len(record.epochs), record.phases.train]
+        cells += [getattr(record.phases, phase) for phase in PHASES if phase != "train"]
+        cells += [total_seconds(record), record.train_cpu_seconds, reached, best_validation_accuracy(record)]
+        cells += [record.result.test_accuracy, record.trainable_parameters, record.peak_memory_bytes]
+        cells += [len(record.attempts), record.data.digest if record.data else "", environment.device_name]
+        cells += [environment.image, record.started_at]
+        writer.writerow([_spreadsheet_safe(cell) for cell in cells])
+    return out.getvalue()
+
+
+def _spreadsheet_safe(cell: object) -> object:
+    """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

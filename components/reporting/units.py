@@ -1,0 +1,85 @@
+"""Numbers as a person reads them: durations, factors, accuracies, sizes."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+
+
+def duration(seconds: float | None) -> str:
+    """`0.42 s`, `8.3 s`, `58 s`, `12 min 10 s`, `29 h 20 min`, `3 d 4 h`."""
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    minutes = round(seconds / 60)
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    hours = round(seconds / 3600)
+    return f"{hours // 24:,} d {hours % 24} h" if hours % 24 else f"{hours // 24:,} d"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds for a column: enough digits to tell runs apart, the unit stands in the heading."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
+    return f"{value:,.{digits}f}"
+
+
+def factor(value: float | None) -> str:
+    """A ratio with two significant digits below 1 and one decimal place up to 100."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value < 2:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def percent(fraction: float | None, digits: int = 1) -> str:
+    """A fraction as per cent: `95.2 %`."""
+    return MISSING if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:.{digits}f} %"
+
+
+def points(fraction: float | None) -> str:
+    """A difference of fractions in percentage points, without sign: `5.2`."""
+    return MISSING if fraction is None or not math.isfinite(fraction) else f"{abs(100 * fraction):.1f}"
+
+
+def signed_points(fraction: float | None) -> str:
+    """A difference of fractions in percentage points with its sign; a true minus."""
+    if fraction is None or not math.isfinite(fraction):
+        return MISSING
+    text = f"{100 * fraction:+.1f}"
+    return text.replace("-", "−")
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A plain number with a fixed count of decimal places."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}".replace("-", "−")
+
+
+def probability(value: float | None) -> str:
+    """A p-value: two significant digits, `< 0.001` below."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def size(amount: float) -> str:
+    """Bytes in binary units: `1.9 GiB`."""
+    if amount <= 0:
+        return MISSING
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if unit in ("B", "KiB") or amount >= 100 else f"{amount:.1f} {unit}"
