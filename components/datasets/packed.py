@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,37 @@ class Description(BaseModel):
         """Return the part of it that a run record carries."""
         return records.Data(**self.model_dump(include=set(records.Data.model_fields)))
 
+    def artifact_metadata(self) -> dict[str, str | float]:
+        """Return what a pipeline's artifact says of it: strings and floats, which every backend hands on unchanged."""
+        return {
+            "digest": self.digest,
+            "source": self.source,
+            "classes": float(len(self.classes)),
+            **{f"{split}_images": float(count) for split, count in self.counts.items()},
+        }
+
 
 def content_digest(classes: list[str], image_size: int, splits: dict[str, tuple[Pixels, Labels]]) -> str:
     """SHA-256 over class names, image size and, for each split in the fixed order, labels and pixels."""
+    blocks = {
+        # a memory-mapped array is never read whole
+        split: (pixels[start : start + 4096] for start in range(0, len(pixels), 4096))
+        for split, (pixels, _) in splits.items()
+    }
+    return streamed_digest(classes, image_size, {split: labels for split, (_, labels) in splits.items()}, blocks)
+
+
+def streamed_digest(
+    classes: list[str], image_size: int, labels: dict[str, Labels], blocks: Mapping[str, Iterable[Pixels]]
+) -> str:
+    """Return the same digest where the pixels of a split come block by block, uint8 N × H × W × 3."""
     digest = hashlib.sha256()
     digest.update(json.dumps({"classes": classes, "image_size": image_size}, ensure_ascii=True).encode())
     for split in SPLITS:
-        pixels, labels = splits[split]
-        digest.update(f"{split}:{len(labels)}:".encode())
-        digest.update(np.ascontiguousarray(labels, dtype="<i4").data)
-        for start in range(0, len(pixels), 4096):  # a memory-mapped array is never read whole
-            digest.update(np.ascontiguousarray(pixels[start : start + 4096], dtype=np.uint8).data)
+        digest.update(f"{split}:{len(labels[split])}:".encode())
+        digest.update(np.ascontiguousarray(labels[split], dtype="<i4").data)
+        for block in blocks[split]:
+            digest.update(np.ascontiguousarray(block, dtype=np.uint8).data)
     return digest.hexdigest()
 
 

@@ -1,0 +1,46 @@
+"""A collection: labelled images as they were found, before they are resized and packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from components.datasets.packed import SPLITS, Labels, Pixels
+
+TRAIN, VALIDATION, TEST = range(len(SPLITS))
+UNASSIGNED = -1
+
+
+@dataclass
+class Collection:
+    """N images with class and split; they lie in files (`paths`) or in memory (`pixels`), one of the two.
+
+    Rows stand in the order of split, class and path, so that the packed form is the same on every machine, whatever
+    order a file system lists its files in.
+    """
+
+    name: str
+    classes: list[str]
+    labels: Labels
+    """int32, N, index into `classes`."""
+    splits: npt.NDArray[np.int8]
+    """N, index into `packed.SPLITS`, or UNASSIGNED where the source names no split."""
+    root: Path | None = None
+    """Folder that the paths are relative to."""
+    paths: list[str] = field(default_factory=list)
+    """N relative paths with forward slashes, or empty."""
+    pixels: Pixels | None = None
+    """uint8, N × H × W × 3, or None."""
+    groups: list[str] = field(default_factory=list)
+    """N names of what was filmed together (the film of one fruit), empty where the source does not tell."""
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def title(self, row: int) -> str:
+        """Return what a message calls one image."""
+        return self.paths[row] if self.paths else f"image {row} of {self.name}"

@@ -1,0 +1,74 @@
+"""Pipeline components of the data sets: thin shells around `importing` and `selection`."""
+
+# No `from __future__ import annotations` here: kfp reads the annotations as objects.
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+# Replaced for each task by the image that the pipeline is compiled for.
+IMAGE = "headstart:0.1.0"
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def import_dataset(
+    uri: str,
+    layout: str,
+    image_size: int,
+    seed: int,
+    settings: dict,  # type: ignore[type-arg]
+    dataset: Output[Dataset],
+) -> None:
+    """Import a data set: find out its layout, check it, decode and resize every image once, and pack it.
+
+    Args:
+        uri: Local path, file://, gs:// or https:// of a folder or an archive, or demo:source, demo:fruits.
+        layout: auto, cifar100, fruits360, image_folder or csv.
+        image_size: Height and width in pixels that images are resized to.
+        seed: Decides which training images become validation images.
+        settings: Further settings of the import, by name.
+        dataset: The packed data set.
+    """
+    from components.datasets.importing import import_dataset
+
+    description = import_dataset(uri, dataset.path, layout=layout, image_size=image_size, seed=seed, **settings)
+    dataset.metadata.update(description.artifact_metadata())
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def select_classes(
+    intermediate: Input[Dataset],
+    classes: dict,  # type: ignore[type-arg]
+    images_per_class: int,
+    test_images_per_class: int,
+    seed: int,
+    target_uri: str,
+    target_layout: str,
+    settings: dict,  # type: ignore[type-arg]
+    dataset: Output[Dataset],
+) -> None:
+    """Derive the target set of a few merged classes from the intermediate set, or import it from its own place.
+
+    Args:
+        intermediate: The packed set to select from.
+        classes: New class name to the words of the class names that it takes in; * takes in the rest.
+        images_per_class: Training images a class.
+        test_images_per_class: Test images a class; 0 takes as many as every class has.
+        seed: Decides which images are drawn.
+        target_uri: Where the target images are, if they are not to be selected; empty otherwise.
+        target_layout: Layout of the images at target_uri.
+        settings: Further settings of the selection, or of the import from target_uri, by name.
+        dataset: The packed target set.
+    """
+    from components.datasets.selection import select_target
+
+    description = select_target(
+        intermediate.path,
+        dataset.path,
+        classes=classes,
+        images_per_class=images_per_class,
+        test_images_per_class=test_images_per_class,
+        seed=seed,
+        target_uri=target_uri,
+        target_layout=target_layout,
+        settings=settings,
+    )
+    dataset.metadata.update(description.artifact_metadata())
