@@ -1,8 +1,8 @@
 """The epoch loop: one call of one compiled function an epoch.
 
-What it promises, whatever is inside: the order of images and their augmentation are drawn from (seed, epoch) alone, so
-that an epoch can be repeated and no two epochs are alike; all batches have one size, and the images that do not fill the
-last one wait for another epoch; `state` and `restore` carry everything that an epoch depends on.
+What it promises, whatever is inside: the order of images and their augmentation are drawn from (seed, epoch) alone,
+so that an epoch can be repeated and no two epochs are alike; all batches have one size, and the images that do not
+fill the last one wait for another epoch; `state` and `restore` carry everything that an epoch depends on.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class TrainingLoop:
         if self.recipe.shift:
             reach = self.recipe.shift
             padded = tf.pad(images, [[0, 0], [reach, reach], [reach, reach], [0, 0]], mode="REFLECT")
-            corner = tf.random.stateless_uniform([count, 2], seed + [1, 0], 0, 2 * reach + 1, tf.int32)
+            corner = tf.random.stateless_uniform([count, 2], seed + tf.constant([1, 0]), 0, 2 * reach + 1, tf.int32)
             rows = corner[:, :1] + tf.range(size)
             columns = corner[:, 1:] + tf.range(size)
             images = tf.gather(padded, rows, axis=1, batch_dims=1)

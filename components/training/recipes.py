@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from components.errors import SettingError
+from components.training.stage_settings import validated
 
 Preset = Literal["paper", "fast", "demo"]
 Stage = Literal["pretrain", "finetune", "target"]
@@ -115,6 +116,4 @@ def recipe(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> Re
     """
     if preset not in _VALUES:
         raise SettingError(f"preset: {preset!r} is not known; there are {', '.join(PRESETS)}.")
-    from components.training.stage_settings import validated
-
     return validated(Recipe, {**_VALUES[preset](STAGE_OF_ARM[arm]), **(overrides or {})})

@@ -1,0 +1,69 @@
+"""Freezing by layer name, weights carried over by layer name, and digests that prove both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from components.errors import HeadstartError
+
+
+def freeze(model: Any, names: Iterable[str]) -> None:
+    """Make the layers called `names` untrainable and all others trainable; call it before anything is compiled.
+
+    Batch normalisation that is named runs in inference mode as well, that is Keras's meaning of frozen.
+    Raises HeadstartError where the model has no layer of that name.
+    """
+    names = set(names)
+    missing = names - {layer.name for layer in model.layers}
+    if missing:
+        raise HeadstartError(f"The model has no layer called {', '.join(sorted(missing))}.")
+    for layer in model.layers:
+        layer.trainable = layer.name not in names
+
+
+def carry_over(source: Any, target: Any, *, new_head: str) -> None:
+    """Copy the weights of every layer from `source` to the layer of the same name in `target`, save `new_head`.
+
+    Raises HeadstartError where a layer is missing or has other shapes: nothing is skipped in silence.
+    """
+    found = {layer.name: layer for layer in source.layers}
+    for layer in target.layers:
+        if not layer.weights or layer.name == new_head:
+            continue
+        if layer.name not in found:
+            raise HeadstartError(f"The initial model has no layer called {layer.name}.")
+        values = found[layer.name].get_weights()
+        shapes, expected = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
+        if shapes != expected:
+            raise HeadstartError(
+                f"{layer.name}: the initial model has weights of {shapes}, this network {expected}.",
+                "Were image_size or first_stride changed after the initial model was trained?",
+            )
+        layer.set_weights(values)
+
+
+def layer_digest(layer: Any) -> str:
+    """SHA-256 of a layer's weights: for each, its shape and its bytes (little-endian)."""
+    digest = hashlib.sha256()
+    for value in layer.get_weights():
+        array = np.ascontiguousarray(value)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def layer_digests(model: Any) -> dict[str, str]:
+    """Return the digest of every layer that has weights, by name."""
+    return {layer.name: layer_digest(layer) for layer in model.layers if layer.weights}
+
+
+def weights_digest(model: Any) -> str:
+    """SHA-256 of all layers' names and digests."""
+    digest = hashlib.sha256()
+    for name, value in layer_digests(model).items():
+        digest.update(f"{name}={value}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,81 @@
+"""The process that trains one run: `python -m components.training.process SPECIFICATION.json`.
+
+It ends with 0 once it has written a record, whatever that says, and with 143 where it was asked to stop and has left a
+checkpoint. It does not outlive its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+TERMINATED = 143
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when the thread of `parent` that started it ends; elsewhere, watch for it."""
+    if not parent:
+        return
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
+    else:
+
+        def watch() -> None:
+            while os.getppid() == parent:
+                time.sleep(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        threading.Thread(target=watch, daemon=True).start()
+    if os.getppid() != parent:  # it ended before we asked
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the specification in the named file and return the exit status."""
+    entered = time.perf_counter()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    from components.errors import HeadstartError
+    from components.training import environment
+    from components.training.clock import Clock
+    from components.training.specification import RunSpecification
+
+    spec = RunSpecification.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
+    die_with(spec.parent)
+    facts = environment.describe(threads=spec.threads(), image=spec.image)
+    clock = Clock(facts.cores)
+    from components.training.stages import failed_record
+
+    try:
+        with clock.phase("startup"):
+            environment.prepare_tensorflow(facts.threads, spec.accelerators)
+            from components.training.fitting import Terminated
+            from components.training.run import execute
+        clock.seconds["startup"] += max(entered - spec.spawned, 0.0) if spec.spawned else 0.0
+        try:
+            record = execute(spec, clock, facts, stop.is_set)
+        except Terminated:
+            return TERMINATED
+    except HeadstartError as error:
+        record = failed_record(spec, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        record = failed_record(spec, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    record.write(spec.record)
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is on disk; TensorFlow's clean-up at exit takes time that nobody needs.
+    os._exit(status)

@@ -1,0 +1,66 @@
+"""All settings of a run, resolved from one flat table of overrides: recipe, stage, process. No TensorFlow."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.errors import SettingError
+from components.training.recipes import STAGE_OF_ARM, STAGES, Recipe, recipe
+from components.training.stage_settings import StageSettings, validated
+
+
+class ProcessSettings(BaseModel):
+    """How the process runs; none of these changes what is learnt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threads: int = Field(0, ge=0, le=1024, description="TensorFlow's; 0: processors that the container may use")
+    checkpoint_seconds: float = Field(2.0, ge=0, allow_inf_nan=False, description="least time between checkpoints")
+    grace_seconds: float = Field(20.0, ge=0, allow_inf_nan=False, description="for the epoch to end after SIGTERM")
+    prefix_memory_share: float = Field(0.4, ge=0, le=1, description="of the memory, the most a cached prefix may take")
+    samples: int = Field(12, ge=0, le=100, description="test images that the record of the final model carries")
+    tensorboard: str = Field("", description="folder for TensorBoard logs; empty: none")
+
+
+class Settings(NamedTuple):
+    """The three groups of one run."""
+
+    recipe: Recipe
+    stage: StageSettings
+    process: ProcessSettings
+
+
+def known() -> list[str]:
+    """Names of all settings, in the order of their groups."""
+    return [name for group in (Recipe, StageSettings, ProcessSettings) for name in group.model_fields]
+
+
+def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> Settings:
+    """Return the settings of `arm`: those of `preset` with `overrides` put over them.
+
+    An override is `name` for every arm, or `pretrain.name`, `finetune.name` or `target.name` for one stage (`target`:
+    final, baseline and transfer alike, since the arms that are compared share one recipe); the longer name wins.
+    Raises SettingError for an unknown name, with the nearest known one, and for a value that does not fit.
+    """
+    if arm not in STAGE_OF_ARM:
+        raise SettingError(f"arm: {arm!r} is not known; there are {', '.join(STAGE_OF_ARM)}.")
+    groups: tuple[type[BaseModel], ...] = (Recipe, StageSettings, ProcessSettings)
+    chosen: dict[str, Any] = {}
+    for key, value in sorted((overrides or {}).items(), key=lambda pair: "." in pair[0]):
+        stage, _, name = key.rpartition(".")
+        if name not in known() or (stage and stage not in STAGES):
+            near = difflib.get_close_matches(name, known(), 1)
+            hint = f" Did you mean {near[0]}?" if near and near[0] != name else ""
+            raise SettingError(
+                f"{key}: no such setting.{hint}",
+                f"Settings are {', '.join(known())}; each also as {', '.join(f'{part}.NAME' for part in STAGES)}.",
+            )
+        if not stage or stage == STAGE_OF_ARM[arm]:
+            chosen[name] = value
+    parts = [{name: value for name, value in chosen.items() if name in group.model_fields} for group in groups]
+    return Settings(
+        recipe(preset, arm, parts[0]), validated(StageSettings, parts[1]), validated(ProcessSettings, parts[2])
+    )

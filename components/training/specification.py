@@ -1,0 +1,66 @@
+"""What one run is asked to do: the file that the parent hands to the process that trains. No TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from components.records import Arm
+from components.training import environment
+from components.training.settings import Settings, resolve
+
+
+class RunSpecification(BaseModel):
+    """One run of one arm; paths are absolute."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    arm: Arm
+    seed: int
+    run_id: str = ""
+    preset: str
+    settings: dict[str, Any] = {}
+    dataset: Path
+    initial_model: Path | None = None
+    checkpoints: str = ""
+    accelerators: int = 0
+    image: str = ""
+    record: Path
+    model: Path | None = None
+    saved_model: Path | None = None
+    parent: int = 0
+    spawned: float = 0.0  # on the monotonic clock, which processes of one machine share
+
+    def resolved(self) -> Settings:
+        """Settings of this run's arm; SettingError where one is wrong."""
+        return resolve(self.preset, self.arm, self.settings)
+
+    def threads(self) -> int:
+        """Threads that TensorFlow is to use."""
+        return self.resolved().process.threads or environment.thread_count(environment.usable_cores())
+
+    def fingerprint(self, data_digest: str, initial_digest: str | None) -> str:
+        """SHA-256 of everything that decides the resulting weights and makes a time comparable.
+
+        A checkpoint or a finished run is only used again under the same fingerprint. The run id is not part of it: an
+        experiment that was interrupted goes on under a new one.
+        """
+        settings = self.resolved()
+        content = {
+            "arm": self.arm,
+            "seed": self.seed,
+            "recipe": settings.recipe.model_dump(mode="json"),
+            "stage": settings.stage.model_dump(mode="json"),
+            "data": data_digest,
+            "initial": initial_digest,
+            "accelerators": self.accelerators,
+            "threads": self.threads(),
+            "processor": environment.processor(),
+            "image": self.image,
+            "versions": environment.versions(),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
