@@ -29,7 +29,9 @@ def import_dataset(
     """
     from components.datasets.importing import import_dataset
 
-    description = import_dataset(uri, dataset.path, layout=layout, image_size=image_size, seed=seed, **settings)
+    description = import_dataset(
+        uri, dataset.path, **{"layout": layout, "image_size": image_size, "seed": seed, **settings}
+    )
     dataset.metadata.update(description.artifact_metadata())
 
 

@@ -8,36 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from components.atomic_files import whole_folder
 from components.datasets import leakage
 from components.datasets.packed import SPLITS, Description, PackedDataset, write_packed
-from components.datasets.settings import parse_settings
+from components.datasets.settings import REST, SelectionSettings, parse_settings
 from components.datasets.splitting import generator
 from components.errors import SettingError
 from components.progress import emit
-
-REST = "*"
-PAPER_CLASSES = {"apple": "apple", "pears": "pear", "noise": REST}
-
-
-class SelectionSettings(BaseModel):
-    """What can be said about a selection."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    classes: dict[str, str] = Field(
-        PAPER_CLASSES, description="new class → words of the names it takes in; *: the rest"
-    )
-    images_per_class: int = Field(400, ge=1, description="training images a class at most")
-    test_images_per_class: int = Field(
-        0, ge=0, description="test images a class at most; 0: as many as all classes have"
-    )
-    seed: int = Field(0, ge=0, le=2**32 - 1)
-    validation_share: float = Field(
-        0.1, gt=0, lt=1, description="validation images a class, as a share of images_per_class"
-    )
 
 
 def words(name: str) -> list[str]:
@@ -178,10 +156,10 @@ def select_target(
     `settings` are those of the import where there is a `target_uri`, else further ones of the selection.
     """
     if not target_uri:
-        return select_classes(intermediate, folder, seed=seed, **selection, **(settings or {}))
+        return select_classes(intermediate, folder, **{"seed": seed, **selection, **(settings or {})})
     from components.datasets.importing import import_dataset
 
     size = PackedDataset(intermediate).description.image_size
     return import_dataset(
-        target_uri, folder, layout=target_layout, **{"image_size": size, "seed": seed, **(settings or {})}
+        target_uri, folder, **{"layout": target_layout, "image_size": size, "seed": seed, **(settings or {})}
     )

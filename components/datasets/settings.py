@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import SettingError
 
+REST = "*"
+PAPER_CLASSES = {"apple": "apple", "pears": "pear", "noise": REST}
+
 Layout = Literal["auto", "cifar100", "fruits360", "image_folder", "csv"]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -39,20 +42,38 @@ class ImportSettings(BaseModel):
     path_column: str = Field("path", min_length=1, description="column of a CSV that names the image file")
     label_column: str = Field("label", min_length=1, description="column of a CSV that names the class")
     split_column: str = Field("split", min_length=1, description="column of a CSV that names the split; may be absent")
-    sha256: str = Field("", pattern="^([0-9a-f]{64})?$", description="SHA-256 that a downloaded file must have")
     workers: int = Field(0, ge=0, le=256, description="decoders at work at once; 0: one a usable core")
     near_duplicates: bool = Field(True, description="look for near-twins of test images in training")
 
 
+class SelectionSettings(BaseModel):
+    """What can be said about a selection."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    classes: dict[str, str] = Field(
+        PAPER_CLASSES, description="new class → words of the names it takes in; *: the rest"
+    )
+    images_per_class: int = Field(400, ge=1, description="training images a class at most")
+    test_images_per_class: int = Field(
+        0, ge=0, description="test images a class at most; 0: as many as every class has"
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of what is drawn")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="validation images a class, as a share of training")
+    near_duplicates: bool = Field(True, description="look for near-twins of test images in training")
+
+
 def parse_settings(model: type[Model], values: dict[str, Any]) -> Model:
-    """Check `values` against `model`; SettingError names the setting, what was given and what is known or expected."""
-    unknown = sorted(set(values) - set(model.model_fields))
+    """Check `values` against `model`; SettingError names the setting, what was given and what is known or expected.
+
+    A pipeline hands one set of settings to imports and selections alike, so what only the other knows is left out.
+    """
+    own, known = set(model.model_fields), set(ImportSettings.model_fields) | set(SelectionSettings.model_fields)
+    unknown = sorted(set(values) - known)
     if unknown:
-        raise SettingError(
-            f"Unknown setting {', '.join(map(repr, unknown))}.", f"Known: {', '.join(sorted(model.model_fields))}."
-        )
+        raise SettingError(f"Unknown setting {', '.join(map(repr, unknown))}.", f"Known: {', '.join(sorted(known))}.")
     try:
-        return model.model_validate(values)
+        return model.model_validate({name: value for name, value in values.items() if name in own})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
