@@ -94,7 +94,7 @@ def _problems(description: Description, rules: Rules, current: Manifest | None, 
             text = f"The data lack {_classes(missing)}, which version {current.version} knows."
             if rules.missing_classes == "refuse":
                 problems.append(
-                    f"{text} A model trained on them would no longer recognise {'it' if len(missing) == 1 else 'them'}; "
+                    f"{text} A model trained on them would forget {'it' if len(missing) == 1 else 'them'}; "
                     "missing_classes=accept allows that."
                 )
             else:

@@ -1,0 +1,86 @@
+"""The prepared model that a retraining starts from: given by URI, or kept in the store from the last time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from components.errors import HeadstartError, SettingError
+from components.promotion.bucket_backend import BucketBackend
+from components.promotion.store import ModelStore
+
+MODEL_FILE = "model.keras"
+DESCRIPTION_FILE = "model.json"
+
+
+def prepare_initial_model(store: ModelStore, uri: str, target: Path, image_size: int) -> dict[str, Any]:
+    """Put the prepared model into `target` (model.keras, model.json) and return its description.
+
+    `uri` is a folder with these two files, or a file `NAME.keras` with `NAME.json` beside it, here or on `gs://`; it
+    is kept in the store, so that later retrainings need not name it. Empty: the one that the store keeps.
+    HeadstartError where there is none, or where it was made for images of another size.
+    """
+    if uri:
+        with tempfile.TemporaryDirectory(prefix="headstart-prepared-") as scratch:
+            _copy(uri, Path(scratch))
+            description = _description(Path(scratch), uri)
+            store.put_prepared(Path(scratch))
+            shutil.copytree(scratch, target, dirs_exist_ok=True)
+    else:
+        if not store.fetch_prepared(target):
+            raise SettingError(
+                f"{store.uri}: keeps no prepared model yet.",
+                "Name one with --model (on a cluster: the parameter prepared): the fine-tuned model of an experiment, "
+                "model/finetuned.keras in its output.",
+            )
+        description = _description(target, f"{store.uri}/prepared")
+    found = description.get("image_size")
+    if found != image_size:
+        raise SettingError(
+            f"The prepared model takes images of {found} pixels, the data were imported with {image_size}.",
+            f"Set image_size to {found}.",
+        )
+    return description
+
+
+def _copy(uri: str, target: Path) -> None:
+    pairs = {MODEL_FILE: MODEL_FILE, DESCRIPTION_FILE: DESCRIPTION_FILE}
+    folder = uri.rstrip("/")
+    if folder.endswith(".keras"):
+        folder, _, name = folder.rpartition("/")
+        pairs = {name: MODEL_FILE, name.removesuffix(".keras") + ".json": DESCRIPTION_FILE}
+    for source, file in pairs.items():
+        data = _read(folder, source)
+        if data is None:
+            raise SettingError(
+                f"Prepared model {uri!r}: {source} is not there.",
+                "Expected a folder with model.keras and model.json, or NAME.keras with NAME.json beside it.",
+            )
+        (target / file).write_bytes(data)
+
+
+def _read(folder: str, name: str) -> bytes | None:
+    if folder.startswith("gs://"):
+        return BucketBackend(folder).read(name)[0]
+    path = Path(folder.removeprefix("file://")) / name
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise HeadstartError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _description(folder: Path, uri: str) -> dict[str, Any]:
+    try:
+        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        if not isinstance(description, dict) or not (folder / MODEL_FILE).exists():
+            raise ValueError("it lacks the model or its description")
+    except (OSError, ValueError) as error:
+        raise HeadstartError(
+            f"Prepared model {uri}: cannot be used: {error}.", "Name it again with --model."
+        ) from error
+    return description

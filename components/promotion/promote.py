@@ -1,0 +1,261 @@
+"""The end of a retraining: picks a candidate, compares it with the model in use, promotes it or says why not."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.datasets.packed import PackedDataset
+from components.errors import HeadstartError
+from components.progress import emit
+from components.promotion import retraining_report
+from components.promotion.backends import Conflict
+from components.promotion.check import data_facts
+from components.promotion.gate import Answers, Decision, Rules, decide
+from components.promotion.retention import prune
+from components.promotion.store import ModelStore
+from components.promotion.versions import Manifest, Outcome, now
+from components.records import RunRecord, read_record
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model and its record."""
+
+    folder: Path
+    record: RunRecord
+
+
+def pair(models: list[Path], records: list[Path]) -> tuple[list[Candidate], list[RunRecord]]:
+    """Bring models and records together by the digest of the weights, and return the records without a model too.
+
+    Loops hand over their results in no promised order, and a run that failed has a record but no model.
+    """
+    from components.training.export import read_description
+
+    by_weights: dict[str, Path] = {}
+    for folder in models:
+        if (folder / "model.json").exists():
+            by_weights[str(read_description(folder).get("weights"))] = folder
+    found, failed = [], []
+    for record in sorted((read_record(path) for path in records), key=lambda record: record.seed):
+        model = by_weights.get(record.final_weights or "")
+        if record.status == "succeeded" and model is not None:
+            found.append(Candidate(model, record))
+        else:
+            failed.append(record)
+    return found, failed
+
+
+def choose(candidates: list[Candidate]) -> Candidate:
+    """Return the candidate that is best on the validation images; of equals the one with the lowest seed."""
+    return max(candidates, key=lambda one: (one.record.result.best_validation_accuracy or 0.0, -one.record.seed))
+
+
+def promote(
+    dataset: PackedDataset,
+    models: list[Path],
+    records: list[Path],
+    store: ModelStore,
+    rules: Rules,
+    run_id: str,
+    remarks: list[str],
+) -> Outcome:
+    """Decide about the trained models, promote the best if it deserves it, and return and keep how it ended."""
+    emit("stage", stage="promote", state="start")
+    store.heal()
+    candidates, failed = pair(models, records)
+    remarks = [*remarks, *(f"The run with seed {record.seed} failed: {record.reason}" for record in failed)]
+    outcome = Outcome(
+        status="failed",
+        title="No run of the last stage succeeded; nothing was changed.",
+        reasons=remarks,
+        at=now(),
+        run_id=run_id,
+        data_digest=dataset.description.digest,
+        data=data_facts(dataset.description),
+        candidate={"runs": [_run_facts(record) for record in [*(one.record for one in candidates), *failed]]},
+    )
+    already = _promoted_by(store, run_id)
+    if already:
+        # A task that was killed after the switch and started again finds its own model in use.
+        outcome = outcome.model_copy(
+            update={
+                "status": "promoted",
+                "title": _promoted_title(already.compared_with, already.version),
+                "reasons": [already.reason, *remarks],
+                "version": already.version,
+                "current": already.compared_with,
+            }
+        )
+    elif candidates:
+        outcome = _decide_and_switch(dataset, choose(candidates), store, rules, outcome, remarks)
+    if outcome.status == "promoted":
+        outcome.removed = prune(store, rules.keep, rules.keep_days)
+    store.write_outcome(outcome, retraining_report.files(outcome))
+    emit("stage", stage="promote", state="done", status=outcome.status, text=outcome.title)
+    return outcome
+
+
+def _promoted_by(store: ModelStore, run_id: str) -> Manifest | None:
+    current = store.current()
+    return current if current and run_id and current.run_id == run_id else None
+
+
+def _decide_and_switch(
+    dataset: PackedDataset,
+    candidate: Candidate,
+    store: ModelStore,
+    rules: Rules,
+    outcome: Outcome,
+    remarks: list[str],
+) -> Outcome:
+    from components.training.export import load_model
+
+    pointer, generation = store.pointer()
+    model, description = load_model(candidate.folder)
+    classes = [str(name) for name in description["classes"]]
+    _, labels = dataset.split("test")
+    answers = _answers(model, classes, dataset)
+    with tempfile.TemporaryDirectory(prefix="headstart-promotion-") as scratch:
+        decision = _compare(dataset, store, pointer.version if pointer else None, rules, labels, answers, Path(scratch))
+        compared = decision.compared
+        facts = {
+            "seed": candidate.record.seed,
+            "classes": classes,
+            "accuracy": compared.candidate_accuracy,
+            "validation_accuracy": candidate.record.result.best_validation_accuracy,
+            "epochs": len(candidate.record.epochs),
+            "train_seconds": candidate.record.phases.train,
+        }
+        outcome = outcome.model_copy(
+            update={
+                "status": "refused",
+                "title": f"Refused: version {pointer.version} stays in use." if pointer else "Refused: too inaccurate.",
+                "reasons": [*decision.reasons, *decision.remarks, *remarks],
+                "current": pointer.version if pointer else None,
+                "comparison": compared.as_dict(),
+                "candidate": {**outcome.candidate, **facts},
+            }
+        )
+        if not decision.promote:
+            return outcome
+        manifest = Manifest(
+            version=1,
+            created_at=outcome.at,
+            run_id=outcome.run_id,
+            seed=candidate.record.seed,
+            data_digest=dataset.description.digest,
+            data_source=dataset.description.source,
+            data_counts=dataset.description.counts,
+            classes=classes,
+            image_size=dataset.description.image_size,
+            accuracy=compared.candidate_accuracy,
+            recalls={name: new for name, (new, _, _) in compared.recalls.items() if new is not None},
+            weights=candidate.record.final_weights,
+            initial_weights=candidate.record.initial_weights,
+            reason=" ".join(decision.reasons),
+            compared_with=pointer.version if pointer else None,
+        )
+        folder = _assemble(dataset, candidate, model, classes, outcome, Path(scratch) / "version")
+        return _switch(store, folder, manifest, generation, outcome)
+
+
+def _answers(model: Any, classes: list[str], dataset: PackedDataset) -> Answers:
+    from components.promotion.answers import answer
+
+    return answer(model, classes, dataset)
+
+
+def _compare(
+    dataset: PackedDataset,
+    store: ModelStore,
+    current: int | None,
+    rules: Rules,
+    labels: Any,
+    answers: Answers,
+    scratch: Path,
+) -> Decision:
+    truth = labels.astype("int64")
+    if current is None:
+        return decide(rules, dataset.classes, truth, answers, None)
+    from components.promotion.answers import seen_before
+    from components.training.export import load_model
+
+    folder = store.fetch(current, scratch / "current")
+    model, description = load_model(folder / "model")
+    classes = [str(name) for name in description["classes"]]
+    return decide(
+        rules,
+        dataset.classes,
+        truth,
+        answers,
+        _answers(model, classes, dataset),
+        current_classes=classes,
+        seen=seen_before(dataset, folder),
+    )
+
+
+def _assemble(
+    dataset: PackedDataset, candidate: Candidate, model: Any, classes: list[str], outcome: Outcome, folder: Path
+) -> Path:
+    from components.promotion.answers import check_served, write_seen
+    from components.training.export import save_served
+
+    folder.mkdir()
+    shutil.copytree(candidate.folder, folder / "model")
+    save_served(model, folder / "serving", classes, dataset.description.image_size)
+    check_served(folder / "serving", model, classes, dataset)
+    candidate.record.write(folder / "record.json")
+    write_seen(dataset, folder)
+    told = outcome.model_copy(update={"status": "promoted", "title": _promoted_title(outcome.current)})
+    for name, data in retraining_report.files(told).items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def _promoted_title(current: int | None, version: int | None = None) -> str:
+    which = f"version {version}" if version else "this version"
+    return f"Promoted: {which} replaces version {current}." if current else f"Promoted: {which} is the first in use."
+
+
+def _switch(store: ModelStore, folder: Path, manifest: Manifest, generation: int, outcome: Outcome) -> Outcome:
+    version = store.add(folder, manifest)
+    action = "promoted" if outcome.current else "first"
+    try:
+        store.switch(version, generation, action, manifest.reason, f"retraining {outcome.run_id}".strip())  # type: ignore[arg-type]
+    except Conflict:
+        store.discard(version)
+        pointer, _ = store.pointer()
+        now_used = f"version {pointer.version} is in use now" if pointer else "the model in use changed"
+        return outcome.model_copy(
+            update={
+                "status": "superseded",
+                "title": f"Not promoted: while this retraining compared its model, another one was faster; {now_used}.",
+                "reasons": [
+                    "A model is only promoted over the one it was compared with. The next retraining compares anew.",
+                    *outcome.reasons,
+                ],
+            }
+        )
+    except HeadstartError:
+        store.discard(version)
+        raise
+    return outcome.model_copy(
+        update={"status": "promoted", "title": _promoted_title(outcome.current, version), "version": version}
+    )
+
+
+def _run_facts(record: RunRecord) -> dict[str, Any]:
+    return {
+        "seed": record.seed,
+        "status": record.status,
+        "reason": record.reason,
+        "validation_accuracy": record.result.best_validation_accuracy,
+        "accuracy": record.result.test_accuracy,
+        "epochs": len(record.epochs),
+        "train_seconds": record.phases.train,
+    }

@@ -1,0 +1,105 @@
+"""What the components of a retraining call: paths in, files out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from components.atomic_files import write_json, write_text
+from components.datasets.packed import PackedDataset
+from components.errors import HeadstartError
+from components.progress import emit
+from components.promotion import retraining_report
+from components.promotion.check import TRAIN, check_data
+from components.promotion.gate import Rules
+from components.promotion.prepared import prepare_initial_model
+from components.promotion.store import open_store
+
+
+def check_stage(
+    dataset: str,
+    store_uri: str,
+    prepared: str,
+    promotion: dict[str, Any],
+    force: bool,
+    run_id: str,
+    initial_model: str,
+    plan: str,
+    html: str,
+    markdown: str,
+) -> str:
+    """Return `train`, `unchanged` or `unusable`; for the last two the store keeps the report too."""
+    emit("stage", stage="check", state="start")
+    rules = Rules.of(promotion)
+    data = PackedDataset(dataset)
+    store = open_store(store_uri)
+    outcome, remarks = check_data(data, store, rules, run_id, force)
+    folder = Path(initial_model)
+    folder.mkdir(parents=True, exist_ok=True)
+    if outcome is None:
+        try:
+            prepare_initial_model(store, prepared, folder, data.description.image_size)
+        except HeadstartError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        write_json(plan, {"decision": TRAIN, "remarks": remarks})
+        told = "The data call for a retraining; the task promote reports how it ended."
+        write_text(html, f"<!doctype html><meta charset=utf-8><title>Retraining</title><p>{told}</p>\n")
+        write_text(markdown, f"{told}\n")
+        emit("stage", stage="check", state="done", text="new data: training")
+        return TRAIN
+    write_json(plan, {"decision": outcome.status, "remarks": remarks})
+    write_text(html, retraining_report.html(outcome))
+    write_text(markdown, retraining_report.markdown(outcome))
+    store.write_outcome(outcome, retraining_report.files(outcome))
+    emit("stage", stage="check", state="done", text=outcome.title)
+    return str(outcome.status)
+
+
+def promote_stage(
+    dataset: str,
+    models: list[str],
+    records: list[str],
+    plan: str,
+    store_uri: str,
+    promotion: dict[str, Any],
+    run_id: str,
+    outcome_file: str,
+    html: str,
+    markdown: str,
+) -> tuple[str, dict[str, float]]:
+    """Promote or not; return how it ended and the figures for display. HeadstartError where no run succeeded."""
+    from components.promotion.promote import promote
+
+    remarks = json.loads(Path(plan).read_text(encoding="utf-8"))["remarks"]
+    outcome = promote(
+        PackedDataset(dataset),
+        [Path(path) for path in models],
+        [Path(path) for path in records],
+        open_store(store_uri),
+        Rules.of(promotion),
+        run_id,
+        [str(remark) for remark in remarks],
+    )
+    write_json(outcome_file, outcome.model_dump(mode="json"))
+    write_text(html, retraining_report.html(outcome))
+    write_text(markdown, retraining_report.markdown(outcome))
+    if outcome.status == "failed":
+        raise HeadstartError(f"{outcome.title} {' '.join(outcome.reasons)}".strip())
+    figures = {
+        name: float(outcome.comparison[name])
+        for name in ("candidate_accuracy", "current_accuracy", "images")
+        if outcome.comparison.get(name) is not None
+    }
+    return str(outcome.status), figures
+
+
+def require_usable(decision: str, store_uri: str) -> None:
+    """Raise HeadstartError where the data could not be trained on, so that somebody looks."""
+    if decision == "unusable":
+        raise HeadstartError(
+            "The data could not be trained on; the model in use stays.",
+            f"`headstart models history --store {store_uri}` and the report of the check say why.",
+        )

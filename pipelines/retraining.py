@@ -1,0 +1,127 @@
+"""Retraining: only the last stage, on new data; the result is promoted if it is better than the model in use.
+
+Wiring and placement only; what a stage does stands in `components`. Data and training are those of the experiment.
+"""
+
+from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
+
+from components.datasets.component import import_dataset, select_classes
+from components.promotion.component import check_for_retraining, promote, require_usable
+from components.training.component import final
+from pipelines.placement import Kind, Placement, pipeline_config, place
+
+DEFAULT_SEEDS = [1, 2, 3]
+DEFAULT_CLASSES = {"apple": "apple", "pears": "pear", "noise": "*"}
+
+
+def retraining(
+    placement: Placement | None = None,
+    *,
+    parallelism: int = 1,
+    run_id: str = dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+) -> BaseComponent:
+    """Build the retraining pipeline.
+
+    Args:
+        placement: image, resources and pod settings of every task; None: the defaults.
+        parallelism: seeds that are trained at once.
+        run_id: names this retraining in the store; on this machine `headstart retrain` gives its own.
+    """
+    where = placement or Placement()
+
+    @dsl.pipeline(  # type: ignore[untyped-decorator]
+        name="headstart-retraining",
+        display_name="Headstart: retrain the last stage",
+        description="Trains the last stage on new data and promotes the model if it is better than the one in use.",
+        pipeline_config=pipeline_config(where),
+    )
+    def headstart_retraining(
+        store: str,
+        data: str,
+        prepared: str = "",
+        layout: str = "auto",
+        classes: dict = DEFAULT_CLASSES,  # type: ignore[type-arg]
+        images_per_class: int = 400,
+        test_images_per_class: int = 0,
+        image_size: int = 52,
+        seeds: list[int] = DEFAULT_SEEDS,
+        selection_seed: int = 0,
+        preset: str = "fast",
+        settings: dict = {},  # type: ignore[type-arg]  # noqa: B006 - kfp reads the default once, when compiling
+        data_settings: dict = {},  # type: ignore[type-arg]  # noqa: B006
+        promotion: dict = {},  # type: ignore[type-arg]  # noqa: B006
+        force: bool = False,
+        checkpoints: str = "",
+    ) -> None:
+        def placed(task: dsl.PipelineTask, kind: Kind, title: str) -> dsl.PipelineTask:
+            # Nothing is ever taken from the cache: the same URI may hold other data tomorrow.
+            place(task.set_display_name(title), where, kind)
+            return task.set_caching_options(False)
+
+        imported = placed(
+            import_dataset(uri=data, layout=layout, image_size=image_size, seed=selection_seed, settings=data_settings),
+            "data",
+            "Import the data",
+        )
+        selected = placed(
+            select_classes(
+                intermediate=imported.outputs["dataset"],
+                classes=classes,
+                images_per_class=images_per_class,
+                test_images_per_class=test_images_per_class,
+                seed=selection_seed,
+                target_uri="",
+                target_layout="auto",
+                settings={},
+            ),
+            "data",
+            "Select the classes",
+        )
+        checked = placed(
+            check_for_retraining(
+                dataset=selected.outputs["dataset"],
+                store=store,
+                prepared=prepared,
+                promotion=promotion,
+                force=force,
+                run_id=run_id,
+            ),
+            "report",
+            "Check: is there anything to learn?",
+        )
+        placed(require_usable(decision=checked.outputs["Output"], store=store), "report", "Are the data usable?")
+        # What takes from a loop inside a condition must stand inside the condition too.
+        with dsl.If(checked.outputs["Output"] == "train", name="train-and-promote"):
+            with dsl.ParallelFor(items=seeds, parallelism=parallelism, name="seeds") as seed:
+                trained = placed(
+                    final(
+                        dataset=selected.outputs["dataset"],
+                        initial_model=checked.outputs["initial_model"],
+                        seed=seed,
+                        run_id=run_id,
+                        preset=preset,
+                        settings=settings,
+                        checkpoints=checkpoints,
+                        accelerators=where.accelerators,
+                        image=where.image_for("training"),
+                    ),
+                    "training",
+                    "Train the last stage",
+                )
+            placed(
+                promote(
+                    dataset=selected.outputs["dataset"],
+                    models=dsl.Collected(trained.outputs["model"]),
+                    records=dsl.Collected(trained.outputs["record"]),
+                    plan=checked.outputs["plan"],
+                    store=store,
+                    promotion=promotion,
+                    run_id=run_id,
+                ),
+                "data",
+                "Promote what is better",
+            )
+
+    pipeline: BaseComponent = headstart_retraining
+    return pipeline
