@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,11 @@ def select_target(
 ) -> Description:
     """Derive the target set from the packed `intermediate`, or import it from `target_uri` at the same image size.
 
-    `settings` are those of the import where there is a `target_uri`, else further ones of the selection.
+    `settings` are those of the import where there is a `target_uri`, else further ones of the selection. An empty
+    rule (`classes={}`) takes the packed set as it is.
     """
+    if not target_uri and selection.get("classes") == {}:
+        return _as_it_is(Path(intermediate), folder)
     if not target_uri:
         return select_classes(intermediate, folder, **{"seed": seed, **selection, **(settings or {})})
     from components.datasets.importing import import_dataset
@@ -163,3 +167,10 @@ def select_target(
     return import_dataset(
         target_uri, folder, **{"layout": target_layout, "image_size": size, "seed": seed, **(settings or {})}
     )
+
+
+def _as_it_is(packed: Path, folder: str | Path) -> Description:
+    description = PackedDataset(packed).description
+    with whole_folder(folder) as partial:
+        shutil.copytree(packed, partial, dirs_exist_ok=True)
+    return description
