@@ -1,0 +1,50 @@
+"""`headstart compile`: write a pipeline as a package for a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package
+from pipelines.placement_options import placement_options, read_placement
+
+
+@click.command()
+@click.argument("pipeline", type=click.Choice(["experiment", "retraining"]))
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write.  [default: PIPELINE.yaml]"
+)
+@click.option(
+    "--parallelism", type=click.IntRange(1, 100), default=1, show_default=True,
+    help="Runs of an arm at a time (experiment). More than 1 needs as many equal nodes, or timings disturb each other.",
+)  # fmt: skip
+@placement_options
+def command(pipeline: PipelineName, output: Path | None, parallelism: int, **placement: Any) -> None:
+    """Write PIPELINE as a package for Kubeflow Pipelines 2.17.
+
+    The package holds where tasks run, so every option here is fixed in it. What is measured (data, preset, seeds)
+    stays a parameter of the run:
+
+      headstart compile experiment --image REGISTRY/headstart:0.1.0 --output experiment.yaml
+
+      kfp --endpoint URL run create -e headstart -f experiment.yaml preset=fast
+    """
+    where = read_placement(**placement)
+    build = {"parallelism": parallelism} if pipeline == "experiment" else {}
+    package = compile_package(pipeline, output or Path(f"{pipeline}.yaml"), where, **build)
+
+    size = package.path.stat().st_size
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("Package", f"{package.path}, {size / 1024:.0f} KiB ({size / LARGEST_OBJECT_BYTES:.0%} of what fits)")
+    table.add_row("Pipeline", package.name)
+    table.add_row("Images", ", ".join(package.images))
+    table.add_row("Accelerators", f"{where.accelerators} × {where.accelerator_type}" if where.accelerators else "none")
+    table.add_row("Parameters", ", ".join(sorted(package.parameters)))
+    console.print(table)

@@ -1,0 +1,136 @@
+"""Compiles a pipeline into the package that a cluster takes, and looks at what came out."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from components.atomic_files import whole_file
+from components.errors import HeadstartError, SettingError
+from pipelines.placement import Placement
+
+PipelineName = Literal["experiment", "retraining"]
+
+# Argo Workflows keeps a run in one Kubernetes object, which may hold 1.5 MiB; past that a run cannot be started.
+LARGEST_OBJECT_BYTES = 3 * 512 * 1024
+
+
+@dataclass(frozen=True)
+class Package:
+    """A compiled pipeline as read back from its file.
+
+    Attributes:
+        path: the file.
+        specification: the pipeline's own part (`pipelineInfo`, `root`, `components`, `deploymentSpec`).
+        platform: what concerns Kubernetes alone, by executor name.
+    """
+
+    path: Path
+    specification: dict[str, Any]
+    platform: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name, for example headstart-experiment."""
+        return str(self.specification["pipelineInfo"]["name"])
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Any]]:
+        """The pipeline's parameters by name, each with `parameterType` and, if it has one, `defaultValue`."""
+        found = self.specification["root"].get("inputDefinitions", {}).get("parameters", {})
+        return dict(found)
+
+    @property
+    def executors(self) -> dict[str, dict[str, Any]]:
+        """The container of each executor, by name."""
+        executors = self.specification["deploymentSpec"]["executors"]
+        return {name: executor["container"] for name, executor in executors.items() if "container" in executor}
+
+    @property
+    def images(self) -> list[str]:
+        """Every image the pipeline runs, sorted."""
+        return sorted({str(container["image"]) for container in self.executors.values()})
+
+    def display_names(self) -> dict[str, str]:
+        """Return the name for people of each task, by the name that the cluster knows it by."""
+        names: dict[str, str] = {}
+        parts = [self.specification["root"], *self.specification.get("components", {}).values()]
+        for part in parts:
+            for key, task in part.get("dag", {}).get("tasks", {}).items():
+                names[key] = str(task.get("taskInfo", {}).get("name", key))
+        return names
+
+
+def build_pipeline(name: PipelineName, placement: Placement, **build: Any) -> Any:
+    """Build one of the project's pipelines; `build` holds further arguments of its builder, such as parallelism."""
+    if name == "experiment":
+        from pipelines.experiment import experiment
+
+        return experiment(placement, **build)
+    if name == "retraining":
+        from pipelines.retraining import retraining
+
+        return retraining(placement, **build)
+    raise SettingError(f"There is no pipeline {name!r}.", "There are experiment and retraining.")
+
+
+def compile_package(name: PipelineName, output: Path, placement: Placement, **build: Any) -> Package:
+    """Compile a pipeline into `output`, a YAML file that is whole or not written, and read it back.
+
+    Raises:
+        SettingError: `output` does not end in .yaml or .yml.
+        HeadstartError: the package would not fit into one Kubernetes object.
+    """
+    from kfp import compiler
+
+    if output.suffix not in (".yaml", ".yml"):
+        raise SettingError(f"{output}: a package is YAML.", "Give a name that ends in .yaml.")
+    pipeline = build_pipeline(name, placement, **build)
+    with whole_file(output) as partial:
+        written = partial.with_suffix(".yaml")
+        try:
+            with warnings.catch_warnings():
+                # kfp warns about its own use of what it has deprecated; what matters is checked in the result.
+                warnings.simplefilter("ignore", FutureWarning)
+                logging.getLogger("kfp").setLevel(logging.ERROR)
+                compiler.Compiler().compile(pipeline, str(written))
+            written.replace(partial)
+        finally:
+            if written != partial:
+                written.unlink(missing_ok=True)
+        size = partial.stat().st_size
+        if size > LARGEST_OBJECT_BYTES:
+            raise HeadstartError(
+                f"The package has {size:,} bytes; a run must fit into {LARGEST_OBJECT_BYTES:,}.",
+                "Make the pipeline's defaults smaller; nothing was written.",
+            )
+    return read_package(output)
+
+
+def read_package(path: Path) -> Package:
+    """Read a compiled pipeline; HeadstartError says what a file that is none lacks."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise HeadstartError(f"{path}: cannot be read as a package: {error}") from error
+    specification = documents[0] if documents else None
+    missing = [
+        key for key in ("pipelineInfo", "root", "deploymentSpec")
+        if not isinstance(specification, dict) or not isinstance(specification.get(key), dict)
+    ]  # fmt: skip
+    if missing or not isinstance(specification, dict):
+        raise HeadstartError(
+            f"{path}: not a compiled pipeline; it lacks {', '.join(missing)}.",
+            "`headstart compile experiment --output FILE.yaml` writes one.",
+        )
+    platform: dict[str, Any] = {}
+    for document in documents[1:]:
+        if isinstance(document, dict):
+            kubernetes = document.get("platforms", {}).get("kubernetes", {})
+            platform = kubernetes.get("deploymentSpec", {}).get("executors", {})
+    return Package(path, specification, platform)

@@ -1,0 +1,114 @@
+"""Command-line options for a placement, shared by every command that compiles a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+from pydantic import ValidationError
+
+from components.errors import SettingError
+from pipelines.placement import DEFAULT_IMAGE, Placement
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--placement",
+        "placement_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="YAML file with any field of a placement, see docs/cluster.md; the options below win over it.",
+    ),
+    click.option("--image", metavar="REF", help=f"Image of every task.  [default: {DEFAULT_IMAGE}]"),
+    click.option("--training-image", metavar="REF", help="Another image for the tasks that train: the GPU one."),
+    click.option("--accelerators", type=click.IntRange(0, 16), help="Accelerators of a training task.  [default: 0]"),
+    click.option("--accelerator-type", metavar="RESOURCE", help="Their resource name.  [default: nvidia.com/gpu]"),
+    click.option("--cpu", metavar="QUANTITY", help="Processors of each training task, for example 4 or 500m."),
+    click.option("--memory", metavar="QUANTITY", help="Memory of each training task, for example 16Gi."),
+    click.option(
+        "--node-selector", "node_selectors", multiple=True, metavar="KEY=VALUE",
+        help="Label of the nodes that train; repeatable. One kind of node keeps timings comparable.",
+    ),
+    click.option(
+        "--toleration", "tolerations", multiple=True, metavar="KEY[=VALUE][:EFFECT]",
+        help="Taint that training tasks tolerate; repeatable. The accelerator's own taint always is.",
+    ),
+    click.option("--image-pull-policy", type=click.Choice(["IfNotPresent", "Always", "Never"])),
+    click.option("--image-pull-secret", "image_pull_secrets", multiple=True, metavar="NAME", help="Repeatable."),
+    click.option(
+        "--google-credentials-secret", metavar="NAME",
+        help="Secret with a service account's key.json; not needed with Workload Identity.",
+    ),
+    click.option("--volume-claim", metavar="NAME", help="Claim that is mounted at /mnt/headstart."),
+)  # fmt: skip
+
+
+def placement_options(function: Function) -> Function:
+    """Add the options; the command passes what it receives for them to `read_placement`."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def read_placement(
+    placement_file: Path | None = None,
+    *,
+    cpu: str | None = None,
+    memory: str | None = None,
+    node_selectors: Sequence[str] = (),
+    tolerations: Sequence[str] = (),
+    **fields: Any,
+) -> Placement:
+    """Build a placement from a YAML file and options, which win; SettingError names what cannot be used.
+
+    Args:
+        placement_file: a YAML mapping with fields of `Placement`; what it leaves out keeps its default.
+        cpu: processors of a training task.
+        memory: memory of a training task.
+        node_selectors: KEY=VALUE pairs for training tasks.
+        tolerations: tolerations of training tasks as `Toleration.parse` reads them.
+        fields: other fields of `Placement`; None and empty tuples stand for "not given".
+    """
+    values = _read_file(placement_file) if placement_file else {}
+    for kind in ("training", "data", "report", "preflight"):
+        own = values.get(kind, {})
+        if not isinstance(own, dict):
+            raise SettingError(f"{placement_file}: {kind} is {own!r}.", "Expected a mapping such as {cpu: 2}.")
+        values[kind] = {**Placement.model_fields[kind].default.model_dump(), **own}
+    training = values["training"]
+    training |= {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value is not None}
+    if node_selectors:
+        training["node_selector"] = dict(_pair(text) for text in node_selectors)
+    if tolerations:
+        training["tolerations"] = list(tolerations)
+    values |= {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if v not in (None, ())}
+    try:
+        return Placement.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "placement"
+        origin = f"{placement_file}: " if placement_file else ""
+        found = f" (found {first['input']!r})" if isinstance(first["input"], str | int | float) else ""
+        raise SettingError(f"{origin}{where}: {first['msg'].removeprefix('Value error, ')}{found}.") from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise SettingError(f"--node-selector {text!r}: expected KEY=VALUE.")
+    return key, value
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingError(f"{path}: cannot be read as YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise SettingError(f"{path}: expected a mapping with fields of a placement.", "See docs/cluster.md.")
+    return values
