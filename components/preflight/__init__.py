@@ -1,0 +1,1 @@
+"""The pipeline's first task: what only a pod can know, before any accelerator is booked."""
