@@ -46,8 +46,8 @@ class RunSpecification(BaseModel):
     def fingerprint(self, data_digest: str, initial_digest: str | None) -> str:
         """SHA-256 of everything that decides the resulting weights and makes a time comparable.
 
-        A checkpoint or a finished run is only used again under the same fingerprint. The run id is not part of it: an
-        experiment that was interrupted goes on under a new one.
+        A checkpoint or a finished run is only used again under the same fingerprint and the same run id, which names
+        its folder.
         """
         settings = self.resolved()
         content = {

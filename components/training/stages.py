@@ -58,7 +58,8 @@ def run_stage(
         settings=settings,
         dataset=Path(dataset).absolute(),
         initial_model=Path(initial_model).absolute() if initial_model else None,
-        checkpoints=f"{checkpoints.rstrip('/')}/{arm}-{seed}" if checkpoints else "",
+        # Below the run id: what another pipeline run finished must never be taken for a result of this one.
+        checkpoints=f"{checkpoints.rstrip('/')}/{run_id}/{arm}-{seed}" if checkpoints else "",
         accelerators=accelerators,
         image=image,
         record=Path(record).absolute(),
@@ -100,8 +101,7 @@ def _reuse(spec: RunSpecification) -> RunRecord | None:
     except (OSError, ValueError, KeyError):
         return None  # the process that trains will say what is wrong with it
     outputs = {"model": spec.model, "saved_model": spec.saved_model}
-    found = checkpoint.finished(checkpoint.Folder(spec.checkpoints), spec.fingerprint(data, initial), outputs)
-    return found.model_copy(update={"run_id": spec.run_id}) if found else None
+    return checkpoint.finished(checkpoint.Folder(spec.checkpoints), spec.fingerprint(data, initial), outputs)
 
 
 def failed_record(spec: RunSpecification, reason: str) -> RunRecord:
