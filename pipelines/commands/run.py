@@ -1,0 +1,105 @@
+"""`headstart run`: the whole experiment on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.errors import SettingError
+from pipelines.local_experiment import ExperimentRequest, run_experiment
+from pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
+
+DEMONSTRATION = {"source": "demo:source", "intermediate": "demo:fruits"}
+LAYOUTS = click.Choice(["auto", "cifar100", "fruits360", "image_folder", "csv"])
+
+
+@click.command(cls=ClassesCommand, context_settings={"show_default": True})
+@click.option("--preset", type=click.Choice(["demo", "paper", "fast"]), help="Recipe.  [default: demo or paper]")
+@click.option("--cifar100", metavar="URI", help="Source set: CIFAR-100 in any of its published forms.")
+@click.option("--fruits360", metavar="URI", help="Intermediate set: Fruits-360, any release.")
+@click.option("--source", metavar="URI", help="Source set of your own.  [default: drawn demonstration data]")
+@click.option("--source-layout", type=LAYOUTS, default="auto")
+@click.option("--intermediate", metavar="URI", help="Intermediate set of your own.  [default: drawn]")
+@click.option("--intermediate-layout", type=LAYOUTS, default="auto")
+@click.option("--target", metavar="URI", default="", help="Target set of your own.  [default: selected classes]")
+@click.option("--target-layout", type=LAYOUTS, default="auto")
+@classes_option
+@click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images a target class.")
+@click.option("--test-images-per-class", type=click.IntRange(min=0), default=0, help="0: as many as there are.")
+@click.option("--image-size", type=click.IntRange(min=40, max=512), default=52, help="Pixels a side.")
+@click.option("--runs", type=click.IntRange(min=1, max=1000), default=10, help="Runs of each arm.")
+@click.option("--baseline-data", type=click.Choice(["selected", "intermediate"]), default="selected")
+@settings_option
+@click.option(
+    "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
+)
+@click.option("--target-accuracy", type=click.FloatRange(0, 1), default=0.0, help="0: median best of the baseline.")
+@click.option("--price-per-hour", type=click.FloatRange(min=0), default=0.0, help="Turns time into cost.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: outputs/<time>]")
+@click.option("--restart", is_flag=True, help="Begin again where the output folder holds an earlier run.")
+@click.option("--docker", metavar="IMAGE", help="Run every task in a container of this image.")
+@click.option("--keep-work", is_flag=True, help="Keep imported data and the tasks' own folders.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Run the whole experiment on this machine.
+
+    Without options it draws its own demonstration data. The same command again goes on where an interrupted run in
+    the same --output stopped. Exit status: 0 done and sound, 1 failed, 2 wrong use, 3 done but not sound,
+    130 interrupted.
+    """
+    source, source_layout = _data_set(options, "source", "cifar100")
+    intermediate, intermediate_layout = _data_set(options, "intermediate", "fruits360")
+    drawn = source.startswith("demo:") and intermediate.startswith("demo:")
+    request = ExperimentRequest(
+        parameters={
+            "source_data": source,
+            "source_layout": source_layout,
+            "intermediate_data": intermediate,
+            "intermediate_layout": intermediate_layout,
+            "target_data": _absolute(options["target"]),
+            "target_layout": options["target_layout"],
+            "seeds": list(range(1, options["runs"] + 1)),
+            "preset": options["preset"] or ("demo" if drawn else "paper"),
+            "settings": parse_settings(options["settings"], "--set"),
+            "classes": options["classes"],
+            "images_per_class": options["images_per_class"],
+            "test_images_per_class": options["test_images_per_class"],
+            "image_size": options["image_size"],
+            "data_settings": parse_settings(options["data_settings"], "--data-setting"),
+        },
+        report_settings={
+            "target_accuracy": options["target_accuracy"],
+            "price_per_hour": options["price_per_hour"],
+            "command": shlex.join(["headstart", *sys.argv[1:]]),
+        },
+        baseline_data=options["baseline_data"],
+        output=options["output"],
+        restart=options["restart"],
+        docker_image=options["docker"] or "",
+        keep_work=options["keep_work"],
+        verbose=ctx.obj["verbose"],
+    )
+    ctx.exit(run_experiment(request))
+
+
+def _data_set(options: dict[str, Any], role: str, alias: str) -> tuple[str, str]:
+    """Return URI and layout of the source or the intermediate set, however it was named."""
+    if options[role] and options[alias]:
+        raise SettingError(f"--{role} and --{alias} name the same set twice.", "Give one of them.")
+    if options[alias]:
+        return _absolute(options[alias]), alias
+    return _absolute(options[role] or DEMONSTRATION[role]), options[f"{role}_layout"]
+
+
+def _absolute(uri: str) -> str:
+    """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here."""
+    if not uri or "://" in uri or uri.startswith("demo:"):
+        return uri
+    path = Path(uri).expanduser().resolve()
+    if not path.exists():
+        raise SettingError(f"{uri}: there is no such file or folder.", "Name a path, gs://…, https://… or file://….")
+    return str(path)

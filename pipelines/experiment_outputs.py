@@ -1,0 +1,67 @@
+"""From what the tasks of a local experiment wrote to the folder a person keeps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from components.atomic_files import whole_file, whole_folder
+from components.records import RunRecord, read_record
+
+MODELS = {"pretrain": "pretrained", "finetune": "finetuned", "final": "final"}
+
+
+def _outputs(root: Path, task: str, output: str) -> list[Path]:
+    """Return what `task` wrote as `output`, oldest first; a task in a loop has one for each iteration."""
+    found = [path for path in root.glob(f"headstart-experiment-*/**/{task}/{output}") if path.exists()]
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def collect_records(root: Path, output: Path) -> list[RunRecord]:
+    """Copy every run record under `root` into `output/records` and return them."""
+    records: list[RunRecord] = []
+    for task in ("pretrain", "finetune", "final", "train-baseline", "train-transfer"):
+        for path in _outputs(root, task, "record"):
+            if path.is_file() and path.stat().st_size:
+                record = read_record(path)
+                record.write(output / "records" / f"{record.name}.json")
+                records.append(record)
+    return records
+
+
+def collect(root: Path, output: Path) -> list[RunRecord]:
+    """Bring records, report, summary and models from the pipeline's folder `root` into `output`."""
+    records = collect_records(root, output)
+    for task, output_name, file in (("report", "html", "report.html"), ("report", "markdown", "report.md")):
+        for path in _outputs(root, task, output_name)[-1:]:
+            _copy(path, output / file)
+    for folder in _outputs(root, "report", "summary")[-1:]:
+        for path in sorted(folder.iterdir()):
+            _copy(path, output / path.name)
+    for task, name in MODELS.items():
+        for folder in _outputs(root, task, "model")[-1:]:
+            if (folder / "model.keras").exists():
+                _copy(folder / "model.keras", output / "model" / f"{name}.keras")
+            if (folder / "model.json").exists():
+                _copy(folder / "model.json", output / "model" / f"{name}.json")
+    for folder in _outputs(root, "final", "saved_model")[-1:]:
+        if any(folder.iterdir()):
+            with whole_folder(output / "model" / "saved_model") as partial:
+                shutil.copytree(folder, partial, dirs_exist_ok=True)
+    return records
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole_file(target) as partial:
+        shutil.copyfile(source, partial)
+
+
+def read_summary(output: Path) -> dict[str, Any] | None:
+    """Return the summary in `output`, or None where the report was not reached."""
+    try:
+        summary: dict[str, Any] = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return summary

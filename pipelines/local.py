@@ -1,0 +1,169 @@
+"""Runs a pipeline on this machine through `kfp.local`, and tells a listener what happens.
+
+The runner works in a process of its own (`pipelines.local_worker`). Its log goes to a file, whole; this module reads
+the same lines and turns them into calls of a `Listener`: which task began or ended, and the events that components
+print (`components.progress`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from components import progress
+from components.atomic_files import write_json
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_STARTED = re.compile(r"Executing task '([^']+)'")
+_ENDED = re.compile(r"Task '([^']+)' finished with status (\w+)")
+GRACE_SECONDS = 20.0
+
+
+class Listener(Protocol):
+    """What wants to know how a run goes."""
+
+    def task_started(self, task: str) -> None:
+        """Be told that a task began; a task in a loop is named once per iteration."""
+
+    def task_ended(self, task: str, succeeded: bool) -> None:
+        """Be told that a task ended."""
+
+    def event(self, task: str, fields: dict[str, str]) -> None:
+        """Be told what the running task printed as an event."""
+
+    def log_line(self, line: str) -> None:
+        """Be told every line of the log."""
+
+
+@dataclass
+class LocalRun:
+    """What to run, and where.
+
+    Attributes:
+        builder: `module:function` of the pipeline builder, for example `pipelines.experiment:experiment`.
+        arguments: the pipeline's parameters.
+        pipeline_root: absolute path of an empty folder for what tasks write.
+        log: file that the runner's whole log goes to.
+        build: keyword arguments of the builder.
+        placement: fields of `pipelines.placement.Placement`.
+        docker: None for a subprocess per task in this environment, or `user`, `network` and `mounts` (host folders
+            that containers may read) for a container per task.
+    """
+
+    builder: str
+    arguments: dict[str, Any]
+    pipeline_root: Path
+    log: Path
+    build: dict[str, Any] = field(default_factory=dict)
+    placement: dict[str, Any] = field(default_factory=dict)
+    docker: dict[str, Any] | None = None
+
+
+@dataclass
+class LocalResult:
+    """How it ended: `failed_task` is the first task that failed, `message` the last words of its log."""
+
+    succeeded: bool
+    failed_task: str = ""
+    message: str = ""
+
+
+def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
+    """Run a pipeline and return how it ended; KeyboardInterrupt ends every process of it and is raised again."""
+    run.pipeline_root.mkdir(parents=True, exist_ok=True)
+    specification = run.pipeline_root / "run.json"
+    write_json(
+        specification,
+        {
+            "builder": run.builder,
+            "arguments": run.arguments,
+            "build": run.build,
+            "placement": run.placement,
+            "pipeline_root": str(run.pipeline_root),
+            "docker": run.docker,
+        },
+    )
+    with run.log.open("a", encoding="utf-8") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.local_worker", str(specification)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PATH": _path_with_this_python()},
+            # A group of its own: Ctrl-C reaches us alone, and we end the group in order.
+            start_new_session=True,
+        )
+        try:
+            return _follow(worker, log, listener)
+        finally:
+            _end_group(worker, log)
+
+
+def _path_with_this_python() -> str:
+    # kfp's components call `python3`; it must be the one that has Headstart installed.
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
+def _follow(worker: subprocess.Popen[str], log: IO[str], listener: Listener) -> LocalResult:
+    current, failed, tail = "", "", list[str]()
+    task_lines: list[str] = []
+    for line in _lines(worker):
+        log.write(line + "\n")
+        listener.log_line(line)
+        plain = _ANSI.sub("", line)
+        if started := _STARTED.search(plain):
+            current, task_lines = started[1], []
+            listener.task_started(current)
+        elif ended := _ENDED.search(plain):
+            succeeded = ended[2] == "SUCCESS"
+            if not succeeded and not failed:
+                failed, tail = ended[1], task_lines
+            listener.task_ended(ended[1], succeeded)
+        elif fields := progress.parse(plain):
+            listener.event(current, fields)
+        elif plain.strip():
+            task_lines.append(plain.rstrip())
+            del task_lines[:-20]
+    status = worker.wait()
+    if status == 0 and not failed:
+        return LocalResult(succeeded=True)
+    return LocalResult(False, failed or current, _last_words(tail or task_lines))
+
+
+def _lines(worker: subprocess.Popen[str]) -> Iterator[str]:
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        yield line.rstrip("\n")
+
+
+def _last_words(lines: list[str]) -> str:
+    """Return the error in a task's last lines: what its exception says, not the traceback above it."""
+    for number in range(len(lines) - 1, -1, -1):
+        if re.match(r"\s*[\w.]*(Error|Exception|Interrupt)\b.*:", lines[number]):
+            return " ".join(line.strip() for line in lines[number : number + 6])
+    return lines[-1].strip() if lines else ""
+
+
+def _end_group(worker: subprocess.Popen[str], log: IO[str]) -> None:
+    """Ask the worker and all it started to end, wait while they write checkpoints, then insist."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(worker.pid, sent)
+        except ProcessLookupError:
+            break
+        # The pipe ends when the last process that holds it has ended.
+        try:
+            rest, _ = worker.communicate(timeout=GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        log.write(rest or "")
+    worker.wait()

@@ -1,0 +1,252 @@
+"""The experiment on this machine: its output folder, its resumption, what is shown while it runs and at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import shutil
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.atomic_files import write_json
+from components.errors import HeadstartError, SettingError
+from pipelines.experiment_outputs import collect, collect_records, read_summary
+from pipelines.experiment_summary import print_summary
+from pipelines.live_display import LiveDisplay, Row, duration
+from pipelines.local import LocalResult, LocalRun, run_locally
+from pipelines.placement import DEFAULT_IMAGE, Placement
+
+REQUEST_FILE = "run.json"
+WORK_FOLDER = ".work"
+LOG_FILE = "run.log"
+UNSOUND = 3
+INTERRUPTED = 130
+
+
+@dataclass
+class ExperimentRequest:
+    """What `headstart run` was asked for; `parameters` are those of the pipeline, see `pipelines.experiment`."""
+
+    parameters: dict[str, Any]
+    report_settings: dict[str, Any] = field(default_factory=dict)
+    baseline_data: str = "selected"
+    output: Path | None = None
+    restart: bool = False
+    docker_image: str = ""
+    keep_work: bool = False
+    verbose: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """Return what must be equal for an interrupted run to go on."""
+        return {
+            "parameters": self.parameters,
+            "baseline_data": self.baseline_data,
+            "docker_image": self.docker_image,
+        }
+
+
+def run_experiment(request: ExperimentRequest) -> int:
+    """Run the experiment, print its summary and return the command's exit status."""
+    check_request(request)
+    console = Console()
+    output = (request.output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")).resolve()
+    _make_folder(output)
+    with _locked(output):
+        run_id = _begin(output, request)
+        work = output / WORK_FOLDER
+        begun = time.monotonic()
+        console.print(f"Headstart writes to {_short(output)}", highlight=False)
+        display = LiveDisplay(console, _rows(request), verbose=request.verbose)
+        try:
+            with _terminated_like_interrupted(), display:
+                result = run_locally(_local_run(request, run_id, output), display)
+        except KeyboardInterrupt:
+            kept = collect_records(work, output)
+            console.print(_interrupted(output, len(kept)), highlight=False)
+            return INTERRUPTED
+        collect(work, output)
+        return _end(console, request, output, result, time.monotonic() - begun)
+
+
+def check_request(request: ExperimentRequest) -> None:
+    """Raise SettingError for any setting that a task would refuse, before anything is started."""
+    from components.datasets.settings import ImportSettings, parse_settings
+    from components.reporting.settings import report_settings
+    from components.training.recipes import STAGE_OF_ARM
+    from components.training.settings import resolve
+
+    for arm in STAGE_OF_ARM:
+        resolve(request.parameters["preset"], arm, request.parameters["settings"])
+    parse_settings(ImportSettings, request.parameters["data_settings"])
+    report_settings(request.report_settings)
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: end in order, keep what is finished."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _rows(request: ExperimentRequest) -> list[Row]:
+    runs = len(request.parameters["seeds"])
+    return [
+        Row("import-dataset", "Import source set"),
+        Row("pretrain", "Pretrain"),
+        Row("import-dataset-2", "Import intermediate set"),
+        Row("finetune", "Fine-tune"),
+        Row("select-classes", "Select target classes"),
+        Row("final", "Final model"),
+        Row("train-baseline", "Baseline runs", runs),
+        Row("train-transfer", "Transfer runs", runs),
+        Row("report", "Report"),
+        Row("verify", "Verify"),
+    ]
+
+
+def _local_run(request: ExperimentRequest, run_id: str, output: Path) -> LocalRun:
+    work = output / WORK_FOLDER
+    docker = None
+    if request.docker_image:
+        docker = _docker_options(request, work)
+    return LocalRun(
+        builder="pipelines.experiment:experiment",
+        arguments={
+            **request.parameters,
+            "report_settings": request.report_settings,
+            "checkpoints": str(work / "checkpoints"),
+        },
+        pipeline_root=work,
+        log=output / LOG_FILE,
+        build={"run_id": run_id, "baseline_data": request.baseline_data, "parallelism": 1},
+        placement=Placement.here(request.docker_image or DEFAULT_IMAGE).model_dump(),
+        docker=docker,
+    )
+
+
+def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
+    # Containers run as the caller, or, where that is root, as the image's own user, who then needs the right to write.
+    user = os.getuid()
+    if user == 0:
+        from pipelines.placement import IMAGE_USER
+
+        user = IMAGE_USER
+        (work / "checkpoints").mkdir(parents=True, exist_ok=True)
+        for folder in (work, work / "checkpoints"):
+            folder.chmod(0o777)
+    sources = [request.parameters[name] for name in ("source_data", "intermediate_data", "target_data")]
+    return {
+        "user": f"{user}:0",
+        "network": "host",
+        "mounts": sorted({source for source in sources if source.startswith("/")}),
+    }
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with (output / ".lock").open("a"):
+            pass
+    except OSError as error:
+        raise SettingError(
+            f"--output {output}: cannot be written ({error.strerror}).", "Name a folder that you may write to."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    with (output / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HeadstartError(
+                f"--output {output}: another `headstart run` is writing there.", "Wait for it or name another folder."
+            ) from None
+        yield
+
+
+def _begin(output: Path, request: ExperimentRequest) -> str:
+    """Return the run id: the earlier one where this goes on with an interrupted run, else a new one."""
+    file = output / REQUEST_FILE
+    if request.restart:
+        for name in (WORK_FOLDER, "records", "model"):
+            shutil.rmtree(output / name, ignore_errors=True)
+        for name in (REQUEST_FILE, LOG_FILE, "report.html", "report.md", "runs.csv", "summary.json"):
+            (output / name).unlink(missing_ok=True)
+    if file.exists():
+        try:
+            earlier = json.loads(file.read_text(encoding="utf-8"))
+            state, run_id, identity = earlier["state"], str(earlier["run_id"]), earlier["request"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise HeadstartError(
+                f"{file}: does not describe a run of this version of Headstart.",
+                "Name another --output, or begin again there with --restart.",
+            ) from error
+        if state == "finished":
+            raise SettingError(
+                f"--output {output}: holds a finished run.", "Name another folder, or begin again with --restart."
+            )
+        if identity != request.identity():
+            changed = sorted(
+                key
+                for key in {*identity.get("parameters", {}), *request.parameters}
+                if identity.get("parameters", {}).get(key) != request.parameters.get(key)
+            )
+            raise SettingError(
+                f"--output {output}: holds an interrupted run with other settings"
+                f"{' (' + ', '.join(changed) + ')' if changed else ''}.",
+                "Repeat its command, name another folder, or begin again with --restart.",
+            )
+    else:
+        run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    write_json(file, {"state": "running", "run_id": run_id, "request": request.identity()})
+    # What earlier starts computed lies in the checkpoints; their task folders would be taken for this one's.
+    for folder in (output / WORK_FOLDER).glob("headstart-experiment-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return run_id
+
+
+def _end(console: Console, request: ExperimentRequest, output: Path, result: LocalResult, seconds: float) -> int:
+    summary = read_summary(output)
+    if not result.succeeded and (summary is None or result.failed_task != "verify"):
+        raise HeadstartError(
+            f"{result.failed_task or 'the local runner'} failed: {result.message or 'without a word'}",
+            f"The whole log is {_short(output / LOG_FILE)}; finished runs are kept, and the same command goes on.",
+        )
+    assert summary is not None
+    earlier = json.loads((output / REQUEST_FILE).read_text(encoding="utf-8"))
+    write_json(output / REQUEST_FILE, {**earlier, "state": "finished"})
+    if not request.keep_work:
+        shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
+    print_summary(console, summary, output / "records")
+    console.print(f"\nReport: {_short(output / 'report.html')}   ({duration(seconds)} in all)", highlight=False)
+    return 0 if result.succeeded else UNSOUND
+
+
+def _interrupted(output: Path, records: int) -> str:
+    kept = f"{records} finished {'run is' if records == 1 else 'runs are'} kept in {_short(output / 'records')}"
+    return f"Interrupted. {kept}. The same command with --output {_short(output)} goes on where this stopped."
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

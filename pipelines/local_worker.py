@@ -1,0 +1,78 @@
+"""The process in which `kfp.local` runs a pipeline: `python -m pipelines.local_worker SPEC.json`.
+
+A process of its own, because the local runner writes its log to the standard streams and holds global state; the
+command line reads that log, keeps it in a file and shows a person what matters of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    # Should the command line be killed outright, nobody is left to read what is computed here.
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _start_nothing_more(_signal: int, _frame: object) -> None:
+    # The running task is told to end as well and gets time to write its checkpoint. The local runner would then
+    # start its next attempt; here nothing can be started any more, so the pipeline ends as failed.
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("interrupted; no further task is started")
+
+    subprocess.Popen = refuse  # type: ignore[misc, assignment]
+
+
+def _runner(spec: dict[str, Any]) -> Any:
+    from kfp import local
+
+    if not spec["docker"]:
+        return local.SubprocessRunner(use_venv=False)
+    from docker.types import Mount
+
+    # The image must work for a platform that trusts nothing: numeric user, read-only root, no capabilities.
+    return local.DockerRunner(
+        user=spec["docker"]["user"],
+        read_only=True,
+        tmpfs={"/tmp": "exec,mode=1777"},
+        network_mode=spec["docker"]["network"],
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        mounts=[Mount(folder, folder, type="bind", read_only=True) for folder in spec["docker"]["mounts"]],
+    )
+
+
+def run(spec: dict[str, Any]) -> None:
+    """Build the pipeline that `spec` names and run it; raises RuntimeError where a task failed."""
+    from kfp import local
+
+    # Resource requests and display names mean nothing here, and kfp says so for every task.
+    warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
+    warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*")
+    local.init(_runner(spec), pipeline_root=spec["pipeline_root"], enable_caching=False)
+    module, function = spec["builder"].split(":")
+    build = getattr(importlib.import_module(module), function)
+    placement = importlib.import_module("pipelines.placement").Placement(**spec["placement"])
+    build(placement, **spec["build"])(**spec["arguments"])
+
+
+def main() -> None:
+    """Read the specification named on the command line and run it."""
+    _end_with_parent()
+    signal.signal(signal.SIGTERM, _start_nothing_more)
+    run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()

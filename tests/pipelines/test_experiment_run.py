@@ -1,0 +1,224 @@
+"""The whole experiment as a user runs it: `headstart run`, real processes, on a small share of the drawn data."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.records import read_record
+
+SMALL = [
+    "--data-setting",
+    "images_per_class=12",
+    "--images-per-class",
+    "24",
+    "--set",
+    "epochs=2",
+    "--set",
+    "patience=0",
+]
+DESIGN_KEYS = {
+    "speedup": {"train", "time_to_accuracy"},
+    "arms": {"baseline", "transfer"},
+    "accuracy_gain": {"estimate", "low", "high"},
+}
+
+
+def headstart(*arguments: str, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "pipelines.cli", "run", *SMALL, "--output", str(folder), *arguments]
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    out, _ = process.communicate(timeout=600)
+    return process.returncode, out
+
+
+def start(*arguments: str, folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        headstart(*arguments, folder=folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def wait_for(log: Path, pattern: str, seconds: float = 300) -> "re.Match[str]":
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if log.exists() and (found := re.search(pattern, log.read_text(encoding="utf-8"))):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{log} never said {pattern!r}")
+
+
+def training_process(folder: Path) -> int:
+    """Return the id of the process that trains below `folder`: its command line names a file that names the folder."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"components.training.process" in words and str(folder) in Path(os.fsdecode(words[-2])).read_text():
+                return int(entry.name)
+    raise AssertionError("no training process runs")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int, str]]:
+    folder = tmp_path_factory.mktemp("finished") / "output"
+    status, out = finish(start("--runs", "2", folder=folder))
+    yield folder, status, out
+
+
+@pytest.mark.slow
+def test_it_ends_well_and_says_what_it_found(finished: tuple[Path, int, str]) -> None:
+    folder, status, out = finished
+    summary = json.loads((folder / "summary.json").read_text())
+    assert status == (0 if summary["sound"] else 3), out
+    assert "Error" not in out
+    assert summary["answer"] in re.sub(r"\s+", " ", out)
+    assert str(folder / "report.html") in re.sub(r"\s+", "", out)
+
+
+@pytest.mark.slow
+def test_every_output_of_the_design_is_there(finished: tuple[Path, int, str]) -> None:
+    folder = finished[0]
+    records = sorted(path.stem for path in (folder / "records").iterdir())
+    assert records == ["baseline-01", "baseline-02", "final", "finetune", "pretrain", "transfer-01", "transfer-02"]
+    for name in ("report.html", "report.md", "runs.csv", "summary.json", "run.log"):
+        assert (folder / name).stat().st_size > 0
+    for name in ("pretrained.keras", "finetuned.keras", "final.keras", "saved_model/saved_model.pb"):
+        assert (folder / "model" / name).stat().st_size > 0
+    assert not (folder / ".work").exists()
+    summary = json.loads((folder / "summary.json").read_text())
+    for key, parts in DESIGN_KEYS.items():
+        assert parts <= set(summary[key])
+    for key in ("break_even_models", "preparation_seconds", "target_accuracy", "sound", "findings"):
+        assert key in summary
+    for arm in ("baseline", "transfer"):
+        assert summary["arms"][arm]["runs"] == summary["arms"][arm]["succeeded"] == 2
+        for quantity in ("train_seconds", "epochs", "accuracy"):
+            assert {"mean", "median", "std"} <= set(summary["arms"][arm][quantity])
+
+
+@pytest.mark.slow
+def test_summary_is_worked_out_from_the_records(finished: tuple[Path, int, str]) -> None:
+    folder = finished[0]
+    summary = json.loads((folder / "summary.json").read_text())
+    for arm in ("baseline", "transfer"):
+        runs = [read_record(folder / "records" / f"{arm}-0{seed}.json") for seed in (1, 2)]
+        assert summary["arms"][arm]["train_seconds"]["mean"] == pytest.approx(sum(r.phases.train for r in runs) / 2)
+    preparation = sum(
+        read_record(folder / "records" / f"{name}.json").phases.train for name in ("pretrain", "finetune")
+    )
+    assert summary["preparation_seconds"] == pytest.approx(preparation)
+
+
+@pytest.mark.slow
+def test_frozen_layers_are_bit_equal_and_the_arms_share_data_and_recipe(finished: tuple[Path, int, str]) -> None:
+    records = {path.stem: read_record(path) for path in (finished[0] / "records").iterdir()}
+    assert {"conv2d_1", "conv2d_2", "conv2d_3"} <= {layer.layer for layer in records["finetune"].frozen}
+    assert "conv2d_4" in {layer.layer for layer in records["transfer-01"].frozen}
+    for record in records.values():
+        assert all(layer.before == layer.after for layer in record.frozen)
+    baseline, transfer = records["baseline-01"], records["transfer-01"]
+    assert baseline.data == transfer.data
+    assert baseline.recipe == transfer.recipe
+    assert baseline.frozen == []
+    assert transfer.initial_model == records["finetune"].final_weights
+    assert len({record.run_id for record in records.values()}) == 1
+
+
+@pytest.mark.slow
+def test_a_finished_folder_is_not_written_over(finished: tuple[Path, int, str]) -> None:
+    folder = finished[0]
+    before = (folder / "summary.json").read_bytes()
+    status, out = finish(start("--runs", "2", folder=folder))
+    assert status == 2
+    assert "holds a finished run" in re.sub(r"\s+", " ", out)
+    assert (folder / "summary.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_killed_training_process_costs_one_run_and_the_report_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / "output"
+    process = start("--runs", "3", folder=folder)
+    wait_for(folder / "run.log", r"event=epoch arm=baseline seed=2 ")
+    os.kill(training_process(folder), signal.SIGKILL)
+    status, out = finish(process)
+    assert status in (0, 3), out
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["arms"]["baseline"]["succeeded"], summary["arms"]["baseline"]["runs"]) == (2, 3)
+    assert summary["arms"]["transfer"]["succeeded"] == 3
+    killed = read_record(folder / "records" / "baseline-02.json")
+    assert killed.status == "failed"
+    assert "SIGKILL" in killed.reason
+    assert "SIGKILL" in (folder / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "output"
+    process = start("--runs", "2", folder=folder)
+    wait_for(folder / "run.log", r"event=epoch arm=baseline seed=2 ")
+    process.send_signal(signal.SIGINT)
+    status, out = finish(process)
+    assert status == 130, out
+    assert "kept" in out
+    kept = {path.stem: path.read_text() for path in (folder / "records").iterdir()}
+    assert {"pretrain", "finetune", "final", "baseline-01"} <= set(kept)
+
+    status, out = finish(start("--runs", "2", folder=folder))
+    assert status in (0, 3), out
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["arms"]["baseline"]["succeeded"] == summary["arms"]["transfer"]["succeeded"] == 2
+    for name in ("pretrain", "baseline-01"):
+        earlier, now = json.loads(kept[name]), read_record(folder / "records" / f"{name}.json")
+        assert now.final_weights == earlier["final_weights"]
+        assert now.started_at == earlier["started_at"]
+        assert now.phases.train == earlier["phases"]["train"]
+
+
+@pytest.mark.slow
+def test_two_runs_into_one_folder_are_kept_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "output"
+    first = start("--runs", "1", folder=folder)
+    wait_for(folder / "run.log", "Executing task")
+    status, out = finish(start("--runs", "1", folder=folder))
+    assert status == 1
+    assert "another `headstart run` is writing there" in re.sub(r"\s+", " ", out)
+    first.send_signal(signal.SIGTERM)
+    finish(first)
+
+
+def _error_of(*arguments: str, folder: Path) -> tuple[int, str]:
+    done = subprocess.run(
+        headstart(*arguments, folder=folder), check=False, capture_output=True, text=True, timeout=120
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--source", "/no/such/folder"], "/no/such/folder: there is no such file or folder"),
+        (["--cifar100", "/tmp", "--source", "/tmp"], "name the same set twice"),
+        (["--set", "epochs"], "expected NAME=VALUE"),
+        (["--set", "epochs=NaN"], "NaN is not a usable value"),
+        (["--set", "no_such_setting=1"], "no_such_setting"),
+        (["--set", "epochs=0"], "epochs"),
+        (["--classes", "apple"], "expected NAME=WORD"),
+        (["--runs", "0"], "--runs"),
+    ],
+)
+def test_wrong_use_is_refused_before_anything_starts(arguments: list[str], message: str, tmp_path: Path) -> None:
+    status, err = _error_of(*arguments, folder=tmp_path / "output")
+    assert status == 2, err
+    assert message in re.sub(r"\s+", " ", err)
+    assert "Traceback" not in err
+    assert not (tmp_path / "output" / "run.log").exists()
