@@ -158,11 +158,13 @@ class LiveDisplay:
 
     def _table(self, *, running: bool) -> Table:
         table = Table.grid(padding=(0, 2, 0, 0), expand=False)
-        table.add_column(width=1)
-        table.add_column(no_wrap=True)
-        table.add_column(width=12)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
+        widths = (1, 26, 12, 16)
+        table.add_column(width=widths[0])
+        table.add_column(width=widths[1], no_wrap=True)
+        table.add_column(width=widths[2])
+        table.add_column(width=widths[3], justify="right", no_wrap=True)
+        rest = self.console.width - sum(widths) - 2 * len(widths)
+        table.add_column(max_width=max(rest, 10), no_wrap=True, overflow="ellipsis")
         # In the order in which they ran: the runner chooses it, and only data flow binds it.
         for row in sorted(self.rows, key=lambda row: row.first_begun or math.inf):
             table.add_row(*self._cells(row, running))
