@@ -94,11 +94,11 @@ class Cron:
 
         start = (after or datetime.datetime.now(datetime.UTC)).astimezone(zone)
         days_of_month, days_of_week = self.values[3], self.values[5]
-        any_day = self.either_day and (len(days_of_month) == 31 or len(days_of_week) == 7)  # noqa: PLR2004
+        any_day = self.either_day and (len(days_of_month) == 31 or len(days_of_week) == 7)
         plain = " ".join("*" if any_day and index in (3, 5) else _listed(v) for index, v in enumerate(self.values))
         times = croniter(
             plain, start, ret_type=datetime.datetime, day_or=self.either_day, second_at_beginning=True,
-            max_years_between_matches=30,
+            max_years_between_matches=5,
         )  # fmt: skip
         try:
             return [times.get_next() for _ in range(count)]
