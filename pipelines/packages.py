@@ -27,12 +27,25 @@ class Package:
     Attributes:
         path: the file.
         specification: the pipeline's own part (`pipelineInfo`, `root`, `components`, `deploymentSpec`).
-        platform: what concerns Kubernetes alone, by executor name.
+        platform_specification: what concerns Kubernetes alone; empty where the package has no such part.
     """
 
     path: Path
     specification: dict[str, Any]
-    platform: dict[str, Any]
+    platform_specification: dict[str, Any]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The package as the API takes it."""
+        if not self.platform_specification:
+            return self.specification
+        return {"pipeline_spec": self.specification, "platform_spec": self.platform_specification}
+
+    @property
+    def platform(self) -> dict[str, dict[str, Any]]:
+        """What concerns Kubernetes alone, by executor name."""
+        kubernetes = self.platform_specification.get("platforms", {}).get("kubernetes", {})
+        return dict(kubernetes.get("deploymentSpec", {}).get("executors", {}))
 
     @property
     def name(self) -> str:
@@ -64,6 +77,12 @@ class Package:
             for key, task in part.get("dag", {}).get("tasks", {}).items():
                 names[key] = str(task.get("taskInfo", {}).get("name", key))
         return names
+
+    def loops(self) -> list[str]:
+        """Return the names by which the cluster knows the pipeline's loops."""
+        parts = [self.specification["root"], *self.specification.get("components", {}).values()]
+        tasks = [item for part in parts for item in part.get("dag", {}).get("tasks", {}).items()]
+        return [key for key, task in tasks if "parameterIterator" in task or "artifactIterator" in task]
 
 
 def build_pipeline(name: PipelineName, placement: Placement, **build: Any) -> Any:
@@ -128,9 +147,5 @@ def read_package(path: Path) -> Package:
             f"{path}: not a compiled pipeline; it lacks {', '.join(missing)}.",
             "`headstart compile experiment --output FILE.yaml` writes one.",
         )
-    platform: dict[str, Any] = {}
-    for document in documents[1:]:
-        if isinstance(document, dict):
-            kubernetes = document.get("platforms", {}).get("kubernetes", {})
-            platform = kubernetes.get("deploymentSpec", {}).get("executors", {})
+    platform = next((document for document in documents[1:] if isinstance(document, dict)), {})
     return Package(path, specification, platform)
