@@ -89,6 +89,14 @@ class Connection:
         """Return the JSON that a POST answers. Never tried again: it may have worked although the answer was lost."""
         return self._json(self._request("POST", path, attempts=1, json=body, params=query))
 
+    def delete(self, path: str) -> None:
+        """Delete what is at `path`; tried again where that can help. Gone already is as good as deleted."""
+        try:
+            self._request("DELETE", path)
+        except ServiceError as error:
+            if error.status != 404:
+                raise
+
     def _request(self, method: str, path: str, attempts: int = ATTEMPTS, **arguments: Any) -> requests.Response:
         renewed = False
         attempt = 0

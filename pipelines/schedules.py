@@ -1,0 +1,153 @@
+"""Recurring runs of Kubeflow Pipelines by name: created or replaced, listed, paused, resumed, deleted.
+
+The API knows recurring runs by an id and lets several have one name; it cannot change one. Here a name stands for one
+schedule: putting it again creates the new recurring run and deletes the old.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from components.errors import HeadstartError
+from pipelines.cron import Cron
+from pipelines.packages import Package
+from pipelines.submission.connection import Connection, LostConnectionError
+from pipelines.submission.runs import API
+
+PATH = f"{API}/recurringruns"
+PAGE = 100
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One recurring run as the API describes it."""
+
+    identity: str
+    name: str
+    cron: str
+    enabled: bool
+    parameters: dict[str, Any]
+    pipeline: str
+    no_catchup: bool
+    max_concurrency: int
+    description: str
+
+    @classmethod
+    def of(cls, run: dict[str, Any]) -> Schedule:
+        """Read what the API answers; what it leaves out has the API's default."""
+        specification = run.get("pipeline_spec") or {}
+        inner = specification.get("pipeline_spec", specification)
+        mode = run.get("mode") or run.get("status") or ""
+        return cls(
+            identity=str(run["recurring_run_id"]),
+            name=str(run.get("display_name", "")),
+            cron=str(((run.get("trigger") or {}).get("cron_schedule") or {}).get("cron", "")),
+            enabled=mode in ("ENABLE", "ENABLED"),
+            parameters=dict((run.get("runtime_config") or {}).get("parameters") or {}),
+            pipeline=str((inner.get("pipelineInfo") or {}).get("name", "")),
+            no_catchup=bool(run.get("no_catchup", False)),
+            max_concurrency=int(run.get("max_concurrency") or 1),
+            description=str(run.get("description", "")),
+        )
+
+
+def list_schedules(connection: Connection, namespace: str = "") -> list[Schedule]:
+    """Return all recurring runs of a namespace (empty: of a server for one user), by name."""
+    query: dict[str, Any] = {"page_size": PAGE, **({"namespace": namespace} if namespace else {})}
+    found: list[Schedule] = []
+    token = ""
+    while True:
+        answer = connection.get(PATH, **query, **({"page_token": token} if token else {}))
+        found += [Schedule.of(run) for run in answer.get("recurringRuns") or answer.get("recurring_runs") or []]
+        token = str(answer.get("next_page_token") or "")
+        if not token:
+            return sorted(found, key=lambda schedule: schedule.name)
+
+
+def find_schedules(connection: Connection, name: str, namespace: str = "") -> list[Schedule]:
+    """Return the recurring runs of this name; HeadstartError where there is none."""
+    schedules = list_schedules(connection, namespace)
+    found = [schedule for schedule in schedules if schedule.name == name]
+    if not found:
+        names = ", ".join(sorted({schedule.name for schedule in schedules})) or "none"
+        raise HeadstartError(f"{connection.host} has no schedule {name!r}; there are: {names}.")
+    return found
+
+
+def put_schedule(
+    connection: Connection,
+    package: Package,
+    *,
+    name: str,
+    cron: Cron,
+    experiment_id: str,
+    parameters: dict[str, Any],
+    namespace: str = "",
+    service_account: str = "",
+    pipeline_root: str = "",
+    paused: bool = False,
+) -> tuple[Schedule, list[Schedule]]:
+    """Create the schedule `name`, or replace it, and return it and what it replaced.
+
+    Missed times are not caught up and only one run is under way at a time. A schedule that was paused stays paused.
+    The old one is paused first, so that both never start a run, and comes back where the new one cannot be created.
+    HeadstartError where the name belongs to a recurring run of another pipeline.
+    """
+    old = [schedule for schedule in list_schedules(connection, namespace) if schedule.name == name]
+    for schedule in old:
+        if schedule.pipeline and schedule.pipeline != package.name:
+            raise HeadstartError(
+                f"{connection.host}: {name!r} is a recurring run of the pipeline {schedule.pipeline}; "
+                f"it was not replaced by one of {package.name}.",
+                "Give another --name, or delete that one.",
+            )
+    paused = paused or (bool(old) and not any(schedule.enabled for schedule in old))
+    runtime: dict[str, Any] = {"parameters": parameters, **({"pipeline_root": pipeline_root} if pipeline_root else {})}
+    body: dict[str, Any] = {
+        "display_name": name,
+        "description": f"Headstart: {cron.describe()}",
+        "experiment_id": experiment_id,
+        "pipeline_spec": package.document,
+        "runtime_config": runtime,
+        "trigger": {"cron_schedule": {"cron": cron.expression}},
+        "mode": "DISABLE" if paused else "ENABLE",
+        "max_concurrency": "1",
+        "no_catchup": True,
+        **({"namespace": namespace} if namespace else {}),
+        **({"service_account": service_account} if service_account else {}),
+    }
+    stopped = [schedule for schedule in old if schedule.enabled]
+    for schedule in stopped:
+        set_enabled(connection, schedule, False)
+    try:
+        new = _create(connection, body, name, {schedule.identity for schedule in old}, namespace)
+    except BaseException:
+        for schedule in stopped:
+            set_enabled(connection, schedule, True)
+        raise
+    for schedule in old:
+        delete_schedule(connection, schedule)
+    return new, old
+
+
+def _create(connection: Connection, body: dict[str, Any], name: str, known: set[str], namespace: str) -> Schedule:
+    try:
+        return Schedule.of(connection.post(PATH, body))
+    except LostConnectionError:
+        # It may have been created although the answer was lost.
+        connection.pause(2.0)
+        for schedule in list_schedules(connection, namespace):
+            if schedule.name == name and schedule.identity not in known:
+                return schedule
+        raise
+
+
+def set_enabled(connection: Connection, schedule: Schedule, enabled: bool) -> None:
+    """Pause a schedule or let it go on."""
+    connection.post(f"{PATH}/{schedule.identity}:{'enable' if enabled else 'disable'}", {})
+
+
+def delete_schedule(connection: Connection, schedule: Schedule) -> None:
+    """Delete a schedule; runs it has started go on."""
+    connection.delete(f"{PATH}/{schedule.identity}")
