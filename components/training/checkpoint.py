@@ -1,12 +1,8 @@
 """Checkpoints: everything that a run needs to go on as if nothing had happened, in one object that is whole or absent.
 
-A run's folder (local, or under gs://) holds
-
-    attempts.json    fingerprint and one entry an attempt, written when an attempt starts and ends
-    checkpoint.npz   variables, optimizer, best weights, rows, phases, stop rule, as of the end of an epoch
-    finished.tar     record and model of a run that has ended
-
-Each is replaced in one step, so that a kill at any moment leaves the previous one.
+A run's folder (local, or under gs://) holds `attempts.json` and `journal.txt` (see `components.training.attempts`),
+`checkpoint.npz` as of the end of an epoch, and `finished.tar` once it has ended. Each object is replaced in one step,
+so that a kill at any moment leaves the previous one, and carries the fingerprint of the run that it belongs to.
 """
 
 from __future__ import annotations
@@ -16,15 +12,18 @@ import json
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from components.atomic_files import whole_file, whole_folder
-from components.records import Attempt, RunRecord
+from components.records import RunRecord
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+CHECKPOINT = "checkpoint.npz"
+FINISHED = "finished.tar"
 
 
 class Folder:
@@ -64,16 +63,17 @@ class Folder:
 
         storage.write_bytes(f"{self.uri}/{name}", content)
 
-    def journal(self, line: str) -> None:
-        """Add a line to `journal.txt`, where the folder is local: it survives a kill and costs microseconds."""
+    def append(self, name: str, line: str) -> None:
+        """Add a line to a text where the folder is local: it survives a kill and costs microseconds."""
         if self.local is not None:
-            self.local.mkdir(parents=True, exist_ok=True)
-            with (self.local / "journal.txt").open("a", encoding="ascii") as file:
+            with (self.local / name).open("a", encoding="ascii") as file:
                 file.write(line + "\n")
 
 
 def pack(arrays: dict[str, Array], progress: dict[str, Any]) -> bytes:
     """Return a checkpoint's bytes: `arrays` and the JSON value `progress`."""
+    import numpy as np
+
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(progress, allow_nan=False).encode(), np.uint8)
     # Slashes would become folders of the archive.
@@ -84,6 +84,8 @@ def pack(arrays: dict[str, Array], progress: dict[str, Any]) -> bytes:
 
 def unpack(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     """Read `pack`'s bytes back; ValueError where they are damaged (the archive carries checksums)."""
+    import numpy as np
+
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             progress = json.loads(file["progress"].tobytes())
@@ -93,43 +95,8 @@ def unpack(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
         raise ValueError(f"damaged checkpoint: {error}") from error
 
 
-class Attempts:
-    """The attempts at one run so far, this one included."""
-
-    def __init__(self, folder: Folder, fingerprint: str, *, started_at: str, host: str) -> None:
-        """Read what earlier attempts left; those that never said how they ended were killed."""
-        self._folder, self._fingerprint = folder, fingerprint
-        self.earlier: list[Attempt] = []
-        self.continues = False  # may use the checkpoint that is there
-        stored = folder.read("attempts.json")
-        if stored:
-            try:
-                content = json.loads(stored)
-                self.earlier = [Attempt.model_validate(entry) for entry in content["attempts"]]
-                self.continues = content["fingerprint"] == fingerprint
-            except (ValueError, KeyError, TypeError):
-                self.earlier = []
-        for attempt in self.earlier:
-            if not attempt.ended:
-                attempt.ended = "killed without notice (out of memory, or its machine went away)"
-        if self.earlier and not self.continues:
-            # Other settings or another kind of machine: nothing of it can be used, and it is another run.
-            self.earlier = []
-        self.current = Attempt(number=len(self.earlier) + 1, started_at=started_at, host=host)
-
-    @property
-    def all(self) -> list[Attempt]:
-        """Every attempt, this one last."""
-        return [*self.earlier, self.current]
-
-    def save(self) -> None:
-        """Write them down."""
-        content = {"fingerprint": self._fingerprint, "attempts": [attempt.model_dump() for attempt in self.all]}
-        self._folder.write("attempts.json", json.dumps(content).encode())
-
-
 def keep_finished(folder: Folder, fingerprint: str, record: RunRecord, outputs: dict[str, Path | None]) -> None:
-    """Keep the record and the output folders of a run that has ended, as one object."""
+    """Keep the record and the output folders of a run that has ended, and let go of its checkpoint."""
     if not folder.uri:
         return
     buffer = io.BytesIO()
@@ -141,12 +108,13 @@ def keep_finished(folder: Folder, fingerprint: str, record: RunRecord, outputs: 
         for name, path in outputs.items():
             if path is not None and path.is_dir():
                 archive.add(path, arcname=name)
-    folder.write("finished.tar", buffer.getvalue())
+    folder.write(FINISHED, buffer.getvalue())
+    folder.write(CHECKPOINT, b"")
 
 
 def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) -> RunRecord | None:
-    """Return the record of the finished run with this fingerprint and put its outputs in place, or None."""
-    content = folder.read("finished.tar")
+    """Put the outputs of the finished run with this fingerprint in place and return its record, or None."""
+    content = folder.read(FINISHED)
     if content is None:
         return None
     try:
@@ -155,19 +123,18 @@ def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) 
                 return None
             record = RunRecord.model_validate_json(_member(archive, "record.json"))
             names = archive.getnames()
-            for name, path in outputs.items():
-                if path is None:
-                    continue
-                if name not in names:
-                    return None
+            wanted = {name: path for name, path in outputs.items() if path is not None}
+            if not set(wanted) <= set(names):
+                return None
+            for name, path in wanted.items():
                 with whole_folder(path) as new:
                     for entry in archive.getmembers():
                         if entry.name.startswith(f"{name}/"):
-                            inside = entry.replace(name=entry.name.removeprefix(f"{name}/"))
+                            inside = entry.replace(name=entry.name.removeprefix(f"{name}/"), deep=False)
                             archive.extract(inside, new, filter="data")
             return record
     except (tarfile.TarError, ValueError, KeyError):
-        return None
+        return None  # damaged: it is trained again
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

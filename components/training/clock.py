@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PHASES = ("startup", "data", "compile", "train", "evaluate", "checkpoint")
 
@@ -22,9 +22,9 @@ class Lap(NamedTuple):
 class Clock:
     """Adds up seconds a phase on the monotonic clock; phases follow one another and never overlap."""
 
-    def __init__(self, cores: float, phases: dict[str, float] | None = None) -> None:
-        """`cores`: processors that this process may use; `phases`: what earlier attempts took."""
-        self.seconds = dict.fromkeys(PHASES, 0.0) | (phases or {})
+    def __init__(self, cores: float) -> None:
+        """`cores`: processors that this process may use."""
+        self.seconds = dict.fromkeys(PHASES, 0.0)
         self.train_cpu_seconds = 0.0
         self._cores = cores
         self._running = ""
@@ -54,6 +54,21 @@ class Clock:
                     busy, capacity = now - others, lap.wall * (os.cpu_count() or 1)
                     self.taken_seconds += taken(busy - lap.cpu, capacity, lap.wall * self._cores)
                     self.observed_seconds += lap.wall
+
+    def dump(self) -> dict[str, Any]:
+        """Return what `load` takes, for a checkpoint."""
+        return {
+            "seconds": self.seconds,
+            "train_cpu_seconds": self.train_cpu_seconds,
+            "taken_seconds": self.taken_seconds,
+            "observed_seconds": self.observed_seconds,
+        }
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Go on from an earlier attempt's clock; what this one showed until now is dropped."""
+        self.seconds = dict(content["seconds"])
+        self.train_cpu_seconds = content["train_cpu_seconds"]
+        self.taken_seconds, self.observed_seconds = content["taken_seconds"], content["observed_seconds"]
 
     @property
     def stolen_share(self) -> float | None:

@@ -149,12 +149,3 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     if seen:
         tf.config.set_soft_device_placement(False)
     return tf
-
-
-def device_facts(tf: Any, accelerators: int) -> dict[str, Any]:
-    """Kind, name and number of the devices that TensorFlow computes on."""
-    if not accelerators:
-        return {"device_kind": "cpu", "device_name": processor(), "device_count": 1}
-    seen = tf.config.list_physical_devices("GPU")[:accelerators]
-    details = tf.config.experimental.get_device_details(seen[0])
-    return {"device_kind": "gpu", "device_name": details.get("device_name", seen[0].name), "device_count": len(seen)}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.training.evaluation import PassProgress
 from components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,8 @@ def suffix(model: Any, length: int) -> Any:
 class Prefix:
     """The first layers as one compiled function."""
 
-    def __init__(self, model: Any, length: int, recipe: Recipe) -> None:
+    def __init__(self, model: Any, length: int, recipe: Recipe, identity: dict[str, Any] | None = None) -> None:
+        self._identity = identity or {}
         self._layers = model.layers[:length]
         self._shape = model.layers[length - 1].output.shape[1:]
         self._batch_size = recipe.evaluation_batch_size
@@ -67,10 +69,12 @@ class Prefix:
 
         Raises FloatingPointError where one is not finite.
         """
+        progress = PassProgress("prefix", len(images), self._identity)
         out = np.empty((len(images), *self._shape), np.float32)
         for start in range(0, len(images), self._batch_size):
             batch = np.asarray(images[start : start + self._batch_size])
             out[start : start + len(batch)] = self._call(tf.constant(batch)).numpy()
+            progress.done(len(batch))
         if not np.isfinite(out).all():
             raise FloatingPointError("the outputs of the frozen layers are not finite")
         return out

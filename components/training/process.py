@@ -7,6 +7,7 @@ checkpoint. It does not outlive its parent.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -37,10 +38,23 @@ def die_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def lighten_imports() -> None:
+    """Make importing TensorFlow and Keras cheaper: they collect garbage for nothing and bring along what is not called.
+
+    Imports and tracing make hundreds of thousands of objects that all stay; the collector is on again from the first
+    epoch. Keras and TensorFlow import pandas and scipy where they find them, to accept data frames; a module that is
+    None counts as not installed.
+    """
+    gc.disable()
+    for name in ("pandas", "scipy"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
 def main(arguments: list[str]) -> int:
     """Run the specification in the named file and return the exit status."""
     entered = time.perf_counter()
     stop = threading.Event()
+    lighten_imports()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     from components.errors import HeadstartError
@@ -65,10 +79,10 @@ def main(arguments: list[str]) -> int:
         except Terminated:
             return TERMINATED
     except HeadstartError as error:
-        record = failed_record(spec, str(error))
+        record = failed_record(spec, str(error), "failed")
     except Exception as error:
         traceback.print_exc()
-        record = failed_record(spec, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        record = failed_record(spec, f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}", "failed")
     record.write(spec.record)
     return 0
 

@@ -42,6 +42,7 @@ class Recipe(BaseModel):
     weight_decay: float = Field(0.0, ge=0, le=1, description="of kernels, not of biases or batch normalisation")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1, description="after dense_1 and dense_2; 0 leaves the layers out")
+    normalisation_momentum: float = Field(0.99, ge=0, lt=1, description="of batch normalisation's moving statistics")
     batch_size: int = Field(128, ge=1, le=65536, description="of all devices together")
     flip: bool = Field(False, description="mirror half of the images, drawn from seed and epoch")
     shift: int = Field(0, ge=0, le=64, description="move images by up to so many pixels, drawn from seed and epoch")

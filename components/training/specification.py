@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from components.records import Arm
+from components.records import Arm, Environment, RunRecord
 from components.training import environment
 from components.training.settings import Settings, resolve
 
@@ -42,6 +42,20 @@ class RunSpecification(BaseModel):
     def threads(self) -> int:
         """Threads that TensorFlow is to use."""
         return self.resolved().process.threads or environment.thread_count(environment.usable_cores())
+
+    def blank_record(self, facts: Environment) -> RunRecord:
+        """Return a record with what is known before anything has run; its status is failed until it is not."""
+        recipe, stage, _ = self.resolved()
+        return RunRecord(
+            arm=self.arm,
+            seed=self.seed,
+            run_id=self.run_id,
+            status="failed",
+            preset=self.preset,
+            recipe=recipe.model_dump(mode="json"),
+            stage=stage.model_dump(mode="json") | {"frozen": list(stage.frozen_layers(self.arm))},
+            environment=facts,
+        )
 
     def fingerprint(self, data_digest: str, initial_digest: str | None) -> str:
         """SHA-256 of everything that decides the resulting weights and makes a time comparable.

@@ -6,6 +6,7 @@ record that says so instead of a failed task that takes its siblings with it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,10 +22,12 @@ from typing import Any
 from components.errors import HeadstartError
 from components.progress import emit
 from components.records import Arm, RunRecord, read_record
-from components.training import checkpoint, environment
+from components.training import attempts, checkpoint, environment
 from components.training.specification import RunSpecification
 
 TERMINATED = 143
+# What TensorFlow says at every start, before its log level applies.
+NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on")
 
 
 def run_stage(
@@ -59,7 +62,7 @@ def run_stage(
         dataset=Path(dataset).absolute(),
         initial_model=Path(initial_model).absolute() if initial_model else None,
         # Below the run id: what another pipeline run finished must never be taken for a result of this one.
-        checkpoints=f"{checkpoints.rstrip('/')}/{run_id}/{arm}-{seed}" if checkpoints else "",
+        checkpoints="/".join(filter(None, (checkpoints.rstrip("/"), run_id, f"{arm}-{seed}"))) if checkpoints else "",
         accelerators=accelerators,
         image=image,
         record=Path(record).absolute(),
@@ -86,7 +89,7 @@ def run_stage(
 def _missing_model(spec: RunSpecification) -> RunRecord | None:
     if spec.initial_model is None or (spec.initial_model / "model.keras").is_file():
         return None
-    return failed_record(spec, "there is no initial model: the stage that makes it failed")
+    return failed_record(spec, "there is no initial model: the stage that makes it failed", "failed")
 
 
 def _reuse(spec: RunSpecification) -> RunRecord | None:
@@ -104,28 +107,22 @@ def _reuse(spec: RunSpecification) -> RunRecord | None:
     return checkpoint.finished(checkpoint.Folder(spec.checkpoints), spec.fingerprint(data, initial), outputs)
 
 
-def failed_record(spec: RunSpecification, reason: str) -> RunRecord:
-    """Return the record of a run that failed for `reason`; what can still be read of its data is in it."""
+def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
+    """Return the record of a run that failed for `reason`, with what can still be read of its data and attempts.
+
+    `ended` is put down as the end of the attempt that was under way.
+    """
     from components.datasets.packed import PackedDataset
 
-    try:
-        data = PackedDataset(spec.dataset).description.record()
-    except HeadstartError:
-        data = None
-    resolved = spec.resolved()
-    return RunRecord(
-        arm=spec.arm,
-        seed=spec.seed,
-        run_id=spec.run_id,
-        status="failed",
-        reason=" ".join(reason.split()),
-        stop_reason="failed",
-        preset=spec.preset,
-        recipe=resolved.recipe.model_dump(mode="json"),
-        stage=resolved.stage.model_dump(mode="json") | {"frozen": list(resolved.stage.frozen_layers(spec.arm))},
-        data=data,
-        environment=environment.describe(threads=spec.threads(), image=spec.image),
-    )
+    record = spec.blank_record(environment.describe(threads=spec.threads(), image=spec.image))
+    record.reason, record.stop_reason = " ".join(reason.split()), "failed"
+    with contextlib.suppress(HeadstartError):
+        record.data = PackedDataset(spec.dataset).description.record()
+    with contextlib.suppress(OSError, HeadstartError):
+        record.attempts = attempts.close(checkpoint.Folder(spec.checkpoints), ended)
+    if record.attempts:
+        record.started_at = record.attempts[0].started_at
+    return record
 
 
 def _spawn(spec: RunSpecification) -> RunRecord:
@@ -136,10 +133,12 @@ def _spawn(spec: RunSpecification) -> RunRecord:
         file.write_text(spec.model_dump_json(), encoding="utf-8")
         status, last_words = _wait(spec, [sys.executable, "-m", "components.training.process", str(file)])
     if status == TERMINATED:
+        attempts.close(checkpoint.Folder(spec.checkpoints), "terminated (SIGTERM)")
         raise SystemExit(TERMINATED)
     if status == 0 and spec.record.is_file():
         return read_record(spec.record)
-    return failed_record(spec, _why(status, last_words))
+    ended, details = _how(status)
+    return failed_record(spec, f"the process that trains {ended}{details}{last_words and ': ' + last_words}", ended)
 
 
 def _wait(spec: RunSpecification, command: list[str]) -> tuple[int, str]:
@@ -152,6 +151,8 @@ def _wait(spec: RunSpecification, command: list[str]) -> tuple[int, str]:
         assert child.stderr is not None
         for raw in child.stderr:
             line = raw.decode(errors="replace")
+            if any(noise in line for noise in NOISE):
+                continue
             lines.append(line.strip())
             sys.stderr.write(line)
 
@@ -186,16 +187,12 @@ def _wait(spec: RunSpecification, command: list[str]) -> tuple[int, str]:
     return (TERMINATED if deadline else status), next((line for line in reversed(lines) if line), "")
 
 
-def _why(status: int, last_words: str) -> str:
-    if status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = "unknown"
-        hint = "; out of memory?" if -status == signal.SIGKILL else ""
-        return f"the process that trains was killed by signal {-status} ({name}){hint}" + (
-            f": {last_words}" if last_words and -status != signal.SIGKILL else ""
-        )
-    return f"the process that trains ended with status {status} and left no record" + (
-        f": {last_words}" if last_words else ""
-    )
+def _how(status: int) -> tuple[str, str]:
+    """Say how a process ended, and what that suggests."""
+    if status >= 0:
+        return f"ended with status {status}", " and left no record"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "unknown"
+    return f"was killed by signal {-status} ({name})", "; out of memory?" if -status == signal.SIGKILL else ""

@@ -1,0 +1,50 @@
+"""The devices of a run: the processor, one accelerator, or several in step through `tf.distribute`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import tensorflow as tf
+
+from components.training.environment import processor
+from components.training.loop import TrainingLoop
+
+
+class Devices:
+    """Chooses where variables live and which loop trains them."""
+
+    def __init__(self, accelerators: int) -> None:
+        """`accelerators`: how many the run was given; that so many are seen has been checked."""
+        self.accelerators = accelerators
+        self._gpus = tf.config.list_logical_devices("GPU")[:accelerators] if accelerators else []
+        names = [device.name for device in self._gpus]
+        self._strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
+
+    @property
+    def several(self) -> bool:
+        """More than one device trains in step."""
+        return self._strategy is not None
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Where variables must be made."""
+        if self._strategy is None:
+            return nullcontext()
+        scope: AbstractContextManager[Any] = self._strategy.scope()
+        return scope
+
+    def loop(self, model: Any, recipe: Any, inputs: Any, labels: Any, *, seed: int) -> Any:
+        """Return the loop that trains `model` on these devices."""
+        if self._strategy is not None:
+            from components.training.distributed_loop import DistributedLoop
+
+            return DistributedLoop(self._strategy, model, recipe, inputs, labels, seed=seed)
+        return TrainingLoop(model, recipe, inputs, labels, seed=seed)
+
+    def facts(self) -> dict[str, Any]:
+        """Kind, name and number of the devices, for the record."""
+        if not self._gpus:
+            return {"device_kind": "cpu", "device_name": processor(), "device_count": 1}
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        name = details.get("device_name", self._gpus[0].name)
+        return {"device_kind": "gpu", "device_name": name, "device_count": len(self._gpus)}
