@@ -8,6 +8,7 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from components.datasets.component import import_dataset, select_classes
+from components.preflight.component import preflight
 from components.reporting.component import report, verify
 from components.training.component import final, finetune, pretrain, train_baseline, train_transfer
 from pipelines.placement import Placement, pipeline_config, place
@@ -78,10 +79,19 @@ def experiment(
             "image": where.image_for("training"),
         }
 
+        ready = preflight(
+            run_id=run_id,
+            source_data=source_data,
+            intermediate_data=intermediate_data,
+            target_data=target_data,
+            write_to=checkpoints,
+        )
+        place(ready.set_display_name("Check what the run needs"), where, "preflight")
+
         source = import_dataset(
             uri=source_data, layout=source_layout, image_size=image_size, seed=preparation_seed, settings=data_settings
         )
-        place(source.set_display_name("Import the source set (CIFAR-100)"), where, "data")
+        place(source.set_display_name("Import the source set (CIFAR-100)"), where, "data").after(ready)
         pretrained = training(
             pretrain(dataset=source.outputs["dataset"], seed=preparation_seed, **how), "Pretrain on the source set"
         )
@@ -93,7 +103,7 @@ def experiment(
             seed=preparation_seed,
             settings=data_settings,
         )
-        place(intermediate.set_display_name("Import the intermediate set (Fruits-360)"), where, "data")
+        place(intermediate.set_display_name("Import the intermediate set (Fruits-360)"), where, "data").after(ready)
         finetuned = training(
             finetune(
                 dataset=intermediate.outputs["dataset"],
@@ -152,8 +162,8 @@ def experiment(
             settings=report_settings,
         )
         place(rendered.set_display_name("Report"), where, "report")
-        checked = verify(summary=rendered.outputs["summary"])
-        place(checked.set_display_name("Verify the measurement"), where, "report")
+        verdict = verify(summary=rendered.outputs["summary"])
+        place(verdict.set_display_name("Verify the measurement"), where, "report")
 
     pipeline: BaseComponent = headstart_experiment
     return pipeline

@@ -108,6 +108,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
 def _rows(request: ExperimentRequest) -> list[Row]:
     runs = len(request.parameters["seeds"])
     return [
+        Row("preflight", "Check this machine"),
         Row("import-dataset", "Import source set"),
         Row("pretrain", "Pretrain"),
         Row("import-dataset-2", "Import intermediate set"),
