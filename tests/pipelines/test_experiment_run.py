@@ -24,6 +24,8 @@ SMALL = [
     "--set",
     "patience=0",
 ]
+# Runs that last long enough to be caught in the middle.
+LONGER = ["--set", "target.epochs=60"]
 DESIGN_KEYS = {
     "speedup": {"train", "time_to_accuracy"},
     "arms": {"baseline", "transfer"},
@@ -147,14 +149,14 @@ def test_a_finished_folder_is_not_written_over(finished: tuple[Path, int, str]) 
 @pytest.mark.slow
 def test_a_killed_training_process_costs_one_run_and_the_report_says_why(tmp_path: Path) -> None:
     folder = tmp_path / "output"
-    process = start("--runs", "3", folder=folder)
+    process = start("--runs", "2", *LONGER, folder=folder)
     wait_for(folder / "run.log", r"event=epoch arm=baseline seed=2 ")
     os.kill(training_process(folder), signal.SIGKILL)
     status, out = finish(process)
     assert status in (0, 3), out
     summary = json.loads((folder / "summary.json").read_text())
-    assert (summary["arms"]["baseline"]["succeeded"], summary["arms"]["baseline"]["runs"]) == (2, 3)
-    assert summary["arms"]["transfer"]["succeeded"] == 3
+    assert (summary["arms"]["baseline"]["succeeded"], summary["arms"]["baseline"]["runs"]) == (1, 2)
+    assert summary["arms"]["transfer"]["succeeded"] == 2
     killed = read_record(folder / "records" / "baseline-02.json")
     assert killed.status == "failed"
     assert "SIGKILL" in killed.reason
@@ -164,7 +166,7 @@ def test_a_killed_training_process_costs_one_run_and_the_report_says_why(tmp_pat
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> None:
     folder = tmp_path / "output"
-    process = start("--runs", "2", folder=folder)
+    process = start("--runs", "2", *LONGER, folder=folder)
     wait_for(folder / "run.log", r"event=epoch arm=baseline seed=2 ")
     process.send_signal(signal.SIGINT)
     status, out = finish(process)
@@ -173,7 +175,7 @@ def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> 
     kept = {path.stem: path.read_text() for path in (folder / "records").iterdir()}
     assert {"pretrain", "finetune", "final", "baseline-01"} <= set(kept)
 
-    status, out = finish(start("--runs", "2", folder=folder))
+    status, out = finish(start("--runs", "2", *LONGER, folder=folder))
     assert status in (0, 3), out
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["arms"]["baseline"]["succeeded"] == summary["arms"]["transfer"]["succeeded"] == 2
