@@ -1,0 +1,126 @@
+"""Brings back what a run made: its report and its summary, from object storage or through the UI's server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from components.atomic_files import whole_file
+from components.errors import HeadstartError
+from pipelines.packages import Package
+from pipelines.submission.connection import Connection, ServiceError
+from pipelines.submission.workflow import StoredArtifact, Workflow
+
+_SUFFIXES = {"system.HTML": ".html", "system.Markdown": ".md"}
+# What the summary of a report holds; see components.reporting.
+_SUMMARY_FILES = ("summary.json", "runs.csv")
+_LARGEST_BYTES = 256 * 1024 * 1024
+
+
+@dataclass
+class Download:
+    """What came back and what did not, each with where it is or was to be."""
+
+    files: list[Path] = field(default_factory=list)
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+
+def download_results(
+    connection: Connection,
+    workflow: Workflow,
+    output: Path,
+    *,
+    package: Package | None = None,
+    namespace: str = "",
+    read_object: Callable[[str], bytes] | None = None,
+) -> Download:
+    """Write the reports and summaries of a run's tasks into `output`.
+
+    An HTML output becomes <task>.html, a Markdown output <task>.md; an output named `summary` is a folder whose
+    summary.json and runs.csv are taken. What cannot be read is listed, not raised: the run itself went well.
+
+    Args:
+        connection: the API; through it objects are read that we have no credentials for.
+        workflow: the workflow of the run, which names the objects.
+        output: folder to write into.
+        package: the pipeline that ran; without it outputs are told apart by their names.
+        namespace: namespace of the run, which a server with several users wants to know.
+        read_object: reads a gs:// URI; None: `components.storage`.
+    """
+    types = _output_types(package) if package else {}
+    result = Download()
+    for artifact in workflow.artifacts():
+        for uri, name in _wanted(artifact, types):
+            try:
+                content = _read(connection, uri, namespace, read_object)
+            except Exception as error:
+                if name != "runs.csv":
+                    result.missing.append((uri, str(error)))
+                continue
+            with whole_file(output / name) as partial:
+                partial.write_bytes(content)
+            result.files.append(output / name)
+    return result
+
+
+def _wanted(artifact: StoredArtifact, types: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
+    kind = types.get((artifact.task, artifact.name), "")
+    if not types:
+        kind = {"html": "system.HTML", "markdown": "system.Markdown"}.get(artifact.name, "")
+    if kind in _SUFFIXES:
+        return [(artifact.uri, artifact.task + _SUFFIXES[kind])]
+    if artifact.name == "summary":
+        return [(f"{artifact.uri.rstrip('/')}/{name}", name) for name in _SUMMARY_FILES]
+    return []
+
+
+def _output_types(package: Package) -> dict[tuple[str, str], str]:
+    """Return the schema title of each output artifact by task and name."""
+    components: dict[str, Any] = package.specification.get("components", {})
+    types: dict[tuple[str, str], str] = {}
+    for part in (package.specification["root"], *components.values()):
+        for task, description in part.get("dag", {}).get("tasks", {}).items():
+            component = components.get(description.get("componentRef", {}).get("name"), {})
+            outputs = component.get("outputDefinitions", {}).get("artifacts", {})
+            for name, output in outputs.items():
+                types[task, name] = str(output.get("artifactType", {}).get("schemaTitle", ""))
+    return types
+
+
+def _read(connection: Connection, uri: str, namespace: str, read_object: Callable[[str], bytes] | None) -> bytes:
+    if uri.startswith("gs://"):
+        if read_object is None:
+            from components import storage
+
+            read_object = storage.read_bytes
+        try:
+            return read_object(uri)
+        except Exception as direct:
+            try:
+                return _through_ui(connection, uri, namespace)
+            except HeadstartError as error:
+                raise HeadstartError(f"{direct}; and through the UI: {error.message}") from error
+    return _through_ui(connection, uri, namespace)
+
+
+def _through_ui(connection: Connection, uri: str, namespace: str) -> bytes:
+    """Read an object through the UI's server, which has the credentials of the cluster's object store."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    source = {"gs": "gcs"}.get(scheme, scheme)
+    query = {"namespace": namespace} if namespace else {}
+    try:
+        content = connection.get_bytes(f"/artifacts/{source}/{quote(bucket)}/{quote(key)}", **query)
+    except ServiceError as error:
+        if error.status == 404:
+            raise HeadstartError(
+                "the server has no such object, or is the bare API without the UI that hands objects out; "
+                "give --host the address of ml-pipeline-ui"
+            ) from error
+        raise
+    if len(content) > _LARGEST_BYTES:
+        raise HeadstartError(f"larger than {_LARGEST_BYTES:,} bytes")
+    return content
