@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from components.records import Phases, RunRecord
+from components.reporting.summary import ArmName
 
 PHASES: tuple[str, ...] = tuple(Phases.model_fields)
 
@@ -25,7 +26,7 @@ class Experiment:
     transfer: list[RunRecord] = field(default_factory=list)
 
     @property
-    def arms(self) -> dict[str, list[RunRecord]]:
+    def arms(self) -> dict[ArmName, list[RunRecord]]:
         """The two arms that are compared."""
         return {"baseline": self.baseline, "transfer": self.transfer}
 

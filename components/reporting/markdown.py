@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from components.reporting import beside_paper, conditions, statistics_tables
 from components.reporting.answer import verdict
-from components.reporting.experiment import Experiment
-from components.reporting.summary import Summary
+from components.reporting.charts.comparison import overview_table
+from components.reporting.measured import Report
+from components.reporting.summary import ARMS, Summary
 from components.reporting.tables import Table, preparation_table, runs_table
 
 
@@ -14,7 +17,7 @@ def escape(text: str) -> str:
     """Text that Markdown and the HTML in it leave as it is, on one line."""
     text = " ".join(text.split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|#!])", r"\\\1", text)
+    return re.sub(r"([\\`*_{}\[\]|#!~])", r"\\\1", text)
 
 
 def table(content: Table) -> str:
@@ -40,11 +43,45 @@ def findings(summary: Summary) -> str:
     )
 
 
-def render(experiment: Experiment, summary: Summary) -> str:
-    """The whole report as Markdown."""
+def code_block(text: str) -> str:
+    """Text between fences longer than any run of backticks in it."""
+    longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}\n"
+
+
+def render(report: Report) -> str:
+    """The whole report as Markdown; the pictures are in report.html."""
+    experiment, summary = report.experiment, report.summary
     parts = [f"# {escape(summary.answer)}\n", f"Verdict: **{escape(verdict(summary))}**\n", findings(summary)]
-    parts += [table(runs_table(experiment, summary, arm)) for arm in ("baseline", "transfer")]
+    parts += ["## Runs\n", *(table(runs_table(experiment, summary, arm)) for arm in ARMS)]
     parts += [table(preparation_table(experiment))]
+    if summary.failures:
+        parts += [
+            "**Runs that did not succeed**\n",
+            "".join(
+                f"- {escape(failure.run)} {failure.status}: {escape(failure.reason)}\n"
+                for failure in summary.failures[:50]
+            ),
+        ]
+    parts += ["## How sure\n", table(statistics_tables.estimates_table(summary))]
+    parts += [table(statistics_tables.tests_table(summary))]
+    parts += ["## Beside the paper\n", table(beside_paper.comparison_table(summary))]
+    parts += [table(beside_paper.stage_table(experiment))]
+    parts += [table(beside_paper.arm_table(experiment, arm)) for arm in ARMS]
+    parts += ["".join(f"- {escape(said)}\n" for said in beside_paper.notes(summary))]
+    parts += ["## What it ran on\n", table(conditions.data_table(experiment))]
+    parts += [table(conditions.recipe_table(experiment)), table(conditions.hardware_table(experiment))]
+    parts += [table(conditions.runs_table(experiment, summary))]
     if summary.command:
-        parts += [f"Repeat it with:\n\n```\n{summary.command.replace('```', '')}\n```\n"]
+        parts += ["**The command that repeats it**\n", code_block(summary.command)]
+    return "\n".join(parts)
+
+
+def side_by_side(named: Sequence[tuple[str, Summary]]) -> str:
+    """Several experiments: the table over all, then each one's answer and findings."""
+    parts = ["# Several runs side by side\n", table(overview_table(named))]
+    for name, summary in named:
+        parts += [f"## {escape(name)}\n", f"{escape(summary.answer)}\n", f"Verdict: **{escape(verdict(summary))}**\n"]
+        parts += [findings(summary)]
     return "\n".join(parts)

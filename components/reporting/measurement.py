@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from components.records import RunRecord
@@ -82,6 +83,7 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
     findings = verify(experiment, settings)
     times = (values(baseline, train_seconds), values(transfer, train_seconds))
     tests = compare(*times)
+    both = [*baseline, *transfer]
     summary = Summary(
         run_id=experiment.run_id,
         sound=is_sound(findings),
@@ -124,12 +126,28 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
         cost=_cost(experiment, settings),
         confidence=confidence,
         command=settings.command,
-        data_digest=next((record.data.digest for record in [*baseline, *transfer] if record.data), ""),
+        data_digest=next((record.data.digest for record in both if record.data), ""),
+        preset=_usual([record.preset for record in both]),
+        hardware=_usual([hardware(record) for record in both]),
+        image=_usual([record.environment.image for record in both]),
         headstart_version=next(
             (found for record in experiment.records if (found := record.environment.versions.get("headstart"))), ""
         ),
     )
     return summary.model_copy(update={"answer": answer(summary)})
+
+
+def hardware(record: RunRecord) -> str:
+    """The device of a run in words: `cpu Intel Xeon, 2 cores`; empty where it is not known."""
+    found = record.environment
+    if found.device_kind == "gpu":
+        return f"{found.device_count} × {found.device_name}"
+    name = found.processor or found.device_name
+    return f"{name}, {found.cores:g} cores" if name else ""
+
+
+def _usual(found: Sequence[str]) -> str:
+    return Counter(found).most_common(1)[0][0] if found else ""
 
 
 def _arm(records: Sequence[RunRecord], times: Sequence[float]) -> Arm:

@@ -9,6 +9,7 @@ from typing import Any
 from components.atomic_files import write_text
 from components.records import RunRecord
 from components.reporting.experiment import experiment as sort_runs
+from components.reporting.measured import Report
 from components.reporting.measurement import summarise
 from components.reporting.settings import report_settings
 from components.reporting.summary import Summary
@@ -23,14 +24,45 @@ def write_report(
     `run_id` is the pipeline run that the records must belong to; empty: the one most of them name. It never raises for
     runs that failed, diverged or are missing: the report then says so. SettingError for a setting that is wrong.
     """
+    report = measure(records, run_id=run_id, settings=settings)
+    _write(report, Path(output))
+    return report.summary
+
+
+def measure(
+    records: Sequence[RunRecord],
+    *,
+    run_id: str = "",
+    name: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> Report:
+    """Sort and measure the records of one experiment."""
+    checked = report_settings(settings)
+    runs = sort_runs(records, run_id, name)
+    return Report(runs, summarise(runs, checked), checked)
+
+
+def write_side_by_side(
+    experiments: Mapping[str, Sequence[RunRecord]], output: Path, *, settings: Mapping[str, Any] | None = None
+) -> list[tuple[str, Summary]]:
+    """Report on several experiments: one page and one Markdown file over all, a folder with the files of each."""
+    from components.reporting import html, markdown
+    from components.reporting.collecting import folder_name
+
+    reports = [measure(records, name=name, settings=settings) for name, records in experiments.items()]
+    for report in reports:
+        _write(report, output / folder_name(report.experiment.name))
+    named = [(report.experiment.name, report.summary) for report in reports]
+    write_text(output / "report.md", markdown.side_by_side(named))
+    write_text(output / "report.html", html.render(reports))
+    return named
+
+
+def _write(report: Report, output: Path) -> None:
     from components.reporting import html, markdown
 
-    checked = report_settings(settings)
-    runs = sort_runs(records, run_id)
-    summary = summarise(runs, checked)
-    write_text(output / "runs.csv", to_csv(runs, summary.target_accuracy))
-    write_text(output / "report.md", markdown.render(runs, summary))
-    write_text(output / "report.html", html.render(runs, summary, checked))
+    write_text(output / "runs.csv", to_csv(report.experiment, report.summary.target_accuracy))
+    write_text(output / "report.md", markdown.render(report))
+    write_text(output / "report.html", html.render([report]))
     # Last, since it is what programs look for: when it is there, the others are.
-    write_text(output / "summary.json", summary.model_dump_json(indent=2) + "\n")
-    return summary
+    write_text(output / "summary.json", report.summary.model_dump_json(indent=2) + "\n")

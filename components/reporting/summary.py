@@ -16,6 +16,8 @@ from components.errors import HeadstartError
 
 SCHEMA_VERSION = 1
 
+ArmName = Literal["baseline", "transfer"]
+ARMS: tuple[ArmName, ...] = ("baseline", "transfer")
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -156,13 +158,16 @@ class Summary(_Part):
     preparation: Preparation = Field(default_factory=Preparation)
     target_accuracy: Number | None = None
     target_accuracy_origin: str = ""
-    arms: dict[Literal["baseline", "transfer"], Arm]
+    arms: dict[ArmName, Arm]
     final_accuracy: Number | None = Field(None, description="of the model that is shipped, on the test split")
     failures: list[Failure] = Field(default_factory=list)
     cost: Cost | None = None
     confidence: Number = 0.95
     command: str = ""
     data_digest: str = ""
+    preset: str = Field("", description="of the arms' recipe")
+    hardware: str = Field("", description="device and processor of the arms' runs, the most frequent")
+    image: str = Field("", description="container image of the arms' runs")
     headstart_version: str = ""
 
 

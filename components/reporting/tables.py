@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from components.records import RunRecord
 from components.reporting import units
 from components.reporting.experiment import PHASES, Experiment, total_seconds
-from components.reporting.summary import Summary
+from components.reporting.summary import ArmName, Summary
 from components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
 
 # More rows than this are for a spreadsheet, not for a page; runs.csv has them all.
@@ -29,10 +29,10 @@ class Table:
     totals: int = 0  # how many rows at the end are totals
 
 
-def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:
+def runs_table(experiment: Experiment, summary: Summary, arm: ArmName) -> Table:
     """One row a run of an arm, then mean, median and standard deviation of those that succeeded."""
     records = experiment.arms[arm]
-    found = summary.arms["baseline" if arm == "baseline" else "transfer"]
+    found = summary.arms[arm]
     rows = [_run_row(record, summary.target_accuracy) for record in records[:MOST_ROWS]]
     for name in ("mean", "median", "std"):
         label = "standard deviation" if name == "std" else name
@@ -56,7 +56,7 @@ def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:
         caption="From random weights (baseline)" if arm == "baseline" else "From transferred weights (transfer)",
         columns=["seed", "train s", "epochs", "s/epoch", f"s to {target}", "best validation", "test accuracy", "ended"],
         rows=rows,
-        numeric=frozenset(range(7)),
+        numeric=frozenset(range(1, 7)),
         note=note,
         totals=3,
     )

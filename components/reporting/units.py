@@ -83,3 +83,15 @@ def size(amount: float) -> str:
             break
         amount /= 1024
     return f"{amount:.0f} {unit}" if unit in ("B", "KiB") or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def short(value: float) -> str:
+    """A number for an axis: up to three significant digits, thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def money(value: float | None) -> str:
+    """An amount: cents from 0.1 on, two significant digits below."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:,.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"

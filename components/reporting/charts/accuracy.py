@@ -1,0 +1,114 @@
+"""Validation accuracy against training time: every run thin, the median of each arm thick."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from components.records import RunRecord
+from components.reporting import units
+from components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span, per_cent, plain, span, time_unit
+from components.reporting.charts.svg import WIDTH, Drawing, Figure, Point
+from components.reporting.experiment import Experiment
+from components.reporting.summary import ARMS, Summary
+
+# More lines than this hide each other and make the file heavy; the caption says when some are left out.
+MOST_LINES = 40
+
+
+def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | None:
+    """None when no run has a validation accuracy."""
+    curves = {arm: [curve for record in experiment.arms[arm] if len(curve := _curve(record))] for arm in ARMS}
+    everything = [point for arm in ARMS for curve in curves[arm] for point in curve]
+    if not everything:
+        return None
+    times = [time for time, _ in everything if time > 0] or [1.0]
+    ends = {arm: float(np.median([curve[-1][0] for curve in curves[arm]])) for arm in ARMS if curves[arm]}
+    # On a linear axis a much faster arm is squeezed against the left border.
+    logarithmic = len(ends) == 2 and min(ends.values()) > 0 and max(ends.values()) / min(ends.values()) > 4
+    unit, unit_name = time_unit(max(times))
+    height, left, right, top, bottom = 300.0, 50.0, WIDTH - 10, 34.0, 252.0
+    x_low, x_high = log_span(times) if logarithmic else (0.0, max(times) * 1.03)
+    x = Scale(x_low, x_high, left, right, logarithmic)
+    lowest, highest = span([accuracy for _, accuracy in everything], floor=0.0)
+    y = Scale(lowest, min(1.0, highest), bottom, top)
+    drawing = Drawing(height)
+    left_axis(drawing, y, left, "validation accuracy", per_cent, right=right)
+    title = f"training time, {unit_name}" + (" (logarithmic)" if logarithmic else "")
+    bottom_axis(drawing, x, bottom, title, plain, divide=unit)
+    left_out = 0
+    for arm in ARMS:
+        shown = _sample(curves[arm])
+        left_out += len(curves[arm]) - len(shown)
+        for curve in shown:
+            drawing.path([(x(max(time, x_low)), y(value)) for time, value in curve], f"thin {arm}")
+    if summary.target_accuracy is not None and lowest <= summary.target_accuracy <= y.high:
+        level = y(summary.target_accuracy)
+        drawing.line((left, level), (right, level), "target")
+        drawing.text((left + 6, level - 5), f"target {units.percent(summary.target_accuracy)}", "note")
+    for arm in ARMS:
+        middle = median_curve(curves[arm])
+        if middle:
+            drawing.path([(x(max(time, x_low)), y(value)) for time, value in middle], f"thick {arm}")
+            drawing.mark((x(max(middle[-1][0], x_low)), y(middle[-1][1])), arm, 5)
+    legend(drawing)
+    return Figure(
+        "Accuracy against training time",
+        drawing.render(identity, "Accuracy against training time", _alternative(summary)),
+        "Thin: every run. Thick: the median over the runs of an arm, from when half of them have an epoch until half "
+        "have ended."
+        + (f" {left_out} of the thin lines are left out, evenly, to keep it readable." if left_out else ""),
+    )
+
+
+def legend(drawing: Drawing) -> None:
+    """Line and mark of both arms with their names, in the upper right corner."""
+    x, y = WIDTH - 214, 14.0
+    for arm, width in (("baseline", 112), ("transfer", 0)):
+        drawing.line((x, y - 4), (x + 28, y - 4), f"thick {arm}")
+        drawing.mark((x + 14, y - 4), arm, 4)
+        drawing.text((x + 36, y), arm, "label")
+        x += width
+
+
+def _curve(record: RunRecord) -> list[Point]:
+    return [(row.elapsed, row.validation_accuracy) for row in record.epochs if row.validation_accuracy is not None]
+
+
+def _sample(curves: list[list[Point]]) -> list[list[Point]]:
+    if len(curves) <= MOST_LINES:
+        return curves
+    return [curves[index] for index in np.linspace(0, len(curves) - 1, MOST_LINES).round().astype(int)]
+
+
+def median_curve(curves: list[list[Point]]) -> list[Point]:
+    """Median over runs of the accuracy at a time, each run straight between its epochs and level after its end.
+
+    It begins when half of the runs have finished an epoch and ends when half of them have ended. At most 200 points.
+    """
+    if not curves:
+        return []
+    begin = float(np.median([curve[0][0] for curve in curves]))
+    end = float(np.median([curve[-1][0] for curve in curves]))
+    if end <= begin:
+        return [(end, float(np.median([curve[-1][1] for curve in curves])))]
+    step = max(1, len(curves) // 500)
+    moments = np.geomspace(max(begin, 1e-6), end, 200)
+    levels = []
+    for curve in curves[::step]:
+        times, values = np.array(curve).T
+        levels.append(np.interp(moments, times, values, left=np.nan))
+    known = np.array(levels)
+    # At the very first moments thinning may leave only runs without an epoch.
+    moments, known = moments[(~np.isnan(known)).any(axis=0)], known[:, (~np.isnan(known)).any(axis=0)]
+    middles = np.nanmedian(known, axis=0)
+    return [(float(moment), float(level)) for moment, level in zip(moments, middles, strict=True)]
+
+
+def _alternative(summary: Summary) -> str:
+    said = []
+    for arm, found in summary.arms.items():
+        said.append(
+            f"{arm}: median end after {units.duration(found.train_seconds.median)} at a best validation accuracy of "
+            f"{units.percent(found.best_validation_accuracy.median)}, {found.reached_target} runs reached the target"
+        )
+    return f"Lines that rise with training time. {'; '.join(said)}. Target {units.percent(summary.target_accuracy)}."

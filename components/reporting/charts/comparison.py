@@ -1,0 +1,95 @@
+"""Several experiments side by side: their numbers in one table, their speed-ups as points with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.reporting import units
+from components.reporting.answer import verdict
+from components.reporting.charts.axes import Scale, bottom_axis, log_span
+from components.reporting.charts.confusion import shorten
+from components.reporting.charts.svg import WIDTH, Drawing, Figure
+from components.reporting.summary import Interval, Summary
+from components.reporting.tables import Table
+
+Named = Sequence[tuple[str, Summary]]
+
+
+def _with_interval(found: Interval, points: bool = False) -> str:
+    render = units.signed_points if points else units.factor
+    if found.low is None and found.high is None:
+        return render(found.estimate)
+    return f"{render(found.estimate)} ({render(found.low)} to {render(found.high)})"
+
+
+def overview_table(named: Named) -> Table:
+    """One row an experiment."""
+    rows = []
+    for name, summary in named:
+        arms = summary.arms
+        rows.append(
+            [
+                name,
+                verdict(summary),
+                f"{arms['baseline'].succeeded} + {arms['transfer'].succeeded}",
+                _with_interval(summary.speedup.train),
+                _with_interval(summary.speedup.time_to_accuracy),
+                _with_interval(summary.accuracy_gain, points=True),
+                units.duration(arms["baseline"].train_seconds.median),
+                units.duration(arms["transfer"].train_seconds.median),
+                units.duration(summary.preparation_seconds),
+                summary.break_even.text,
+                summary.preset or units.MISSING,
+                summary.hardware or units.MISSING,
+            ]
+        )
+    return Table(
+        caption="Side by side",
+        columns=[
+            "run",
+            "verdict",
+            "runs",
+            "speed-up",
+            "to target",
+            "accuracy, points",
+            "baseline",
+            "transfer",
+            "preparation",
+            "repaid",
+            "preset",
+            "hardware",
+        ],
+        rows=rows,
+        numeric=frozenset({2, 6, 7, 8}),
+        note="Each against its own baseline, on its own machine; the target accuracy is each run's own.",
+    )
+
+
+def draw(named: Named) -> Figure | None:
+    """Speed-up of each experiment with its interval; None when none has one."""
+    shown = [(name, s.speedup.train) for name, s in named if s.speedup.train.estimate][:40]
+    if not shown:
+        return None
+    ends = [
+        value
+        for _, found in shown
+        for value in (found.estimate, found.low, found.high, 1.0)
+        if value is not None and value > 0
+    ]
+    x = Scale(*log_span(ends), 120.0, WIDTH - 14, logarithmic=True)
+    bottom = 16 + 26.0 * len(shown)
+    drawing = Drawing(bottom + 44)
+    bottom_axis(drawing, x, bottom, "training speed-up (logarithmic)", units.short, top=8)
+    drawing.line((x(1), 8), (x(1), bottom), "target")
+    for index, (name, found) in enumerate(shown):
+        y = 24 + 26.0 * index
+        drawing.text((112, y + 4), shorten(name, 16), "label", "end")
+        if found.low and found.high:
+            drawing.line((x(found.low), y), (x(found.high), y), "thick transfer")
+        drawing.mark((x(found.estimate or 1), y), "transfer", 5)
+    said = "; ".join(f"{name} {_with_interval(found)}" for name, found in shown)
+    return Figure(
+        "Speed-up of each run",
+        drawing.render("overview", "Training speed-up of each run with its interval", f"{said}."),
+        "Squares: ratio of the median training times; lines: its interval. At 1 neither way is faster.",
+    )

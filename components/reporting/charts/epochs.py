@@ -1,0 +1,64 @@
+"""Epochs against seconds an epoch, since a speed-up can come from either."""
+
+from __future__ import annotations
+
+from components.reporting import units
+from components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span
+from components.reporting.charts.svg import WIDTH, Drawing, Figure
+from components.reporting.experiment import Experiment, succeeded
+from components.reporting.measurement import seconds_per_epoch
+from components.reporting.summary import ARMS, Summary
+
+MOST_DOTS = 400
+
+
+def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | None:
+    """Both axes logarithmic, so that equal training times lie on straight diagonals; None without any epoch."""
+    found = {
+        arm: [
+            (float(len(record.epochs)), pace)
+            for record in succeeded(experiment.arms[arm])[:MOST_DOTS]
+            if (pace := seconds_per_epoch(record)) is not None
+        ]
+        for arm in ARMS
+    }
+    everything = [point for arm in ARMS for point in found[arm]]
+    if not everything:
+        return None
+    left, right, top, bottom = 56.0, WIDTH - 14, 34.0, 252.0
+    x = Scale(*log_span([epochs for epochs, _ in everything]), left, right, logarithmic=True)
+    y = Scale(*log_span([pace for _, pace in everything]), bottom, top, logarithmic=True)
+    drawing = Drawing(300.0)
+    left_axis(drawing, y, left, "seconds an epoch", units.short, right=right)
+    bottom_axis(drawing, x, bottom, "epochs until the stop rule ended training", units.short, top=top)
+    for arm in ARMS:
+        median = summary.arms[arm].train_seconds.median
+        if median is not None and found[arm]:
+            _equal_time(drawing, x, y, median, arm)
+        for epochs, pace in found[arm]:
+            drawing.mark((x(epochs), y(pace)), arm, 4)
+    share = summary.speedup
+    return Figure(
+        "Fewer epochs, or faster ones?",
+        drawing.render(
+            identity,
+            "Epochs against seconds an epoch",
+            f"Dots. Transfer needs {units.factor(_inverse(share.epochs.estimate))} times as many epochs as the "
+            f"baseline and an epoch of it is {units.factor(share.seconds_per_epoch.estimate)} times faster.",
+        ),
+        "Both axes are logarithmic; on a diagonal the training time is the same. The two diagonals are the medians: "
+        "how far apart they lie is the speed-up.",
+    )
+
+
+def _inverse(value: float | None) -> float | None:
+    return None if not value else 1 / value
+
+
+def _equal_time(drawing: Drawing, x: Scale, y: Scale, seconds: float, arm: str) -> None:
+    start = max(x.low, seconds / y.high)
+    end = min(x.high, seconds / y.low)
+    if start < end:
+        drawing.line((x(start), y(seconds / start)), (x(end), y(seconds / end)), f"thin diagonal {arm}")
+        middle = (start * end) ** 0.5
+        drawing.text((x(middle) + 5, y(seconds / middle) - 5), f"{units.duration(seconds)} in all", "note")

@@ -1,0 +1,81 @@
+"""A drawing that becomes an inline SVG element, and a figure: drawing, caption and text alternative."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+Point = tuple[float, float]
+
+# Width of every picture in user units; on a phone this many units share about 340 pixels.
+WIDTH = 440.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A finished picture with the line below it."""
+
+    title: str
+    svg: Markup
+    caption: str
+    tall: bool = False
+
+
+@dataclass
+class Drawing:
+    """Shapes in user units, y downwards; classes name what a shape is, the style sheet says how it looks."""
+
+    height: float
+    width: float = WIDTH
+    parts: list[str] = field(default_factory=list)
+
+    def _add(self, tag: str, text: str | None = None, **attributes: object) -> None:
+        said = "".join(
+            f' {name.rstrip("_").replace("_", "-")}="{escape(_number(value))}"'
+            for name, value in attributes.items()
+            if value is not None
+        )
+        self.parts.append(f"<{tag}{said}/>" if text is None else f"<{tag}{said}>{escape(text)}</{tag}>")
+
+    def line(self, start: Point, end: Point, kind: str) -> None:
+        """A straight line."""
+        self._add("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], class_=kind)
+
+    def path(self, points: Sequence[Point], kind: str) -> None:
+        """A line through points."""
+        places = [f"{_number(x)} {_number(y)}" for x, y in points]
+        self._add("path", d="M" + "L".join(places), class_=kind)
+
+    def rect(self, corner: Point, width: float, height: float, kind: str, *, hint: str = "") -> None:
+        """A rectangle from its upper left corner; `hint` shows under a pointer."""
+        shape = f'x="{_number(corner[0])}" y="{_number(corner[1])}" width="{_number(max(width, 0))}"'
+        shape += f' height="{_number(max(height, 0))}" class="{escape(kind)}"'
+        self.parts.append(f"<rect {shape}><title>{escape(hint)}</title></rect>" if hint else f"<rect {shape}/>")
+
+    def mark(self, at: Point, arm: str, size: float = 4.0, kind: str = "mark") -> None:
+        """A run as a dot: a circle for the baseline, a square for transfer."""
+        if arm == "transfer":
+            side = size * 1.75
+            self.rect((at[0] - side / 2, at[1] - side / 2), side, side, f"{kind} {arm}")
+        else:
+            self._add("circle", cx=at[0], cy=at[1], r=size, class_=f"{kind} {arm}")
+
+    def text(self, at: Point, said: str, kind: str = "label", anchor: str = "start") -> None:
+        """A line of text; `anchor` is start, middle or end."""
+        self._add("text", said, x=at[0], y=at[1], class_=kind, text_anchor=anchor if anchor != "start" else None)
+
+    def render(self, identity: str, title: str, description: str) -> Markup:
+        """The SVG element; `title` and `description` are what a screen reader says in its place."""
+        return Markup(
+            f'<svg role="img" viewBox="0 0 {_number(self.width)} {_number(self.height)}" '
+            f'aria-labelledby="{escape(identity)}-title {escape(identity)}-text">'
+            f'<title id="{escape(identity)}-title">{escape(title)}</title>'
+            f'<desc id="{escape(identity)}-text">{escape(description)}</desc>'
+            f"{''.join(self.parts)}</svg>"
+        )
+
+
+def _number(value: object) -> str:
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)

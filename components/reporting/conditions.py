@@ -1,0 +1,221 @@
+"""What an experiment ran on: images, recipe, hardware, software, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from components.errors import HeadstartError
+from components.records import RunRecord
+from components.reporting import units
+from components.reporting.experiment import Experiment
+from components.reporting.settings import ReportSettings
+from components.reporting.summary import Summary
+from components.reporting.tables import Table
+from components.reporting.verify import RULES
+
+STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("pretrain", ("pretrain",)),
+    ("finetune", ("finetune",)),
+    ("final and both arms", ("final", "baseline", "transfer")),
+)
+CHANGED = "◆"
+MOST_CLASSES_NAMED = 12
+
+
+def _grouped(experiment: Experiment, key: Callable[[RunRecord], Any]) -> list[tuple[RunRecord, list[RunRecord]]]:
+    """Records of equal key, in the order of stages, with the first of each as their example."""
+    groups: dict[Any, list[RunRecord]] = {}
+    order = ("pretrain", "finetune", "final", "baseline", "transfer")
+    for record in sorted(experiment.records, key=lambda record: (order.index(record.arm), record.seed)):
+        groups.setdefault(key(record), []).append(record)
+    return [(group[0], group) for group in groups.values()]
+
+
+def _used_by(records: Sequence[RunRecord]) -> str:
+    arms: dict[str, int] = {}
+    for record in records:
+        arms[record.arm] = arms.get(record.arm, 0) + 1
+    return ", ".join(arm if arm in ("pretrain", "finetune", "final") else f"{n} {arm}" for arm, n in arms.items())
+
+
+def data_table(experiment: Experiment) -> Table:
+    """The data sets, one row each, with what was skipped and what of the test stands in training."""
+    rows = []
+    for example, records in _grouped(experiment, lambda record: record.data.digest if record.data else ""):
+        data = example.data
+        if data is None:
+            rows.append([_used_by(records), "not known", *[units.MISSING] * 6])
+            continue
+        counts = [f"{data.counts.get(split, 0):,}" for split in ("train", "validation", "test")]
+        leak = f"{data.duplicates_across_splits:,}"
+        if data.near_duplicates_across_splits is not None:
+            leak += f" (+ {data.near_duplicates_across_splits:,} near)"
+        named = ", ".join(data.classes[:MOST_CLASSES_NAMED]) if len(data.classes) <= MOST_CLASSES_NAMED else ""
+        classes = f"{len(data.classes)}: {named}" if named else str(len(data.classes))
+        size = f"{data.image_size}×{data.image_size}"
+        source = f"{data.source} (SHA-256 {data.digest[:12]})"
+        rows.append([_used_by(records), source, classes, size, " / ".join(counts), f"{data.skipped:,}", leak])
+    return Table(
+        caption="Images",
+        columns=["used by", "source", "classes", "pixels", "train / validation / test", "skipped", "test in training"],
+        rows=rows,
+        numeric=frozenset({4, 5, 6}),
+        note=" ".join(_data_notes(experiment)),
+    )
+
+
+def _data_notes(experiment: Experiment) -> list[str]:
+    notes = (note for record in experiment.records if record.data for note in record.data.notes)
+    return [note if note.endswith(".") else f"{note}." for note in dict.fromkeys(notes)]
+
+
+def recipe_table(experiment: Experiment) -> Table:
+    """Every setting of training and freezing by stage; what differs from the preset is marked and the preset named."""
+    examples = [
+        next((record for record in experiment.records if record.arm in arms and (record.recipe or record.stage)), None)
+        for _, arms in STAGES
+    ]
+    presets = [_preset_values(record) if record else {} for record in examples]
+    names = list(dict.fromkeys(name for record in examples if record for name in record.recipe))
+    rows = []
+    for name in names:
+        cells = []
+        for record, preset in zip(examples, presets, strict=True):
+            value = record.recipe.get(name) if record else None
+            text = _setting(value) if record and name in record.recipe else units.MISSING
+            if record and name in preset and preset[name] != value:
+                text += f" {CHANGED} (preset: {_setting(preset[name])})"
+            cells.append(text)
+        rows.append([name, *cells])
+    for name in dict.fromkeys(name for record in examples if record for name in record.stage):
+        rows.append(
+            [
+                name,
+                *(
+                    _setting(record.stage[name]) if record and name in record.stage else units.MISSING
+                    for record in examples
+                ),
+            ]
+        )
+    parameters = [_parameters(experiment, arms) for _, arms in STAGES]
+    rows.append(["trainable parameters", *parameters])
+    used = sorted({record.preset for record in experiment.records if record.preset})
+    changed = any(CHANGED in cell for row in rows for cell in row)
+    note = f"Preset: {', '.join(used) or 'not named'}. "
+    note += (
+        f"{CHANGED} differs from the preset." if changed else "Nothing differs from the preset." if any(presets) else ""
+    )
+    return Table(caption="Recipe", columns=["setting", *(label for label, _ in STAGES)], rows=rows, note=note.strip())
+
+
+def _preset_values(record: RunRecord) -> dict[str, Any]:
+    """What the preset of a record says today; empty where this version does not know the preset."""
+    from components.training.recipes import recipe
+
+    try:
+        return recipe(record.preset, record.arm).model_dump(mode="json")
+    except HeadstartError:
+        return {}
+
+
+def _setting(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value)
+
+
+def _parameters(experiment: Experiment, arms: tuple[str, ...]) -> str:
+    said: dict[str, None] = {}
+    for record in experiment.records:
+        if record.arm in arms and record.total_parameters:
+            label = f"{record.arm} " if len(arms) > 1 else ""
+            said[f"{label}{record.trainable_parameters:,} of {record.total_parameters:,}"] = None
+    return "; ".join(said) or units.MISSING
+
+
+def hardware_table(experiment: Experiment) -> Table:
+    """Machines and software, one row for each that differs."""
+    rows = []
+    for example, records in _grouped(
+        experiment,
+        lambda record: record.environment.model_dump_json(exclude={"hostname", "memory_bytes"}),
+    ):
+        found = example.environment
+        device = (
+            f"{found.device_count} × {found.device_name or found.device_kind}" if found.device_count else "not known"
+        )
+        rows.append(
+            [
+                _used_by(records),
+                device,
+                found.processor or units.MISSING,
+                f"{found.cores:g} / {found.threads}" if found.cores else units.MISSING,
+                units.size(found.memory_bytes),
+                ", ".join(f"{name} {version}" for name, version in found.versions.items()) or units.MISSING,
+                found.image or "none",
+            ]
+        )
+    return Table(
+        caption="Hardware and software",
+        columns=["used by", "device", "processor", "cores / threads", "memory", "versions", "container image"],
+        rows=rows,
+        numeric=frozenset({3, 4}),
+    )
+
+
+def runs_table(experiment: Experiment, summary: Summary) -> Table:
+    """Identity of the run, and how disturbed it was."""
+    times = sorted(record.started_at for record in experiment.records if record.started_at)
+    hosts = sorted({record.environment.hostname for record in experiment.records if record.environment.hostname})
+    stolen = [record.stolen_share for record in experiment.records if record.stolen_share is not None]
+    peak = max((record.peak_memory_bytes for record in experiment.records), default=0)
+    seeds = {arm: sorted(record.seed for record in records) for arm, records in experiment.arms.items()}
+    rows = [
+        ["pipeline run", experiment.run_id or units.MISSING],
+        ["records", f"{len(experiment.records):,}"],
+        *([f"seeds, {arm}", _ranges(found) or units.MISSING] for arm, found in seeds.items()),
+        ["started", f"{times[0]} to {times[-1]}" if times else units.MISSING],
+        ["machines", ", ".join(hosts[:6]) + (f" and {len(hosts) - 6} more" if len(hosts) > 6 else "") or units.MISSING],
+        ["processor time taken by others, most", units.percent(max(stolen)) if stolen else "not measured"],
+        ["peak memory of a run", units.size(peak)],
+        ["interrupted and resumed", str(sum(len(record.attempts) > 1 for record in experiment.records))],
+        ["outputs of frozen layers computed once", _ranges_of_prefix(experiment)],
+    ]
+    if summary.headstart_version:
+        rows.append(["Headstart", summary.headstart_version])
+    return Table(caption="Runs", columns=["", ""], rows=rows)
+
+
+def _ranges_of_prefix(experiment: Experiment) -> str:
+    cached = [record for record in experiment.records if record.prefix_cached]
+    return f"{_used_by(cached)}; their time for it counts as training" if cached else "no"
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """`0–9, 12` for runs of whole numbers."""
+    parts: list[list[int]] = []
+    for seed in dict.fromkeys(seeds):
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    said = [f"{part[0]}–{part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts]
+    return ", ".join(said[:12]) + (", …" if len(said) > 12 else "")
+
+
+def rules_table(summary: Summary, settings: ReportSettings) -> Table:
+    """Every rule of `verify`, whether it holds, and why it matters."""
+    broken = {finding.rule: finding.severity for finding in summary.findings}
+    rows = []
+    for rule in RULES.values():
+        severity = settings.rules.get(rule.name, rule.severity)
+        state = "off" if severity == "off" else f"broken ({broken[rule.name]})" if rule.name in broken else "holds"
+        rows.append([rule.name, state, severity, rule.why])
+    return Table(caption="Rules of verify", columns=["rule", "state", "severity", "why"], rows=rows)

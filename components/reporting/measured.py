@@ -1,0 +1,18 @@
+"""One experiment with what was measured of it: what every form of the report is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.reporting.experiment import Experiment
+from components.reporting.settings import ReportSettings
+from components.reporting.summary import Summary
+
+
+@dataclass(frozen=True)
+class Report:
+    """The runs, their summary, and the settings it was made with."""
+
+    experiment: Experiment
+    summary: Summary
+    settings: ReportSettings

@@ -1,0 +1,49 @@
+"""The summary as a terminal shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from components.reporting import units
+from components.reporting.answer import verdict
+from components.reporting.summary import Summary
+
+
+def print_summaries(named: Sequence[tuple[str, Summary]], console: Console | None = None) -> None:
+    """Print each experiment's answer, verdict and findings, and a table of both arms."""
+    console = console or Console()
+    for name, summary in named:
+        if len(named) > 1:
+            console.print(Text(name, style="bold"))
+        console.print(Text(summary.answer, style="bold" if len(named) == 1 else ""))
+        style = "red" if not summary.sound else "yellow" if summary.findings else "green"
+        console.print(Text(verdict(summary).capitalize() + ".", style=style))
+        for finding in summary.findings:
+            line = Text(f"  {finding.severity} ", style="red" if finding.severity == "error" else "yellow")
+            console.print(line.append(f"{finding.rule}: {finding.message}", style="default"))
+        console.print(arms_table(summary))
+
+
+def arms_table(summary: Summary) -> RichTable:
+    """Both arms: runs, training time, epochs and accuracy."""
+    table = RichTable(box=None, pad_edge=False, header_style="dim")
+    for column in ("arm", "succeeded", "train, median", "mean ± std", "epochs", "accuracy", "± points", "to target"):
+        table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
+    for arm, found in summary.arms.items():
+        time = found.train_seconds
+        spread = f"{units.seconds(time.mean)} ± {units.seconds(time.std)} s" if time.n else units.MISSING
+        table.add_row(
+            arm,
+            f"{found.succeeded} of {found.runs}",
+            units.duration(time.median),
+            spread,
+            units.number(found.epochs.median, 0),
+            units.percent(found.accuracy.mean),
+            units.number(100 * found.accuracy.std) if found.accuracy.std is not None else units.MISSING,
+            units.duration(found.time_to_accuracy_median) if found.time_to_accuracy_median is not None else "never",
+        )
+    return table

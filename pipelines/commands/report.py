@@ -1,0 +1,64 @@
+"""`headstart report`: render the report again, from run records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="report")
+@click.argument("records", nargs=-1, required=True, metavar="RECORD…", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
+)
+@click.option("--target-accuracy", default=0.0, help="For time to accuracy; 0: the baseline's median best. [0]")
+@click.option("--price-per-hour", default=0.0, help="Of one accelerator, or one machine; turns time into cost.")
+@click.option("--currency", default="USD", show_default=True)
+@click.option("--minimum-succeeded", default=3, show_default=True, help="Runs that must have succeeded in each arm.")
+@click.option("--confidence", default=0.95, show_default=True, help="Coverage of the intervals.")
+@click.option("--rule", "rules", multiple=True, metavar="NAME=SEVERITY", help="error, warning or off for one rule.")
+@click.option("--strict", is_flag=True, help="End with status 1 if the measurement is not sound.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    records: tuple[Path, ...],
+    output: Path,
+    target_accuracy: float,
+    price_per_hour: float,
+    currency: str,
+    minimum_succeeded: int,
+    confidence: float,
+    rules: tuple[str, ...],
+    strict: bool,
+) -> int:
+    """Render report.html, report.md, runs.csv and summary.json from run records.
+
+    RECORD… are record files, or folders that hold them (also the output folder of a run). Records of several runs are
+    put side by side.
+    """
+    from components.reporting.collecting import report_on
+    from components.reporting.terminal import print_summaries
+
+    settings = {
+        "target_accuracy": target_accuracy,
+        "price_per_hour": price_per_hour,
+        "currency": currency,
+        "minimum_succeeded": minimum_succeeded,
+        "confidence": confidence,
+        "rules": dict(split_rule(rule) for rule in rules),
+    }
+    found = report_on(records, output, settings)
+    print_summaries(found)
+    click.echo(f"Report: {output / 'report.html'}")
+    return 1 if strict and not all(summary.sound for _, summary in found) else 0
+
+
+def split_rule(text: str) -> tuple[str, str]:
+    """`few_runs=off` as a pair; SettingError otherwise."""
+    from components.errors import SettingError
+
+    name, equals, severity = text.partition("=")
+    if not equals:
+        raise SettingError(f"--rule is {text!r}.", "It has the form NAME=SEVERITY, for example --rule few_runs=off.")
+    return name.strip(), severity.strip()
