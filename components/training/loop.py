@@ -1,23 +1,30 @@
 """The epoch loop: one call of one compiled function an epoch.
 
-What it promises, whatever is inside: the order of images and their augmentation are drawn from (seed, epoch) alone,
-so that an epoch can be repeated and no two epochs are alike; all batches have one size, and the images that do not
-fill the last one wait for another epoch; `state` and `restore` carry everything that an epoch depends on.
+What it promises, whatever is inside: the order of images and their augmentation are drawn from (seed, epoch) alone, so
+that an epoch can be repeated and no two epochs are alike; all batches have one size, and the images that do not fill
+the last one wait for another epoch; `state` and `restore` carry everything that an epoch depends on.
+
+The inputs are resident on the device as they come (images as uint8), batches are gathered there, and Python is left
+for a whole epoch.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.errors import SettingError
+from components.training.augmentation import augmented
+from components.training.fused_operations import Adam, ForwardPass, keep_moments
 from components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
+ITERATIONS = "optimizer/iterations"
 
 
 class TrainingLoop:
@@ -26,26 +33,48 @@ class TrainingLoop:
     def __init__(self, model: Any, recipe: Recipe, inputs: Array, labels: Array, *, seed: int) -> None:
         """Take `inputs` (uint8 N × H × W × 3, or features float32 N × …) and `labels` (int32 N, below the class count).
 
-        `model` ends in a Dense layer with softmax. Augmentation applies to images alone.
+        `model` ends in a Dense layer with softmax. Augmentation applies to images alone. Raises SettingError where
+        crops of `recipe.crop` pixels do not fit the network.
         """
         self.model, self.recipe, self.seed = model, recipe, seed
         self.examples = len(labels)
         self.batch_size = min(recipe.batch_size, self.examples)
         self.steps = self.examples // self.batch_size
-        self._inputs, self._labels = tf.constant(np.asarray(inputs)), tf.constant(np.asarray(labels))
-        self._augments = inputs.dtype == np.uint8 and (recipe.flip or recipe.shift > 0)
+        images = inputs.dtype == np.uint8
+        self._inputs = tf.constant(np.asarray(inputs) if images else self._narrowed(inputs))
+        self._labels = tf.constant(np.asarray(labels))
+        self._size = int(inputs.shape[1]) if images else 0
+        self._crop = checked_crop(model, recipe, self._size) if images else 0
+        self._augments = images and (recipe.flip or recipe.shift > 0)
         self._classes = int(model.output_shape[-1])
-        self._dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
         self._variables = model.trainable_variables
-        kind = keras.optimizers.AdamW if recipe.optimizer == "adamw" else keras.optimizers.Adam
-        decay = {"weight_decay": recipe.weight_decay} if recipe.optimizer == "adamw" else {}
-        self.optimizer = kind(learning_rate=recipe.learning_rate, **decay)
-        if recipe.optimizer == "adamw":
-            self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        self.optimizer.build(self._variables)
-        jit = {"auto": None, "on": True, "off": False}[recipe.jit_compile]
-        self._epoch = tf.function(self._train_steps, jit_compile=jit, reduce_retracing=True)
-        self._predict = tf.function(self._predict_batch, jit_compile=jit)
+        self._adam = Adam(self._variables, recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
+        self._iterations = 0
+        self._trained = ForwardPass(model.layers, recipe.precision)
+        # What is measured is what is saved: evaluation computes in float32 whatever training did.
+        self._evaluated = ForwardPass(model.layers, "float32")
+        jit = compiled_by_xla(recipe)
+        signature = [
+            tf.TensorSpec([None, self.batch_size], tf.int32),
+            tf.TensorSpec([None], tf.float32),
+            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([], tf.float32),
+        ]
+        self._epochs = {
+            size: tf.function(functools.partial(self._train_steps, size), signature, jit_compile=jit)
+            for size in {self._size, self._crop or self._size}
+        }
+        inferred = tf.TensorSpec([None, *inputs.shape[1:]], tf.as_dtype(inputs.dtype))
+        self._predict = tf.function(self._evaluated, [inferred], jit_compile=jit)
+
+    def _narrowed(self, features: Array) -> Array:
+        # Features are kept as they are computed with: bfloat16 takes half the memory and half the reading.
+        if self.recipe.precision != "bfloat16":
+            return np.asarray(features, np.float32)
+        narrow = np.empty(features.shape, tf.bfloat16.as_numpy_dtype)
+        for start in range(0, len(features), 4096):
+            narrow[start : start + 4096] = features[start : start + 4096]
+        return narrow
 
     def learning_rates(self, epoch: int) -> Array:
         """Learning rate of each step of `epoch` (1 is the first): float32, one a step."""
@@ -64,73 +93,64 @@ class TrainingLoop:
         drawn = np.random.default_rng([self.seed, epoch]).permutation(self.examples)
         return drawn[: self.steps * self.batch_size].reshape(self.steps, self.batch_size).astype(np.int32)
 
+    def image_size(self, epoch: int) -> int:
+        """Height and width of the images that `epoch` trains on: crops first, whole images last; 0 for features."""
+        return self._crop if self._crop and epoch <= self.recipe.epochs - self.recipe.whole_epochs else self._size
+
     def warm_up(self) -> None:
         """Trace and run everything once, then put every variable back bit by bit."""
         before = self.state()
-        self._run(0, self.order(0)[:1], self.learning_rates(1)[:1])
-        self._predict(self._inputs[: min(self.recipe.evaluation_batch_size, self.examples)])
+        for size in self._epochs:
+            self._run(0, self.order(0)[:1], self.learning_rates(1)[:1], size)
+        self._predict(tf.constant(self._example()))
         self.restore(before)
+
+    def _example(self) -> Array:
+        spec = self._predict.input_signature[0]
+        count = min(self.recipe.evaluation_batch_size, self.examples)
+        return np.zeros([count, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
 
     def run_epoch(self, epoch: int) -> tuple[float, float]:
         """Train one epoch (1 is the first); return mean training loss and accuracy, read after the device is done."""
-        return self._run(epoch, self.order(epoch), self.learning_rates(epoch))
+        return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self.image_size(epoch))
 
-    def _run(self, epoch: int, order: Array, rates: Array) -> tuple[float, float]:
-        for number, layer in enumerate(self._dropouts):
-            drawn = np.random.default_rng([self.seed, epoch, number]).integers(0, 2**31, 2)
-            layer.seed_generator.state.assign(drawn)
-        loss, correct = self._epoch(tf.constant(order), tf.constant(rates), tf.constant([self.seed % 2**31, epoch]))
+    def _run(self, epoch: int, order: Array, rates: Array, size: int) -> tuple[float, float]:
+        key = np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**31, 2, dtype=np.int32)
+        first = np.float32(self._iterations + 1)
+        loss, correct = self._epochs[size](*(tf.constant(given) for given in (order, rates, key, first)))
+        self._iterations += len(order)
         return float(loss) / len(order), float(correct) / order.size
 
-    def _train_steps(self, order: Any, rates: Any, key: Any) -> Any:
+    def _train_steps(self, size: int, order: Any, rates: Any, key: Any, first: Any) -> Any:
         loss_sum, correct = tf.constant(0.0), tf.constant(0.0)
         for step in tf.range(tf.shape(order)[0]):
-            batch = order[step]
-            inputs, labels = tf.gather(self._inputs, batch), tf.gather(self._labels, batch)
-            if self._augments:
-                inputs = self._augmented(inputs, key, step)
-            with tf.GradientTape() as tape:
-                logits = self._logits(inputs, training=True)
-                target = tf.one_hot(labels, self._classes)
-                smoothing = self.recipe.label_smoothing
-                target = target * (1 - smoothing) + smoothing / self._classes
-                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
-            self.optimizer.learning_rate.assign(rates[step])
-            self.optimizer.apply(tape.gradient(loss, self._variables), self._variables)
+            drawn = key + tf.stack([0, step * 104_729])
+            loss, right = self._train_step(order[step], rates[step], drawn, first + tf.cast(step, tf.float32), size)
             loss_sum += loss
-            correct += tf.reduce_sum(tf.cast(tf.argmax(logits, -1, tf.int32) == labels, tf.float32))
+            correct += right
         return loss_sum, correct
 
-    def _logits(self, inputs: Any, *, training: bool) -> Any:
-        value = tf.cast(inputs, self.model.layers[0].compute_dtype)
-        for layer in self.model.layers[:-1]:
-            value = layer(value, training=training) if layer in self._with_mode else layer(value)
-        last = self.model.layers[-1]
-        return tf.matmul(tf.cast(value, tf.float32), last.kernel) + last.bias
-
-    @property
-    def _with_mode(self) -> list[Any]:
-        kinds = (keras.layers.Dropout, keras.layers.BatchNormalization)
-        return [layer for layer in self.model.layers if isinstance(layer, kinds)]
-
-    def _augmented(self, images: Any, key: Any, step: Any) -> Any:
-        count, size = tf.shape(images)[0], images.shape[1]
-        seed = tf.stack([key[0], key[1] * 1_000_003 + step])
-        if self.recipe.flip:
-            mirrored = tf.random.stateless_uniform([count, 1, 1, 1], seed) < 0.5
-            images = tf.where(mirrored, images[:, :, ::-1], images)
-        if self.recipe.shift:
-            reach = self.recipe.shift
-            padded = tf.pad(images, [[0, 0], [reach, reach], [reach, reach], [0, 0]], mode="REFLECT")
-            corner = tf.random.stateless_uniform([count, 2], seed + tf.constant([1, 0]), 0, 2 * reach + 1, tf.int32)
-            rows = corner[:, :1] + tf.range(size)
-            columns = corner[:, 1:] + tf.range(size)
-            images = tf.gather(padded, rows, axis=1, batch_dims=1)
-            images = tf.gather(images, columns, axis=2, batch_dims=1)
-        return images
-
-    def _predict_batch(self, inputs: Any) -> Any:
-        return self._logits(inputs, training=False)
+    def _train_step(self, batch: Any, rate: Any, key: Any, number: Any, size: int) -> Any:
+        """Train on one batch (indices); return its mean loss and how many answers were right."""
+        labels = tf.gather(self._labels, batch)
+        if self._augments or size != self._size:
+            shift = 0 if size != self._size else self.recipe.shift
+            place = key + tf.constant([1, 0])
+            inputs = augmented(self._inputs, batch, place, size=size, shift=shift, flip=self.recipe.flip)
+        else:
+            inputs = tf.gather(self._inputs, batch)
+        moments: list[Any] = []
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in self._variables])
+            logits = self._trained(inputs, key=key, moments=moments)
+            target = tf.one_hot(labels, self._classes)
+            smoothing = self.recipe.label_smoothing
+            target = target * (1 - smoothing) + smoothing / self._classes
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+        gradients = tape.gradient(loss, [variable.value for variable in self._variables])
+        self._adam.apply(gradients, rate, number)
+        keep_moments(moments)
+        return loss, tf.reduce_sum(tf.cast(tf.argmax(logits, -1, tf.int32) == labels, tf.float32))
 
     def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
         """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) on other inputs."""
@@ -149,11 +169,42 @@ class TrainingLoop:
     def state(self) -> dict[str, Array]:
         """Return copies of all variables of the model and of the optimizer, by their paths."""
         found = {f"model/{weight.path}": weight.numpy().copy() for weight in self.model.weights}
-        return found | {f"optimizer/{slot.path}": slot.numpy().copy() for slot in self.optimizer.variables}
+        slots = {f"optimizer/{name}": slot.numpy().copy() for name, slot in self._adam.slots.items()}
+        return found | slots | {ITERATIONS: np.asarray(self._iterations, np.int64)}
 
     def restore(self, state: dict[str, Array]) -> None:
         """Put back what `state` returned; KeyError where one is missing."""
         for weight in self.model.weights:
             weight.assign(state[f"model/{weight.path}"])
-        for slot in self.optimizer.variables:
-            slot.assign(state[f"optimizer/{slot.path}"])
+        for name, slot in self._adam.slots.items():
+            slot.assign(state[f"optimizer/{name}"])
+        self._iterations = int(state[ITERATIONS])
+
+
+def compiled_by_xla(recipe: Recipe) -> bool | None:
+    """Whether XLA compiles the epoch: as the recipe says; `auto` means on one GPU, since on a CPU it is slower."""
+    if recipe.jit_compile == "auto":
+        return len(tf.config.list_logical_devices("GPU")) == 1
+    return recipe.jit_compile == "on"
+
+
+def checked_crop(model: Any, recipe: Recipe, size: int) -> int:
+    """Return the size of crops in pixels, 0 for none; SettingError where they do not fit the network's dense layers."""
+    if not recipe.crop or recipe.crop == size:
+        return 0
+    fits = [crop for crop in range(1, size) if _flat_size(model, crop) == _flat_size(model, size)]
+    if recipe.crop not in fits:
+        raise SettingError(
+            f"crop: {recipe.crop} pixels of images of {size} do not fit the network's dense layers; "
+            f"{'these do: ' + ', '.join(map(str, fits)) if fits else 'no smaller size does'}, and 0 for none."
+        )
+    return recipe.crop
+
+
+def _flat_size(model: Any, size: int) -> int:
+    for layer in model.layers:
+        if hasattr(layer, "kernel_size"):
+            size = (size - layer.kernel_size[0]) // layer.strides[0] + 1
+        elif hasattr(layer, "pool_size"):
+            size = size // layer.pool_size[0]
+    return size

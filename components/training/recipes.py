@@ -46,6 +46,8 @@ class Recipe(BaseModel):
     batch_size: int = Field(128, ge=1, le=65536, description="of all devices together")
     flip: bool = Field(False, description="mirror half of the images, drawn from seed and epoch")
     shift: int = Field(0, ge=0, le=64, description="move images by up to so many pixels, drawn from seed and epoch")
+    crop: int = Field(0, ge=0, le=1024, description="train on random crops of so many pixels; 0: on whole images")
+    whole_epochs: int = Field(2, ge=0, le=100_000, description="last epochs that train on whole images despite `crop`")
     epochs: int = Field(30, ge=1, le=100_000, description="the most that are trained")
     patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
     minimum_improvement: float = Field(0.0, ge=0, lt=1, description="what counts as better, a fraction")
