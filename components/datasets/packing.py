@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from components.datasets.collection import Collection
-from components.datasets.images import UnreadableImageError, decode, resize
+from components.datasets.images import UnreadableImageError, read_image, resize
 from components.datasets.packed import SPLITS, Labels, Pixels
 from components.progress import emit
 
@@ -84,10 +83,10 @@ def _decode_rows(collection: Collection, rows: list[int], size: int) -> Chunk:
     for row in rows:
         try:
             if collection.pixels is not None:
-                pixels, converted = np.asarray(resize(Image.fromarray(collection.pixels[row]), size)), ""
+                pixels, converted = resize(collection.pixels[row], size), ""
             else:
                 assert collection.root is not None
-                pixels, converted = decode(collection.root / collection.paths[row], size)
+                pixels, converted = read_image(f"{collection.root}/{collection.paths[row]}", size)
         except UnreadableImageError as error:
             chunk.failures.append((row, str(error)))
             continue
