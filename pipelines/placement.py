@@ -205,7 +205,10 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
     task.set_caching_options(enable_caching=kind == "data" and placement.cache_data)
     if placement.retries and kind in ("training", "data"):
         task.set_retry(
-            num_retries=placement.retries, backoff_duration=f"{placement.retry_backoff_seconds}s", backoff_factor=2.0
+            num_retries=placement.retries,
+            backoff_duration=f"{placement.retry_backoff_seconds}s",
+            backoff_factor=2.0,
+            backoff_max_duration=f"{_retry_window(placement, resources)}s",
         )
     _set_resources(task, resources)
     if kind == "training" and placement.accelerators:
@@ -236,6 +239,17 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
         kubernetes.add_pod_label(task, key, value)
     _mount(task, placement, kind)
     return task
+
+
+def _retry_window(placement: Placement, resources: Resources) -> int:
+    """Return the seconds within which every attempt must end.
+
+    Argo counts them from the start of the first attempt, and ends even a running pod when they are over. kfp's default
+    of one hour would cut off any training that takes longer, so all attempts at full length fit in, and the waits.
+    """
+    attempt = resources.timeout_seconds or placement.deadline_seconds or 30 * 86400
+    waits = placement.retry_backoff_seconds * (2**placement.retries - 1)
+    return attempt * (placement.retries + 1) + waits
 
 
 def _set_resources(task: Any, resources: Resources) -> None:

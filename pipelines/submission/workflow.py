@@ -16,7 +16,8 @@ from typing import Any
 
 from pipelines.submission.connection import Connection, ServiceError
 
-# Templates of the pods that Kubeflow Pipelines adds to each task; what a person wrote runs in the third.
+# What the backend calls the template of a task's own pod, and of the node around it that carries the task's name. Both
+# get a prefix where the task has pod labels or retries, for example metadata-0-1-retry-system-container-impl.
 CONTAINER_TEMPLATE = "system-container-impl"
 EXECUTOR_TEMPLATE = "system-container-executor"
 
@@ -65,7 +66,7 @@ class Workflow:
                 iteration=self._iteration_of(node),
                 message=str(node.get("message") or "no reason given"),
                 pod=self._pod_name(node),
-                is_driver=node.get("templateName") != CONTAINER_TEMPLATE,
+                is_driver=not _has_template(node, CONTAINER_TEMPLATE),
             )
             for node in failed
         ]
@@ -74,7 +75,7 @@ class Workflow:
         """Return where each task that got as far as a container was to put its outputs."""
         found: dict[str, StoredArtifact] = {}
         for node in self.nodes.values():
-            if node.get("type") != "Pod" or node.get("templateName") != CONTAINER_TEMPLATE:
+            if node.get("type") != "Pod" or not _has_template(node, CONTAINER_TEMPLATE):
                 continue
             for patch in _parameters(node, "pod-spec-patch"):
                 for name, uri in _output_uris(patch):
@@ -100,7 +101,7 @@ class Workflow:
 
     def _task_of(self, node: dict[str, Any]) -> str:
         for outer in (node, *self._boundaries(node)):
-            if outer.get("templateName") == EXECUTOR_TEMPLATE:
+            if _has_template(outer, EXECUTOR_TEMPLATE):
                 return str(outer.get("displayName") or "")
         name = str(node.get("displayName") or node.get("id") or "")
         return name.split("(", maxsplit=1)[0].removesuffix("-driver")
@@ -139,6 +140,10 @@ def _unpacked(compressed: Any) -> dict[str, dict[str, Any]]:
     except (ValueError, OSError, EOFError, binascii.Error):
         return {}
     return nodes if isinstance(nodes, dict) else {}
+
+
+def _has_template(node: dict[str, Any], template: str) -> bool:
+    return str(node.get("templateName") or "").endswith(template)
 
 
 def _parameters(node: dict[str, Any], name: str) -> Iterator[str]:
