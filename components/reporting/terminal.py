@@ -10,7 +10,7 @@ from rich.text import Text
 
 from components.reporting import units
 from components.reporting.answer import verdict
-from components.reporting.summary import Summary
+from components.reporting.summary import Description, Summary
 
 
 def print_summaries(named: Sequence[tuple[str, Summary]], console: Console | None = None) -> None:
@@ -31,8 +31,8 @@ def print_summaries(named: Sequence[tuple[str, Summary]], console: Console | Non
 def arms_table(summary: Summary) -> RichTable:
     """Both arms: runs, training time, epochs and accuracy."""
     table = RichTable(box=None, pad_edge=False, header_style="dim")
-    for column in ("arm", "succeeded", "train, median", "mean ± std", "epochs", "accuracy", "± points", "to target"):
-        table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
+    for column in ("arm", "succeeded", "training", "mean ± std", "epochs", "test accuracy", "to target"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
     for arm, found in summary.arms.items():
         time = found.train_seconds
         spread = f"{units.seconds(time.mean)} ± {units.seconds(time.std)} s" if time.n else units.MISSING
@@ -42,8 +42,13 @@ def arms_table(summary: Summary) -> RichTable:
             units.duration(time.median),
             spread,
             units.number(found.epochs.median, 0),
-            units.percent(found.accuracy.mean),
-            units.number(100 * found.accuracy.std) if found.accuracy.std is not None else units.MISSING,
+            _accuracy(found.accuracy),
             units.duration(found.time_to_accuracy_median) if found.time_to_accuracy_median is not None else "never",
         )
     return table
+
+
+def _accuracy(found: Description) -> str:
+    if found.mean is None or found.std is None:
+        return units.percent(found.mean)
+    return f"{100 * found.mean:.1f} ± {100 * found.std:.1f} %"

@@ -15,6 +15,7 @@ from components.records import (
     Phases,
     Result,
     RunRecord,
+    Sample,
 )
 
 RUN_ID = "run-5f2a"
@@ -162,11 +163,37 @@ def record(
     return RunRecord(**values)
 
 
+def png(seed: int, size: int = 24) -> str:
+    """Base64 of a PNG of a round thing on white."""
+    import base64
+    import io
+
+    from PIL import Image
+
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size] - size / 2
+    image = np.full((size, size, 3), 255, np.uint8)
+    image[x**2 + y**2 < (size * 0.42) ** 2] = rng.integers(60, 230, 3)
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def samples(count: int = 12) -> list[Sample]:
+    rng = np.random.default_rng(7)
+    made = []
+    for index in range(count):
+        truth = FRUIT[index % 3]
+        predicted = truth if rng.random() > 0.15 else FRUIT[(index + 1) % 3]
+        made.append(Sample(png=png(index), truth=truth, predicted=predicted, probability=float(rng.uniform(0.6, 1))))
+    return made
+
+
 def preparation(run_id: str = RUN_ID) -> list[RunRecord]:
     return [
         record("pretrain", epochs=15, seconds_per_epoch=22.0, accuracy=0.41, rate=0.2, run_id=run_id),
         record("finetune", epochs=10, seconds_per_epoch=11.0, accuracy=0.967, rate=0.5, run_id=run_id),
-        record("final", epochs=25, seconds_per_epoch=0.22, accuracy=0.972, rate=0.3, run_id=run_id),
+        record("final", epochs=25, seconds_per_epoch=0.22, accuracy=0.972, rate=0.3, run_id=run_id, samples=samples()),
     ]
 
 

@@ -26,7 +26,7 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
     # On a linear axis a much faster arm is squeezed against the left border.
     logarithmic = len(ends) == 2 and min(ends.values()) > 0 and max(ends.values()) / min(ends.values()) > 4
     unit, unit_name = time_unit(max(times))
-    height, left, right, top, bottom = 300.0, 50.0, WIDTH - 10, 34.0, 252.0
+    height, left, right, top, bottom = 288.0, 50.0, WIDTH - 10, 34.0, 252.0
     x_low, x_high = log_span(times) if logarithmic else (0.0, max(times) * 1.03)
     x = Scale(x_low, x_high, left, right, logarithmic)
     lowest, highest = span([accuracy for _, accuracy in everything], floor=0.0)

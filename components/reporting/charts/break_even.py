@@ -29,7 +29,7 @@ def draw(summary: Summary, identity: str) -> Figure | None:
     left, right, top, bottom = 56.0, WIDTH - 14, 34.0, 252.0
     x = Scale(0.0, most, left, right)
     y = Scale(0.0, longest * 1.03 / unit, bottom, top)
-    drawing = Drawing(300.0)
+    drawing = Drawing(288.0)
     left_axis(drawing, y, left, f"total training time, {name}", units.short, right=right)
     bottom_axis(drawing, x, bottom, "models trained", units.short)
     if found.models is not None and found.low is not None:

@@ -19,7 +19,8 @@ def _with_interval(found: Interval, points: bool = False) -> str:
     render = units.signed_points if points else units.factor
     if found.low is None and found.high is None:
         return render(found.estimate)
-    return f"{render(found.estimate)} ({render(found.low)} to {render(found.high)})"
+    high = render(found.high) if found.high is not None else "no upper end"
+    return f"{render(found.estimate)} ({render(found.low)} to {high})"
 
 
 def overview_table(named: Named) -> Table:

@@ -21,7 +21,7 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
     accuracies = {arm: values(experiment.arms[arm], test_accuracy) for arm in ARMS}
     if not any(times.values()):
         return None
-    drawing = Drawing(300.0)
+    drawing = Drawing(276.0)
     every_time = [value for arm in ARMS for value in times[arm]]
     unit, name = time_unit(max(every_time))
     left, right = 76.0, WIDTH - 14

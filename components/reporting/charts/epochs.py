@@ -27,8 +27,9 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
         return None
     left, right, top, bottom = 56.0, WIDTH - 14, 34.0, 252.0
     x = Scale(*log_span([epochs for epochs, _ in everything]), left, right, logarithmic=True)
-    y = Scale(*log_span([pace for _, pace in everything]), bottom, top, logarithmic=True)
-    drawing = Drawing(300.0)
+    slowest = max(pace for _, pace in everything)
+    y = Scale(min(pace for _, pace in everything) / 1.6, slowest * 1.6, bottom, top, logarithmic=True)
+    drawing = Drawing(288.0)
     left_axis(drawing, y, left, "seconds an epoch", units.short, right=right)
     bottom_axis(drawing, x, bottom, "epochs until the stop rule ended training", units.short, top=top)
     for arm in ARMS:
@@ -60,5 +61,5 @@ def _equal_time(drawing: Drawing, x: Scale, y: Scale, seconds: float, arm: str) 
     end = min(x.high, seconds / y.low)
     if start < end:
         drawing.line((x(start), y(seconds / start)), (x(end), y(seconds / end)), f"thin diagonal {arm}")
-        middle = (start * end) ** 0.5
-        drawing.text((x(middle) + 5, y(seconds / middle) - 5), f"{units.duration(seconds)} in all", "note")
+        at = start * (end / start) ** 0.08
+        drawing.text((x(at) + 7, y(seconds / at) + 2), f"{units.duration(seconds)} in all", "note")
