@@ -33,35 +33,43 @@ def save_model(model: Any, folder: Path, description: dict[str, Any]) -> str:
     return digest
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of `model.json`; HeadstartError where the folder holds no model."""
+def locate(model: Path) -> tuple[Path, Path]:
+    """Return the model file and its description: of a model folder, or of `NAME.keras` with `NAME.json` beside it."""
+    if model.suffix == ".keras" and not model.is_dir():
+        return (model, model.with_name(DESCRIPTION_FILE) if model.name == MODEL_FILE else model.with_suffix(".json"))
+    return model / MODEL_FILE, model / DESCRIPTION_FILE
+
+
+def read_description(model: Path) -> dict[str, Any]:
+    """Return what stands beside a model (see `locate`); HeadstartError where there is none."""
+    file, description_file = locate(model)
     try:
-        description: dict[str, Any] = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
-        if not (folder / MODEL_FILE).is_file():
-            raise FileNotFoundError(2, "No such file", MODEL_FILE)
+        description: dict[str, Any] = json.loads(description_file.read_text(encoding="utf-8"))
+        if not file.is_file():
+            raise FileNotFoundError(2, "No such file", file.name)
     except (OSError, ValueError) as error:
-        raise HeadstartError(f"{folder}: holds no model ({error}).", "Did the stage that makes it fail?") from error
+        raise HeadstartError(f"{model}: holds no model ({error}).", "Did the stage that makes it fail?") from error
     return description
 
 
-def load_model(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """Load a model folder; the file must have the SHA-256 that stands beside it. Returns model and description.
+def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
+    """Load a model (see `locate`), whose SHA-256 must be the one written beside it. Returns model and description.
 
     A Keras file can carry code: it is loaded in safe mode, and only as it was written.
     """
-    description = read_description(folder)
-    file = folder / MODEL_FILE
+    description = read_description(model)
+    file, description_file = locate(model)
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if found != description.get("sha256"):
         raise HeadstartError(
-            f"{file}: SHA-256 is {found}, {DESCRIPTION_FILE} says {description.get('sha256')}.",
+            f"{file}: SHA-256 is {found}, {description_file.name} says {description.get('sha256')}.",
             "The file was changed or damaged after it was written; make it again.",
         )
     try:
-        model = keras.models.load_model(file, compile=False, safe_mode=True)
+        loaded = keras.models.load_model(file, compile=False, safe_mode=True)
     except (ValueError, OSError, TypeError) as error:
         raise HeadstartError(f"{file}: cannot be loaded: {error}") from error
-    return model, description
+    return loaded, description
 
 
 def plain_copy(model: Any, build: Any) -> Any:
@@ -99,13 +107,23 @@ def save_served(model: Any, folder: Path, classes: list[str], image_size: int) -
                     "probabilities": probabilities,
                 }
 
+            def opaque(content: Any) -> Any:
+                # Transparent pixels become white and gray becomes colour, as when training images are imported.
+                pixels = tf.cast(tf.io.decode_png(content, channels=4), tf.float32)
+                share = pixels[..., 3:] / 255.0
+                return tf.cast(tf.round(pixels[..., :3] * share + 255.0 * (1.0 - share)), tf.uint8)
+
             def decode(content: Any) -> Any:
-                # Channels 3 makes gray a colour and drops alpha; the exact inverse DCT is what other decoders use.
-                jpeg = tf.strings.substr(content, 0, 2) == b"\xff\xd8"
-                pixels = tf.cond(
-                    jpeg,
-                    lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
-                    lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+                pixels = tf.case(
+                    [
+                        # The exact inverse DCT is what other decoders use.
+                        (
+                            tf.strings.substr(content, 0, 2) == b"\xff\xd8",
+                            lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+                        ),
+                        (tf.strings.substr(content, 0, 4) == b"\x89PNG", lambda: opaque(content)),
+                    ],
+                    default=lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
                 )
                 resized = tf.image.resize(pixels, [image_size, image_size], antialias=True)
                 return tf.clip_by_value(tf.round(resized), 0.0, 255.0)

@@ -1,0 +1,66 @@
+"""`headstart predict`: the classes of image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from components.training.prediction import Prediction
+
+
+@click.command(name="predict")
+@click.argument("model", type=click.Path(path_type=Path, exists=True))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE…", type=click.Path(path_type=Path))
+@click.option("--top", default=3, show_default=True, type=click.IntRange(1, 1000), help="Classes to print per image.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def command(model: Path, images: tuple[Path, ...], top: int, as_json: bool) -> int:
+    """Print the classes of images, most probable first.
+
+    MODEL is a .keras file or a SavedModel that `headstart run` wrote, the folder that holds it, or a version in a model
+    store. IMAGE… are image files, or folders of them. Ends with status 1 if an image could not be read.
+    """
+    from components.datasets.images import SUFFIXES
+    from components.errors import SettingError
+
+    files: list[Path] = []
+    for image in images:
+        if image.is_dir():
+            inside = sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise SettingError(f"{image}: there are no images in this folder.")
+            files += inside
+        else:
+            files.append(image)
+    from components.training import prediction
+
+    found = prediction.classify(model, files, top)
+    if as_json:
+        click.echo(prediction.as_json(found))
+    else:
+        _print(found)
+    return 1 if any(entry.error for entry in found) else 0
+
+
+def _print(predictions: list[Prediction]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Image", overflow="fold")
+    table.add_column("Class")
+    table.add_column("Probability", justify="right")
+    table.add_column("Then", style="dim")
+    for entry in predictions:
+        if entry.error:
+            table.add_row(Text(entry.image), Text(entry.error, style="red"), "", "")
+            continue
+        (name, probability), *others = entry.classes
+        then = ", ".join(f"{other} {value:.1%}" for other, value in others)
+        table.add_row(Text(entry.image), Text(name), f"{probability:.1%}", Text(then))
+    # A pipe has no width: whoever reads it wants whole paths.
+    console = Console()
+    (console if console.is_terminal else Console(width=250)).print(table)
