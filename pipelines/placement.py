@@ -248,7 +248,7 @@ def _retry_window(placement: Placement, resources: Resources) -> int:
     of one hour would cut off any training that takes longer, so all attempts at full length fit in, and the waits.
     """
     attempt = resources.timeout_seconds or placement.deadline_seconds or 30 * 86400
-    waits = placement.retry_backoff_seconds * (2**placement.retries - 1)
+    waits = placement.retry_backoff_seconds * ((1 << placement.retries) - 1)
     return attempt * (placement.retries + 1) + waits
 
 
