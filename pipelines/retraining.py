@@ -7,7 +7,8 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from components.datasets.component import import_dataset, select_classes
-from components.promotion.component import check_for_retraining, promote, require_usable
+from components.preflight.component import preflight
+from components.promotion.component import check_for_retraining, promote, require_end
 from components.training.component import final
 from pipelines.placement import Kind, Placement, pipeline_config, place
 
@@ -59,11 +60,16 @@ def retraining(
             place(task.set_display_name(title), where, kind)
             return task.set_caching_options(False)
 
+        ready = placed(
+            preflight(run_id=run_id, source_data=data, target_data=prepared, write_to=store),
+            "preflight",
+            "Check what the run needs",
+        )
         imported = placed(
             import_dataset(uri=data, layout=layout, image_size=image_size, seed=selection_seed, settings=data_settings),
             "data",
             "Import the data",
-        )
+        ).after(ready)
         selected = placed(
             select_classes(
                 intermediate=imported.outputs["dataset"],
@@ -90,7 +96,7 @@ def retraining(
             "report",
             "Check: is there anything to learn?",
         )
-        placed(require_usable(decision=checked.outputs["Output"], store=store), "report", "Are the data usable?")
+        placed(require_end(status=checked.outputs["Output"], store=store), "report", "Are the data usable?")
         # What takes from a loop inside a condition must stand inside the condition too.
         with dsl.If(checked.outputs["Output"] == "train", name="train-and-promote"):
             with dsl.ParallelFor(items=seeds, parallelism=parallelism, name="seeds") as seed:
@@ -109,7 +115,7 @@ def retraining(
                     "training",
                     "Train the last stage",
                 )
-            placed(
+            promoted = placed(
                 promote(
                     dataset=selected.outputs["dataset"],
                     models=dsl.Collected(trained.outputs["model"]),
@@ -122,6 +128,7 @@ def retraining(
                 "data",
                 "Promote what is better",
             )
+            placed(require_end(status=promoted.outputs["Output"], store=store), "report", "Did a run succeed?")
 
     pipeline: BaseComponent = headstart_retraining
     return pipeline

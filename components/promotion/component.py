@@ -93,13 +93,13 @@ def promote(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
-def require_usable(decision: str, store: str) -> None:
-    """Fail the run where its data could not be trained on, after the report was written.
+def require_end(status: str, store: str) -> None:
+    """Fail the run where somebody must look at it, after the report was written.
 
     Args:
-        decision: What the check decided.
+        status: What the check decided, or how the promotion ended.
         store: Model store, which keeps the report.
     """
-    from components.promotion.stage import require_usable
+    from components.promotion.stage import require_end
 
-    require_usable(decision, store)
+    require_end(status, store)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +17,37 @@ DESCRIPTION_FILE = "model.json"
 def prepare_initial_model(store: ModelStore, uri: str, target: Path, image_size: int) -> dict[str, Any]:
     """Put the prepared model into `target` (model.keras, model.json) and return its description.
 
-    `uri` is a folder with these two files, or a file `NAME.keras` with `NAME.json` beside it, here or on `gs://`; it
-    is kept in the store, so that later retrainings need not name it. Empty: the one that the store keeps.
-    HeadstartError where there is none, or where it was made for images of another size.
+    Where `uri` names it, the store keeps it, so that later retrainings need not name it again. SettingError where
+    there is none, or where it was made for images of another size.
     """
-    if uri:
-        with tempfile.TemporaryDirectory(prefix="headstart-prepared-") as scratch:
-            _copy(uri, Path(scratch))
-            description = _description(Path(scratch), uri)
-            store.put_prepared(Path(scratch))
-            shutil.copytree(scratch, target, dirs_exist_ok=True)
-    else:
-        if not store.fetch_prepared(target):
-            raise SettingError(
-                f"{store.uri}: keeps no prepared model yet.",
-                "Name one with --model (on a cluster: the parameter prepared): the fine-tuned model of an experiment, "
-                "model/finetuned.keras in its output.",
-            )
-        description = _description(target, f"{store.uri}/prepared")
+    description = read_prepared(store, uri, target)
     found = description.get("image_size")
     if found != image_size:
         raise SettingError(
             f"The prepared model takes images of {found} pixels, the data were imported with {image_size}.",
             f"Set image_size to {found}.",
         )
+    if uri:
+        store.put_prepared(target)
     return description
+
+
+def read_prepared(store: ModelStore, uri: str, target: Path) -> dict[str, Any]:
+    """Copy the prepared model into `target` and return its description, without keeping it in the store.
+
+    `uri` is a folder with model.keras and model.json, or a file NAME.keras with NAME.json beside it, here or on gs://.
+    Empty: the one that the store keeps. SettingError where there is none.
+    """
+    if uri:
+        _copy(uri, target)
+        return _description(target, uri)
+    if not store.fetch_prepared(target):
+        raise SettingError(
+            f"{store.uri}: keeps no prepared model yet.",
+            "Name one with --model (on a cluster: the parameter prepared): the fine-tuned model of an experiment, "
+            "model/finetuned.keras in its output.",
+        )
+    return _description(target, f"{store.uri}/prepared")
 
 
 def _copy(uri: str, target: Path) -> None:

@@ -70,7 +70,7 @@ def promote_stage(
     html: str,
     markdown: str,
 ) -> tuple[str, dict[str, float]]:
-    """Promote or not; return how it ended and the figures for display. HeadstartError where no run succeeded."""
+    """Promote or not; return how it ended and the figures for display."""
     from components.promotion.promote import promote
 
     remarks = json.loads(Path(plan).read_text(encoding="utf-8"))["remarks"]
@@ -86,8 +86,6 @@ def promote_stage(
     write_json(outcome_file, outcome.model_dump(mode="json"))
     write_text(html, retraining_report.html(outcome))
     write_text(markdown, retraining_report.markdown(outcome))
-    if outcome.status == "failed":
-        raise HeadstartError(f"{outcome.title} {' '.join(outcome.reasons)}".strip())
     figures = {
         name: float(outcome.comparison[name])
         for name in ("candidate_accuracy", "current_accuracy", "images")
@@ -96,10 +94,11 @@ def promote_stage(
     return str(outcome.status), figures
 
 
-def require_usable(decision: str, store_uri: str) -> None:
-    """Raise HeadstartError where the data could not be trained on, so that somebody looks."""
-    if decision == "unusable":
-        raise HeadstartError(
-            "The data could not be trained on; the model in use stays.",
-            f"`headstart models history --store {store_uri}` and the report of the check say why.",
-        )
+def require_end(status: str, store_uri: str) -> None:
+    """Raise HeadstartError where somebody must look: the data were unusable, or no run of the last stage succeeded."""
+    told = {
+        "unusable": "The data could not be trained on; the model in use stays.",
+        "failed": "No run of the last stage succeeded; the model in use stays.",
+    }
+    if status in told:
+        raise HeadstartError(told[status], f"`headstart models history --store {store_uri}` and the report say why.")

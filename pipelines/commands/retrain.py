@@ -1,0 +1,88 @@
+"""`headstart retrain`: the retraining pipeline on this machine, for a person, cron or a systemd timer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.errors import SettingError
+from pipelines.commands.models import store_option
+from pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
+
+
+@click.command(cls=ClassesCommand, context_settings={"show_default": True})
+@click.option("--data", required=True, metavar="URI", help="New data: a folder, an archive, gs://… or https://….")
+@store_option
+@click.option(
+    "--model",
+    "prepared",
+    metavar="URI",
+    default="",
+    help="Fine-tuned model to start from, such as "
+    "OUTPUT/model/finetuned.keras; the store keeps it.  [default: the one it keeps]",
+)
+@click.option("--layout", type=click.Choice(["auto", "cifar100", "fruits360", "image_folder", "csv"]), default="auto")
+@classes_option
+@click.option("--as-is", is_flag=True, help="Take the classes of the data as they are, without selecting any.")
+@click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images a class.")
+@click.option("--test-images-per-class", type=click.IntRange(min=0), default=0, help="0: as many as there are.")
+@click.option("--image-size", type=click.IntRange(min=0, max=512), default=0, help="0: that of the prepared model.")
+@click.option("--runs", type=click.IntRange(min=1, max=100), default=3, help="Seeds to train; the best is taken.")
+@click.option("--preset", type=click.Choice(["fast", "paper", "demo"]), default="fast", help="Recipe.")
+@settings_option
+@click.option(
+    "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
+)
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Promotion setting, such as margin=0.01 or class_bound=0; see docs/retraining.md. Repeatable.",
+)
+@click.option("--force", is_flag=True, help="Train although these data were trained on before.")
+@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="File for the whole log.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Train the last stage on new data and promote the model if it is better than the one in use.
+
+    Exit status: 0 promoted, or not for a reason that is in order (not better, nothing new); 1 failed, or the data
+    could not be trained on; 2 wrong use; 130 interrupted.
+    """
+    from components.promotion.store import open_store
+    from pipelines.local_retraining import RetrainingRequest, prepared_image_size, run_retraining
+
+    store, prepared = absolute(options["store_uri"]), absolute(options["prepared"])
+    data = options["data"] if options["data"].startswith("demo:") else absolute(options["data"])
+    if data.startswith("/") and not Path(data).exists():
+        raise SettingError(f"--data {options['data']}: there is no such file or folder.")
+    # Asked here, so that a missing model is said at once and not after the import.
+    image_size = options["image_size"] or prepared_image_size(open_store(store), prepared)
+    request = RetrainingRequest(
+        parameters={
+            "store": store,
+            "data": data,
+            "prepared": prepared,
+            "layout": options["layout"],
+            "classes": {} if options["as_is"] else options["classes"],
+            "images_per_class": options["images_per_class"],
+            "test_images_per_class": options["test_images_per_class"],
+            "image_size": image_size,
+            "seeds": list(range(1, options["runs"] + 1)),
+            "preset": options["preset"],
+            "settings": parse_settings(options["settings"], "--set"),
+            "data_settings": parse_settings(options["data_settings"], "--data-setting"),
+            "promotion": parse_settings(options["rules"], "--rule"),
+            "force": options["force"],
+        },
+        log=options["log"],
+        verbose=ctx.obj["verbose"],
+    )
+    ctx.exit(run_retraining(request))
+
+
+def absolute(uri: str) -> str:
+    """Make a local path absolute, since tasks run elsewhere; a URI stays as it is."""
+    return uri if not uri or "://" in uri else str(Path(uri).expanduser().resolve())

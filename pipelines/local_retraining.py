@@ -1,0 +1,130 @@
+"""The retraining on this machine: its parameters, what is shown while it runs, and how it ended."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from components.errors import HeadstartError
+from components.promotion.store import ModelStore, open_store
+from components.promotion.versions import Outcome
+from pipelines.live_display import LiveDisplay, Row, duration
+from pipelines.local import LocalRun, run_locally
+from pipelines.placement import Placement
+
+INTERRUPTED = 130
+_STYLES = {"promoted": "bold green", "unusable": "bold red", "failed": "bold red"}
+
+
+@dataclass
+class RetrainingRequest:
+    """What `headstart retrain` was asked for; `parameters` are those of the pipeline, see `pipelines.retraining`."""
+
+    parameters: dict[str, Any]
+    parallelism: int = 1
+    log: Path | None = None
+    verbose: bool = False
+    scratch: Path | None = None
+
+
+def run_retraining(request: RetrainingRequest) -> int:
+    """Run the retraining, say how it ended, and return the exit status: 0, or 1 where somebody must look at it."""
+    check_request(request)
+    console = Console()
+    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))
+    display = LiveDisplay(console, _rows(request), verbose=request.verbose)
+    log = request.log or work / "retrain.log"
+    run = LocalRun(
+        builder="pipelines.retraining:retraining",
+        arguments=request.parameters,
+        pipeline_root=work,
+        log=log,
+        build={"run_id": run_id, "parallelism": request.parallelism},
+        placement=Placement.here().model_dump(),
+    )
+    try:
+        with display:
+            result = run_locally(run, display)
+    except KeyboardInterrupt:
+        shutil.rmtree(work, ignore_errors=True)
+        console.print("Interrupted. The model in use stays; nothing half-done is left in the store.")
+        return INTERRUPTED
+    store = open_store(request.parameters["store"])
+    outcome = find_outcome(store, run_id)
+    if outcome is None:
+        raise HeadstartError(
+            f"{result.failed_task or 'the local runner'} failed: {result.message or 'without a word'}",
+            f"The whole log is {log}; the model in use stays.",
+        )
+    _print(console, store, outcome)
+    if result.succeeded:
+        shutil.rmtree(work, ignore_errors=True)
+        return 0
+    console.print(f"The whole log is {log}.", highlight=False)
+    return 1
+
+
+def check_request(request: RetrainingRequest) -> None:
+    """Raise SettingError for any setting that a task would refuse, before anything is started."""
+    from components.datasets.settings import ImportSettings, parse_settings
+    from components.promotion.gate import Rules
+    from components.training.settings import resolve
+
+    resolve(request.parameters["preset"], "final", request.parameters["settings"])
+    parse_settings(ImportSettings, request.parameters["data_settings"])
+    Rules.of(request.parameters["promotion"])
+    open_store(request.parameters["store"]).pointer()
+
+
+def find_outcome(store: ModelStore, run_id: str) -> Outcome | None:
+    """Return how the retraining `run_id` ended, or None where it ended before it could say."""
+    return next((outcome for outcome in reversed(store.outcomes(50)) if outcome.run_id == run_id), None)
+
+
+def prepared_image_size(store: ModelStore, uri: str) -> int:
+    """Return the image size of the prepared model that a retraining would start from; 52 where it does not say.
+
+    SettingError where no prepared model is named and the store keeps none.
+    """
+    from components.promotion.prepared import read_prepared
+
+    with tempfile.TemporaryDirectory(prefix="headstart-prepared-") as scratch:
+        description = read_prepared(store, uri, Path(scratch))
+    return int(description.get("image_size") or 52)
+
+
+def _rows(request: RetrainingRequest) -> list[Row]:
+    return [
+        Row("preflight", "Check this machine"),
+        Row("import-dataset", "Import the data"),
+        Row("select-classes", "Select the classes"),
+        Row("check-for-retraining", "Anything to learn?"),
+        Row("final", "Train the last stage", len(request.parameters["seeds"])),
+        Row("promote", "Promote what is better"),
+    ]
+
+
+def _print(console: Console, store: ModelStore, outcome: Outcome) -> None:
+    console.print()
+    console.print(Text(outcome.title, style=_STYLES.get(outcome.status, "bold")))
+    for reason in outcome.reasons:
+        console.print(Text(f"  {reason}"))
+    if outcome.candidate.get("runs"):
+        runs = outcome.candidate["runs"]
+        seconds = sum(run["train_seconds"] for run in runs)
+        console.print(Text(f"  {len(runs)} runs, {duration(seconds)} of training; best by validation: seed "
+                           f"{outcome.candidate.get('seed', '–')}."))  # fmt: skip
+    if outcome.removed:
+        console.print(Text(f"  Retention removed version {', '.join(map(str, outcome.removed))}."))
+    pointer, _ = store.pointer()
+    if pointer:
+        console.print(Text(f"In use: version {pointer.version}, {store.serving_uri(pointer.version)}"))
