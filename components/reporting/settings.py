@@ -35,6 +35,8 @@ def report_settings(settings: Mapping[str, Any] | None) -> ReportSettings:
     """Check `settings`; SettingError names the first one that cannot be used, and the rules that exist."""
     from components.reporting.verify import RULES
 
+    if settings is not None and not isinstance(settings, Mapping):
+        raise SettingError(f"Report settings are {settings!r}.", "Expected names with values, such as confidence: 0.9.")
     try:
         checked = ReportSettings.model_validate(dict(settings or {}))
     except ValidationError as error:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from components.reporting import units
 from components.reporting.answer import verdict
+from components.reporting.regression import Comparison
 from components.reporting.summary import Description, Summary
 
 
@@ -52,3 +53,18 @@ def _accuracy(found: Description) -> str:
     if found.mean is None or found.std is None:
         return units.percent(found.mean)
     return f"{100 * found.mean:.1f} ± {100 * found.std:.1f} %"
+
+
+def comparison_table(found: Comparison) -> RichTable:
+    """One row a quantity, with the verdict in words and colour."""
+    styles = {"worse": "bold red", "better": "green", "same": "", "not judged": "dim"}
+    words = {"same": "no difference"}
+    table = RichTable(box=None, pad_edge=False, header_style="dim")
+    for column in ("quantity", "A", "B", "change", "verdict"):
+        table.add_column(column, justify="left" if column in ("quantity", "verdict") else "right")
+    for judgement in found.judgements:
+        said = words.get(judgement.verdict, judgement.verdict)
+        said += f" ({judgement.note})" if judgement.note else ""
+        cells = [judgement.quantity, judgement.a, judgement.b, judgement.change]
+        table.add_row(*(Text(cell) for cell in cells), Text(said, style=styles[judgement.verdict]))
+    return table

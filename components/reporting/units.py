@@ -59,7 +59,7 @@ def signed_points(fraction: float | None) -> str:
     if fraction is None or not math.isfinite(fraction):
         return MISSING
     text = f"{100 * fraction:+.1f}"
-    return text.replace("-", "−")
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
 def number(value: float | None, digits: int = 1) -> str:

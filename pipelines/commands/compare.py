@@ -1,0 +1,59 @@
+"""`headstart compare`: say whether one result is slower or less accurate than another, for people and for CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(name="compare")
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option(
+    "--confidence", type=click.FloatRange(0.5, 1, min_open=True, max_open=True), default=0.95, show_default=True
+)
+@click.option(
+    "--time-tolerance",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="Per cent of A's time that B may be slower without being called so.",
+)
+@click.option(
+    "--accuracy-tolerance",
+    type=click.FloatRange(0),
+    default=0.5,
+    show_default=True,
+    help="Points that B may be less accurate without being called so.",
+)
+@click.option("--anyway", is_flag=True, help="Compare in spite of other images or other hardware.")
+def command(a: Path, b: Path, confidence: float, time_tolerance: float, accuracy_tolerance: float, anyway: bool) -> int:
+    """Say whether B is slower or less accurate than A beyond noise.
+
+    A and B are output folders of a run, their summary.json, or folders of run records. The exit status is 0 if B is no
+    worse, 1 if it is, 2 if the two cannot be compared.
+    """
+    from rich.console import Console
+
+    from components.reporting.regression import compare, load
+    from components.reporting.terminal import comparison_table
+
+    found = compare(
+        load(a),
+        load(b),
+        confidence=confidence,
+        time_tolerance=time_tolerance / 100,
+        accuracy_tolerance=accuracy_tolerance / 100,
+        anyway=anyway,
+    )
+    console = Console()
+    for notice in found.notices:
+        console.print(notice, style="yellow", markup=False)
+    console.print(comparison_table(found))
+    worse = [judgement.quantity for judgement in found.judgements if judgement.verdict == "worse"]
+    if worse:
+        console.print(f"B is worse: {', '.join(worse)}.", style="bold red", markup=False)
+    else:
+        console.print("B is no worse than A.", style="bold green", markup=False)
+    return 1 if worse else 0
