@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from components.errors import SettingError
 
@@ -44,6 +44,15 @@ class StageSettings(BaseModel):
     )
     baseline_data: BaselineData = Field("selected", description="what the baseline trains on: the classes of stage 3")
 
+    @field_validator("finetune_frozen")
+    @classmethod
+    def _layers_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = sorted(set(value) - {*CONVOLUTIONS, *DENSE, *NORMALISATION_OF.values()})
+        if unknown:
+            names = ", ".join(map(repr, unknown))
+            raise ValueError(f"no layer is called {names}; there are {', '.join((*CONVOLUTIONS, *DENSE))}")
+        return value
+
     def frozen_layers(self, arm: str) -> tuple[str, ...]:
         """Names of the layers with weights that `arm` freezes, in the network's order."""
         if arm in ("pretrain", "baseline"):
@@ -55,12 +64,6 @@ class StageSettings(BaseModel):
                 frozen.append(layer)
                 if self.freeze_batch_normalisation and layer in NORMALISATION_OF:
                     frozen.append(NORMALISATION_OF[layer])
-        unknown = sorted(set(named) - {*CONVOLUTIONS, *DENSE, *NORMALISATION_OF.values()})
-        if unknown:
-            raise SettingError(
-                f"finetune_frozen: no layer is called {', '.join(unknown)}; "
-                f"there are {', '.join((*CONVOLUTIONS, *DENSE))}."
-            )
         return tuple(frozen)
 
     def stride(self, image_size: int) -> int:
@@ -78,4 +81,5 @@ def validated(model: type[Settings], values: dict[str, Any]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingError(f"{name}: {first['msg']}, found {first.get('input')!r}.") from error
+        found = f"{first['msg'].removeprefix('Value error, ')}, found {first.get('input')!r}."
+        raise SettingError(f"{name}: {found}") from error
