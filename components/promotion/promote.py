@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from components.datasets.packed import PackedDataset
-from components.errors import HeadstartError
 from components.progress import emit
 from components.promotion import retraining_report
-from components.promotion.backends import Conflict
 from components.promotion.check import data_facts
+from components.promotion.commit import conclude, promoted_title, switch
 from components.promotion.gate import Answers, Decision, Rules, decide
-from components.promotion.retention import prune
 from components.promotion.store import ModelStore
 from components.promotion.versions import Manifest, Outcome, now
 from components.records import RunRecord, read_record
@@ -79,13 +77,14 @@ def promote(
         data=data_facts(dataset.description),
         candidate={"runs": [_run_facts(record) for record in [*(one.record for one in candidates), *failed]]},
     )
-    already = _promoted_by(store, run_id)
+    current = store.current()
+    already = current if current and run_id and current.run_id == run_id else None
     if already:
         # A task that was killed after the switch and started again finds its own model in use.
         outcome = outcome.model_copy(
             update={
                 "status": "promoted",
-                "title": _promoted_title(already.compared_with, already.version),
+                "title": promoted_title(already.compared_with, already.version),
                 "reasons": [already.reason, *remarks],
                 "version": already.version,
                 "current": already.compared_with,
@@ -93,16 +92,9 @@ def promote(
         )
     elif candidates:
         outcome = _decide_and_switch(dataset, choose(candidates), store, rules, outcome, remarks)
-    if outcome.status == "promoted":
-        outcome.removed = prune(store, rules.keep, rules.keep_days)
-    store.write_outcome(outcome, retraining_report.files(outcome))
+    conclude(store, rules, outcome)
     emit("stage", stage="promote", state="done", status=outcome.status, text=outcome.title)
     return outcome
-
-
-def _promoted_by(store: ModelStore, run_id: str) -> Manifest | None:
-    current = store.current()
-    return current if current and run_id and current.run_id == run_id else None
 
 
 def _decide_and_switch(
@@ -161,7 +153,7 @@ def _decide_and_switch(
             compared_with=pointer.version if pointer else None,
         )
         folder = _assemble(dataset, candidate, model, classes, outcome, Path(scratch) / "version")
-        return _switch(store, folder, manifest, generation, outcome)
+        return switch(store, folder, manifest, generation, outcome)
 
 
 def _answers(model: Any, classes: list[str], dataset: PackedDataset) -> Answers:
@@ -211,42 +203,10 @@ def _assemble(
     check_served(folder / "serving", model, classes, dataset)
     candidate.record.write(folder / "record.json")
     write_seen(dataset, folder)
-    told = outcome.model_copy(update={"status": "promoted", "title": _promoted_title(outcome.current)})
+    told = outcome.model_copy(update={"status": "promoted", "title": promoted_title(outcome.current)})
     for name, data in retraining_report.files(told).items():
         (folder / name).write_bytes(data)
     return folder
-
-
-def _promoted_title(current: int | None, version: int | None = None) -> str:
-    which = f"version {version}" if version else "this version"
-    return f"Promoted: {which} replaces version {current}." if current else f"Promoted: {which} is the first in use."
-
-
-def _switch(store: ModelStore, folder: Path, manifest: Manifest, generation: int, outcome: Outcome) -> Outcome:
-    version = store.add(folder, manifest)
-    action = "promoted" if outcome.current else "first"
-    try:
-        store.switch(version, generation, action, manifest.reason, f"retraining {outcome.run_id}".strip())  # type: ignore[arg-type]
-    except Conflict:
-        store.discard(version)
-        pointer, _ = store.pointer()
-        now_used = f"version {pointer.version} is in use now" if pointer else "the model in use changed"
-        return outcome.model_copy(
-            update={
-                "status": "superseded",
-                "title": f"Not promoted: while this retraining compared its model, another one was faster; {now_used}.",
-                "reasons": [
-                    "A model is only promoted over the one it was compared with. The next retraining compares anew.",
-                    *outcome.reasons,
-                ],
-            }
-        )
-    except HeadstartError:
-        store.discard(version)
-        raise
-    return outcome.model_copy(
-        update={"status": "promoted", "title": _promoted_title(outcome.current, version), "version": version}
-    )
 
 
 def _run_facts(record: RunRecord) -> dict[str, Any]:

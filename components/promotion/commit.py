@@ -1,0 +1,62 @@
+"""The steps of a promotion that change the store, in the order in which a kill between any two does no harm.
+
+1. The version is stored, whole, under a new number; nobody uses it yet.
+2. The pointer is switched, provided that nobody switched it since the comparison. From here on it is in use.
+3. Retention removes old versions; the outcome and its report are kept.
+
+Killed before 2, the old model stays in use and what was stored is a version that was never used. Killed after 2, the
+new model is in use; the next retraining leads the serving link to it (`ModelStore.heal`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.promotion import retraining_report
+from components.promotion.backends import Conflict
+from components.promotion.gate import Rules
+from components.promotion.retention import prune
+from components.promotion.store import ModelStore
+from components.promotion.versions import Action, Manifest, Outcome
+
+
+def promoted_title(current: int | None, version: int | None = None) -> str:
+    """Return the line that says that a version was promoted."""
+    which = f"version {version}" if version else "this version"
+    return f"Promoted: {which} replaces version {current}." if current else f"Promoted: {which} is the first in use."
+
+
+def switch(store: ModelStore, folder: Path, manifest: Manifest, generation: int, outcome: Outcome) -> Outcome:
+    """Store `folder` as a version and put it into use; return the outcome, which says so or that another was faster.
+
+    `generation` is the pointer's at the time of the comparison.
+    """
+    version = store.add(folder, manifest)
+    action: Action = "promoted" if outcome.current else "first"
+    try:
+        store.switch(version, generation, action, manifest.reason, f"retraining {outcome.run_id}".strip())
+    except Conflict:
+        pointer, _ = store.pointer()
+        if pointer is None or all(change.version != version for change in pointer.history):
+            store.discard(version)
+        now_used = f"version {pointer.version} is in use now" if pointer else "the model in use changed"
+        return outcome.model_copy(
+            update={
+                "status": "superseded",
+                "title": f"Not promoted: while this retraining compared its model, another one was faster; {now_used}.",
+                "reasons": [
+                    "A model is only promoted over the one it was compared with. The next retraining compares anew.",
+                    *outcome.reasons,
+                ],
+            }
+        )
+    return outcome.model_copy(
+        update={"status": "promoted", "title": promoted_title(outcome.current, version), "version": version}
+    )
+
+
+def conclude(store: ModelStore, rules: Rules, outcome: Outcome) -> None:
+    """Apply retention after a promotion, and keep how the retraining ended."""
+    if outcome.status == "promoted":
+        outcome.removed = prune(store, rules.keep, rules.keep_days)
+    store.write_outcome(outcome, retraining_report.files(outcome))
