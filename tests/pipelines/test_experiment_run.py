@@ -173,7 +173,7 @@ def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> 
     assert status == 130, out
     assert "kept" in out
     kept = {path.stem: path.read_text() for path in (folder / "records").iterdir()}
-    assert {"pretrain", "finetune", "final", "baseline-01"} <= set(kept)
+    assert {"pretrain", "baseline-01"} <= set(kept)
 
     status, out = finish(start("--runs", "2", *LONGER, folder=folder))
     assert status in (0, 3), out
@@ -210,10 +210,10 @@ def _error_of(*arguments: str, folder: Path) -> tuple[int, str]:
     [
         (["--source", "/no/such/folder"], "/no/such/folder: there is no such file or folder"),
         (["--cifar100", "/tmp", "--source", "/tmp"], "name the same set twice"),
-        (["--set", "epochs"], "expected NAME=VALUE"),
-        (["--set", "epochs=NaN"], "NaN is not a usable value"),
+        (["--set", "dropout"], "expected NAME=VALUE"),
+        (["--set", "dropout=NaN"], "NaN is not a usable value"),
         (["--set", "no_such_setting=1"], "no_such_setting"),
-        (["--set", "epochs=0"], "epochs"),
+        (["--set", "batch_size=0"], "batch_size"),
         (["--classes", "apple"], "expected NAME=WORD"),
         (["--runs", "0"], "--runs"),
     ],
