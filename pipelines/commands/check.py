@@ -1,0 +1,125 @@
+"""`headstart check`: say what would stop a run on a cluster, before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from components.errors import HeadstartError
+from components.preflight.checks import Check
+from pipelines.placement_options import placement_options, read_placement
+from pipelines.readiness.api_checks import check_api
+from pipelines.readiness.cluster import Cluster, NotAllowedError
+from pipelines.readiness.namespace_checks import (
+    check_limit_ranges,
+    check_namespace,
+    check_objects,
+    check_quota,
+    check_service_account,
+    registries_with_secret,
+)
+from pipelines.readiness.node_checks import check_images, check_nodes
+from pipelines.readiness.storage_checks import check_storage
+from pipelines.submission.connection import connect
+from pipelines.submission.options import connection_options
+
+_SIGNS = {"passed": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
+
+
+@click.command()
+@connection_options
+@click.option("--context", default="", help="Context of the kubeconfig.  [default: the current one]")
+@click.option("--service-account", default="pipeline-runner", show_default=True, help="Service account of the pods.")
+@click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.  [default: the server's]")
+@click.option("--parallelism", type=click.IntRange(1, 100), default=1, show_default=True, help="As in compile.")
+@placement_options
+def command(
+    host: str,
+    namespace: str,
+    token: str,
+    cookie: str,
+    certificate_authority: str,
+    context: str,
+    service_account: str,
+    pipeline_root: str,
+    parallelism: int,
+    **placement: Any,
+) -> int:
+    """Say what would stop a run on a cluster: API, rights, quota, nodes, accelerators, image, storage.
+
+    Give it the placement that the pipeline will be compiled with. Ends with 0 if nothing stands in the way (warnings
+    may), 1 if something does. It changes nothing on the cluster.
+    """
+    where = read_placement(**placement)
+    checks: list[Check] = []
+    try:
+        connection = connect(
+            host, namespace=namespace, token=token, cookie=cookie, certificate_authority=certificate_authority
+        )
+        checks += check_api(connection, namespace)
+    except HeadstartError as error:
+        checks.append(Check("API", "failed", error.message, error.remedy))
+    try:
+        cluster = Cluster.from_kubeconfig(context)
+    except HeadstartError as error:
+        checks.append(Check("cluster", "warning", f"not looked at: {error.message}.", error.remedy))
+    else:
+        checks += _cluster_checks(cluster, namespace, service_account, pipeline_root, parallelism, where)
+    show_checks(Console(highlight=False), checks)
+    return 1 if any(check.outcome == "failed" for check in checks) else 0
+
+
+def _cluster_checks(
+    cluster: Cluster, namespace: str, account: str, root: str, parallelism: int, where: Any
+) -> list[Check]:
+    first = _guarded("namespace", lambda: check_namespace(cluster, namespace, where))
+    if first[0].outcome == "failed":
+        return first
+    registries: set[str] | None = None
+    try:
+        registries = registries_with_secret(cluster, namespace, account, where)
+    except HeadstartError:
+        registries = None
+    steps: list[tuple[str, Callable[[], list[Check]]]] = [
+        ("service account", lambda: check_service_account(cluster, namespace, account, where)),
+        ("nodes", lambda: check_nodes(cluster, where)),
+        ("quota", lambda: check_quota(cluster, namespace, where)),
+        ("LimitRange", lambda: check_limit_ranges(cluster, namespace, where)),
+        ("image", lambda: check_images(cluster, where, registries)),
+        ("objects", lambda: check_objects(cluster, namespace, where, parallelism)),
+        ("storage", lambda: check_storage(cluster, namespace, account, root, where)),
+    ]
+    return first + [check for name, step in steps for check in _guarded(name, step)]
+
+
+def _guarded(name: str, step: Callable[[], list[Check]]) -> list[Check]:
+    """Turn what keeps one check from its answer into a line of its own, so that the others still speak."""
+    try:
+        return step()
+    except NotAllowedError as error:
+        return [Check(name, "warning", f"we may not look ({error.message}).", "Ask someone who may.")]
+    except HeadstartError as error:
+        return [Check(name, "failed", error.message, error.remedy)]
+
+
+def show_checks(console: Console, checks: list[Check]) -> None:
+    """Print a line for each check, below it what to do, and a summary."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(style="bold", overflow="fold")
+    table.add_column(overflow="fold")
+    for check in checks:
+        text = escape(check.found)
+        if check.outcome != "passed" and check.remedy:
+            text += f"\n[dim]{escape(check.remedy)}[/]"
+        table.add_row(_SIGNS[check.outcome], escape(check.name), text)
+    console.print(table)
+    failed = sum(check.outcome == "failed" for check in checks)
+    warnings = sum(check.outcome == "warning" for check in checks)
+    verdict = "Nothing stands in the way of a run" if not failed else f"{failed} would stop a run"
+    console.print(f"\n{verdict}" + (f"; {warnings} to look at." if warnings else "."), style="bold")

@@ -1,0 +1,1 @@
+"""What would stop a run on a cluster, found out before it starts: `headstart check`."""
