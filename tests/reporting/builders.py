@@ -225,3 +225,22 @@ def experiment(runs: int = 10, seed: int = 1, run_id: str = RUN_ID) -> list[RunR
             )
         )
     return made
+
+
+def paper_records() -> list[RunRecord]:
+    """The paper's twenty printed runs and two stages as records, an epoch of 260 s or 8 s at a time."""
+    from components.reporting import paper
+
+    def run(arm: str, seed: int, minutes: float, accuracy: float, step: float) -> RunRecord:
+        count = round(minutes * 60 / step)
+        return record(arm, seed, epochs=count, seconds_per_epoch=minutes * 60 / count, accuracy=accuracy, jitter=0.0)
+
+    made = [
+        run("pretrain", 0, paper.PRETRAIN_MINUTES, paper.PRETRAIN_ACCURACY, 3600),
+        run("finetune", 0, paper.FINETUNE_MINUTES, paper.FINETUNE_ACCURACY, 1200),
+    ]
+    for seed, (minutes, accuracy) in enumerate(zip(paper.BASELINE_MINUTES, paper.BASELINE_ACCURACY, strict=True)):
+        made.append(run("baseline", seed, minutes, accuracy, 260))
+    for seed, (minutes, accuracy) in enumerate(zip(paper.TRANSFER_MINUTES, paper.TRANSFER_ACCURACY, strict=True)):
+        made.append(run("transfer", seed, minutes, accuracy, 8))
+    return made

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import builders
 import jsonschema
 import pytest
 from pydantic import BaseModel
@@ -12,7 +13,6 @@ from components import records
 from components.errors import HeadstartError
 from components.reporting.report import write_report
 from components.reporting.summary import Summary, read_summary
-from tests.reporting import builders
 
 ROOT = Path(__file__).parents[2]
 OLD = Path(__file__).parent / "old"
@@ -68,7 +68,9 @@ def test_a_minimal_old_record_renders(tmp_path: Path) -> None:
     assert summary.failures[0].run == "baseline-00"
 
 
-@pytest.mark.parametrize("text", ['{"schema_version": 99}', '{"schema_version": 1}', "[]", "{", "NaN", '"' + "\\ud800" + '"'])
+@pytest.mark.parametrize(
+    "text", ['{"schema_version": 99}', '{"schema_version": 1}', "[]", "{", "NaN", '"' + "\\ud800" + '"']
+)
 def test_a_summary_that_cannot_be_read_is_refused_by_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "summary.json"
     path.write_text(text)
