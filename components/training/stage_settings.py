@@ -5,18 +5,27 @@ No TensorFlow here. The defaults and their reasons stand in docs/training.md.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.errors import SettingError
 
 CONVOLUTIONS = ("conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
-DENSE = ("dense_1", "dense_2", "dense_3")
 HEAD = "dense_3"
 # Batch normalisation follows the convolution of the same number.
 NORMALISATION_OF = {"conv2d_1": "batch_normalization_1", "conv2d_2": "batch_normalization_2"}
 
+Freezable = Literal[
+    "conv2d_1",
+    "batch_normalization_1",
+    "conv2d_2",
+    "batch_normalization_2",
+    "conv2d_3",
+    "conv2d_4",
+    "dense_1",
+    "dense_2",
+]
 FinalTrainable = Literal["last_two", "head", "dense"]
 BaselineData = Literal["selected", "intermediate"]
 
@@ -33,7 +42,7 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     first_stride: int = Field(0, ge=0, le=8, description="of conv2d_1; 0: 2 for images of 100 and more, else 1")
-    finetune_frozen: tuple[str, ...] = Field(
+    finetune_frozen: tuple[Freezable, ...] = Field(
         ("conv2d_1", "conv2d_2", "conv2d_3"), description="layers that stage 2 leaves as they were pretrained"
     )
     freeze_batch_normalisation: bool = Field(
@@ -44,27 +53,15 @@ class StageSettings(BaseModel):
     )
     baseline_data: BaselineData = Field("selected", description="what the baseline trains on: the classes of stage 3")
 
-    @field_validator("finetune_frozen")
-    @classmethod
-    def _layers_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = sorted(set(value) - {*CONVOLUTIONS, *DENSE, *NORMALISATION_OF.values()})
-        if unknown:
-            names = ", ".join(map(repr, unknown))
-            raise ValueError(f"no layer is called {names}; there are {', '.join((*CONVOLUTIONS, *DENSE))}")
-        return value
-
     def frozen_layers(self, arm: str) -> tuple[str, ...]:
         """Names of the layers with weights that `arm` freezes, in the network's order."""
         if arm in ("pretrain", "baseline"):
             return ()
-        named = self.finetune_frozen if arm == "finetune" else _FINAL_FROZEN[self.final_trainable]
-        frozen: list[str] = []
-        for layer in (*CONVOLUTIONS, *DENSE):
-            if layer in named:
-                frozen.append(layer)
-                if self.freeze_batch_normalisation and layer in NORMALISATION_OF:
-                    frozen.append(NORMALISATION_OF[layer])
-        return tuple(frozen)
+        named: tuple[str, ...] = self.finetune_frozen if arm == "finetune" else _FINAL_FROZEN[self.final_trainable]
+        wanted = set(named)
+        if self.freeze_batch_normalisation:
+            wanted |= {NORMALISATION_OF[layer] for layer in named if layer in NORMALISATION_OF}
+        return tuple(layer for layer in get_args(Freezable) if layer in wanted)
 
     def stride(self, image_size: int) -> int:
         """Stride of the first convolution for images of `image_size` pixels."""

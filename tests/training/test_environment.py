@@ -1,0 +1,65 @@
+"""What a container may use, read from trees of control groups as kernels lay them out."""
+
+from pathlib import Path
+
+import pytest
+
+from components.training import environment
+
+
+def tree(root: Path, files: dict[str, str], membership: str) -> tuple[Path, Path]:
+    for name, text in files.items():
+        path = root / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    own = root / "self"
+    own.write_text(membership)
+    return root / "cgroup", own
+
+
+@pytest.mark.parametrize(
+    ("files", "membership", "expected"),
+    [
+        ({"cpu.max": "150000 100000\n"}, "0::/\n", 1.5),
+        ({"cpu.max": "max 100000\n"}, "0::/\n", None),
+        # The least on the way to the root counts.
+        (
+            {"pod/cpu.max": "400000 100000", "pod/c/cpu.max": "50000 100000", "cpu.max": "max 100000"},
+            "0::/pod/c\n",
+            0.5,
+        ),
+        ({"pod/cpu.max": "100000 100000", "pod/c/cpu.max": "max 100000"}, "0::/pod/c\n", 1.0),
+        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu:/\n", 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu:/\n", None),
+        ({"cpu/pod/cpu.cfs_quota_us": "300000", "cpu/pod/cpu.cfs_period_us": "100000"}, "4:cpu:/pod\n", 3.0),
+        ({}, "", None),
+        ({"cpu.max": "nonsense\n"}, "0::/\n", None),
+    ],
+)
+def test_quota(tmp_path, files, membership, expected):
+    assert environment.quota(*tree(tmp_path, files, membership)) == expected
+
+
+def test_memory_limit(tmp_path):
+    everything = environment.memory_limit(tmp_path / "absent", tmp_path / "none")
+    assert everything > 1 << 28
+    limited = tree(tmp_path / "2", {"memory.max": "1073741824\n"}, "0::/\n")
+    assert environment.memory_limit(*limited) == 1 << 30
+    unlimited = tree(tmp_path / "3", {"memory.max": "max\n"}, "0::/\n")
+    assert environment.memory_limit(*unlimited) == everything
+    old = tree(tmp_path / "1", {"memory/pod/memory.limit_in_bytes": "536870912"}, "4:memory:/pod\n")
+    assert environment.memory_limit(*old) == 1 << 29
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(0.5, 1), (1.0, 1), (1.5, 1), (2.0, 2), (3.9, 3)])
+def test_threads_never_exceed_the_quota_but_there_is_one(cores, threads):
+    assert environment.thread_count(cores) == threads
+
+
+def test_versions_and_processor_are_known_without_tensorflow():
+    found = environment.versions()
+    assert {"python", "tensorflow", "keras", "numpy", "headstart"} <= set(found)
+    assert environment.processor()
+    described = environment.describe(threads=2, image="registry/image:1")
+    assert (described.threads, described.image, described.device_kind) == (2, "registry/image:1", "unknown")
+    assert described.cores > 0

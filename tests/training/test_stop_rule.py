@@ -1,0 +1,37 @@
+"""The stop rule against sequences whose end is worked out by hand."""
+
+import math
+
+import pytest
+
+from components.training.stop_rule import StopRule
+
+
+def run(rule: StopRule, accuracies: list[float]) -> tuple[int, str]:
+    for epoch, accuracy in enumerate(accuracies, 1):
+        rule.better(epoch, accuracy)
+        if reason := rule.reason(epoch):
+            return epoch, reason
+    return len(accuracies), ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "accuracies", "end", "best"),
+    [
+        # Best at 2, two epochs without a better one: 4.
+        ({"epochs": 9, "patience": 2}, [0.5, 0.6, 0.6, 0.55, 0.9], (4, "early_stopping"), 2),
+        # Equal is not better, but it is what later ones are compared with.
+        ({"epochs": 9, "patience": 3}, [0.6, 0.6, 0.6, 0.6, 0.9], (4, "early_stopping"), 1),
+        ({"epochs": 3, "patience": 2}, [0.1, 0.2, 0.3, 0.4], (3, "max_epochs"), 3),
+        ({"epochs": 4, "patience": 0}, [0.4, 0.3, 0.2, 0.1], (4, "max_epochs"), 1),
+        ({"epochs": 9, "patience": 5, "stop_at_accuracy": 0.55}, [0.5, 0.56, 0.6], (2, "target_reached"), 2),
+        ({"epochs": 9, "patience": 2, "minimum_improvement": 0.05}, [0.5, 0.54, 0.549], (3, "early_stopping"), 1),
+        # What is not a number is never the best and stops nothing from being it.
+        ({"epochs": 3, "patience": 9}, [math.nan, 0.2, 0.1], (3, "max_epochs"), 2),
+        ({"epochs": 9, "patience": 2}, [0.0, 0.0, 0.0], (3, "early_stopping"), 1),
+    ],
+)
+def test_when_and_why(settings, accuracies, end, best):
+    rule = StopRule(**settings)
+    assert run(rule, accuracies) == end
+    assert rule.best_epoch == best
