@@ -85,6 +85,15 @@ def experiment(
             intermediate_data=intermediate_data,
             target_data=target_data,
             write_to=checkpoints,
+            seeds=seeds,
+            preset=preset,
+            settings=settings,
+            classes=classes,
+            images_per_class=images_per_class,
+            test_images_per_class=test_images_per_class,
+            image_size=image_size,
+            data_settings=data_settings,
+            report_settings=report_settings,
         )
         place(ready.set_display_name("Check what the run needs"), where, "preflight")
 

@@ -80,15 +80,9 @@ def run_experiment(request: ExperimentRequest) -> int:
 
 def check_request(request: ExperimentRequest) -> None:
     """Raise SettingError for any setting that a task would refuse, before anything is started."""
-    from components.datasets.settings import ImportSettings, parse_settings
-    from components.reporting.settings import report_settings
-    from components.training.recipes import STAGE_OF_ARM
-    from components.training.settings import resolve
+    from components.preflight.parameters import check_parameters
 
-    for arm in STAGE_OF_ARM:
-        resolve(request.parameters["preset"], arm, request.parameters["settings"])
-    parse_settings(ImportSettings, request.parameters["data_settings"])
-    report_settings(request.report_settings)
+    check_parameters({**request.parameters, "report_settings": request.report_settings})
 
 
 @contextlib.contextmanager

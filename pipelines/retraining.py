@@ -61,7 +61,21 @@ def retraining(
             return task.set_caching_options(False)
 
         ready = placed(
-            preflight(run_id=run_id, source_data=data, target_data=prepared, write_to=store),
+            preflight(
+                run_id=run_id,
+                source_data=data,
+                target_data=prepared,
+                write_to=store,
+                seeds=seeds,
+                preset=preset,
+                settings=settings,
+                classes=classes,
+                images_per_class=images_per_class,
+                test_images_per_class=test_images_per_class,
+                image_size=image_size,
+                data_settings=data_settings,
+                promotion=promotion,
+            ),
             "preflight",
             "Check what the run needs",
         )

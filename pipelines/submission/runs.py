@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.errors import HeadstartError, SettingError
+from components.preflight.parameters import check_parameters
 from pipelines.packages import Package
 from pipelines.submission.connection import Connection, LostConnectionError, ServiceError
 
@@ -78,6 +79,7 @@ def typed_parameters(package: Package, pairs: dict[str, str]) -> dict[str, Any]:
     ]  # fmt: skip
     if missing:
         raise SettingError(f"{package.name} needs {', '.join(missing)}.", "Give each as -p NAME=VALUE.")
+    check_parameters(values)
     return values
 
 

@@ -1,0 +1,78 @@
+"""Checks a pipeline's parameters as its tasks will, so that a slip is said at once and not hours later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from components.errors import SettingError
+
+LARGEST_SEED = 2**32 - 1
+SMALLEST_IMAGE = 40  # the network's convolutions and poolings leave nothing of a smaller one
+LARGEST_IMAGE = 512
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise SettingError for the first of a pipeline's `parameters` that a later task would refuse.
+
+    What is absent is not looked at: it has a default.
+    """
+    from components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
+    from components.promotion.gate import Rules
+    from components.reporting.settings import report_settings
+    from components.training.recipes import STAGE_OF_ARM
+    from components.training.settings import resolve
+
+    given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}
+    if "seeds" in given:
+        check_seeds(given["seeds"])
+    if "image_size" in given:
+        _whole_number("image_size", given["image_size"], SMALLEST_IMAGE, LARGEST_IMAGE)
+    for name in ("preparation_seed", "selection_seed"):
+        if name in given:
+            _whole_number(name, given[name], 0, LARGEST_SEED)
+    for arm in STAGE_OF_ARM:
+        resolve(str(given.get("preset", "paper")), arm, given.get("settings"))
+    parse_settings(ImportSettings, given.get("data_settings", {}))
+    for name in ("source_layout", "intermediate_layout", "target_layout", "layout"):
+        if name in given:
+            parse_settings(ImportSettings, {"layout": given[name]})
+    # An empty rule takes a set as it is.
+    selection = {name: given[name] for name in _SELECTION if name in given and given[name] != {}}
+    parse_settings(SelectionSettings, selection)
+    report_settings(given.get("report_settings"))
+    Rules.of(given.get("promotion", {}))
+
+
+_TABLES = ("settings", "data_settings", "report_settings", "promotion", "classes")
+_SELECTION = ("classes", "images_per_class", "test_images_per_class")
+
+
+def check_seeds(seeds: Any) -> None:
+    """Raise SettingError unless `seeds` are one or more whole numbers, each once: a run is known by its seed."""
+    if not isinstance(seeds, list | tuple):
+        raise SettingError(f"seeds: found {seeds!r}, expected a list of whole numbers such as [1, 2, 3].")
+    if not seeds:
+        raise SettingError("seeds: the list is empty.", "Give one seed for each run, for example [1, 2, 3].")
+    # Loop items come back from JSON as floats at times: 1.0 is the seed 1.
+    numbers = [_whole_number("seeds", seed, 0, LARGEST_SEED) for seed in seeds]
+    twice = [seed for seed, count in Counter(numbers).items() if count > 1]
+    if twice:
+        raise SettingError(
+            f"seeds: {twice[0]} is there more than once; two runs of one seed would be the same run.",
+            "Give every run a seed of its own.",
+        )
+
+
+def _whole_number(name: str, value: Any, low: int, high: int) -> int:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not low <= value <= high:
+        raise SettingError(f"{name}: found {value!r}, expected a whole number from {low} to {high}.")
+    return int(value)
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SettingError(f"{name}: found {value!r}, expected names with values, such as {{}}.")
+    return dict(value)
