@@ -98,7 +98,8 @@ class LiveDisplay:
         if not self._live:
             number = f" {row.done} of {row.repeats}" if row.repeats > 1 else ""
             state = "" if succeeded else "FAILED  "
-            self.console.print(f"{row.title}{number}: {state}{duration(row.seconds[-1])}  {row.detail}".rstrip())
+            line = f"{row.title}{number}: {state}{duration(row.seconds[-1])}  {row.detail}"
+            self.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
     def event(self, task: str, fields: dict[str, str]) -> None:
         """Take in what the running task says of itself."""

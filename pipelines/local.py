@@ -126,7 +126,7 @@ def _follow(worker: subprocess.Popen[str], log: IO[str], listener: Listener) -> 
         elif ended := _ENDED.search(plain):
             succeeded = ended[2] == "SUCCESS"
             if not succeeded and not failed:
-                failed, tail = ended[1], task_lines
+                failed, tail = ended[1], list(task_lines)
             listener.task_ended(ended[1], succeeded)
         elif fields := progress.parse(plain):
             listener.event(current, fields)
@@ -149,7 +149,8 @@ def _last_words(lines: list[str]) -> str:
     """Return the error in a task's last lines: what its exception says, not the traceback above it."""
     for number in range(len(lines) - 1, -1, -1):
         if re.match(r"\s*[\w.]*(Error|Exception|Interrupt)\b.*:", lines[number]):
-            return " ".join(line.strip() for line in lines[number : number + 6])
+            words = " ".join(line.strip() for line in lines[number : number + 6])
+            return words.removeprefix("components.errors.").removeprefix("HeadstartError: ")
     return lines[-1].strip() if lines else ""
 
 

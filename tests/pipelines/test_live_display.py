@@ -1,0 +1,70 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from pipelines.live_display import LiveDisplay, Row, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (8.44, "8.4 s"), (59.4, "59 s"), (80, "1 min 20 s"), (3600, "1 h 00 min"), (7512, "2 h 05 min")],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def display() -> tuple[LiveDisplay, io.StringIO]:
+    out = io.StringIO()
+    rows = [Row("pretrain", "Pretrain"), Row("train-baseline", "Baseline runs", 2)]
+    return LiveDisplay(Console(file=out, width=100), rows), out
+
+
+def test_away_from_a_terminal_each_run_prints_one_line() -> None:
+    shown, out = display()
+    with shown:
+        for number in (1, 2):
+            shown.task_started("train-baseline")
+            shown.event("train-baseline", {"event": "epoch", "epoch": "1", "epochs": "9"})
+            shown.event(
+                "train-baseline",
+                {"event": "run", "status": "succeeded", "epochs": "9", "train_seconds": "2.5", "accuracy": "0.91"},
+            )
+            shown.task_ended("train-baseline", succeeded=number == 1)
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("Baseline runs 1 of 2: ")
+    assert lines[0].endswith("9 epochs, trained 2.5 s, test accuracy 0.910")
+    assert "FAILED" in lines[1]
+    assert len(lines) == 2
+
+
+def test_time_left_counts_the_runs_to_come() -> None:
+    shown, _ = display()
+    row = shown.rows[1]
+    row.seconds = [10.0]
+    assert shown._seconds_left(row) == 10.0
+    row.begun, row.remaining = 0.0, 4.0
+    row.repeats = 3
+    assert shown._seconds_left(row) == 14.0
+
+
+def test_a_stage_not_begun_has_no_known_time_left() -> None:
+    shown, _ = display()
+    assert shown._seconds_left(shown.rows[0]) is None
+
+
+def test_tasks_without_a_row_do_no_harm() -> None:
+    shown, out = display()
+    shown.task_started("unknown")
+    shown.event("unknown", {"event": "epoch"})
+    shown.task_ended("unknown", succeeded=True)
+    assert out.getvalue() == ""
+
+
+def test_markup_in_what_a_task_says_is_text() -> None:
+    out = io.StringIO()
+    shown = LiveDisplay(Console(file=out, width=100), [Row("pretrain", "Pretrain")])
+    shown.task_started("pretrain")
+    shown.event("pretrain", {"event": "run", "status": "failed", "reason": "[red]no[/red] [/]"})
+    shown.task_ended("pretrain", succeeded=True)
+    assert "[red]no[/red] [/]" in out.getvalue()
