@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `ci` is small and repeats itself; `HEADSTART_HYPOTHESIS=long` draws many new inputs each time."""
+"""Hypothesis profiles: `ci` is small and repeats itself; `HEADSTART_HYPOTHESIS=long` draws many new inputs."""
 
 import os
 
