@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from components.reporting.break_even import ordinal
 from components.reporting.summary import Interval, Summary
-from components.reporting.units import duration, factor, number, points
+from components.reporting.units import duration, factor, number, points, signed_points
+
+# An interval around zero that stays within so much (a fraction) says that the arms are alike, not only undecided.
+ABOUT_AS_ACCURATE = 0.01
 
 
 def answer(summary: Summary) -> str:
@@ -14,9 +18,9 @@ def answer(summary: Summary) -> str:
     """
     if summary.speedup.train.estimate is None:
         missing = [arm for arm, found in summary.arms.items() if not found.train_seconds.n]
-        return (
-            f"No answer: no run of the {' and the '.join(missing) or 'two arms'} arm succeeded. {_preparation(summary)}"
-        )
+        which = "either arm" if len(missing) == 2 else f"the {missing[0]} arm" if missing else "both arms"
+        preparation = _preparation(summary)
+        return f"No answer: no run of {which} succeeded. {preparation[0].upper()}{preparation[1:]}"
     return f"{_faster(summary)} and {_accurate(summary)}; {_preparation(summary)}"
 
 
@@ -53,8 +57,9 @@ def _accurate(summary: Summary) -> str:
         return "its accuracy is not known"
     span = _range(gain, "points", summary).replace(f"{_percent_interval(summary)} ", "")
     if gain.low is not None and gain.high is not None and gain.low <= 0 <= gain.high:
-        sign = "+" if gain.estimate >= 0 else "−"
-        return f"is about as accurate: {sign}{points(gain.estimate)} points{span}"
+        close = max(-gain.low, gain.high) <= ABOUT_AS_ACCURATE
+        said = "is about as accurate" if close else "whether it is more accurate is undecided"
+        return f"{said}: {signed_points(gain.estimate)} points{span}"
     if abs(gain.estimate) < 0.0005:
         return "is as accurate"
     if gain.estimate > 0:
@@ -76,8 +81,6 @@ def _preparation(summary: Summary) -> str:
         return f"{took} and is never repaid."
     if summary.break_even.first_model is None:
         return f"{took}; when it is repaid is {summary.break_even.text}."
-    from components.reporting.break_even import ordinal
-
     return f"{took} and repays itself from the {ordinal(summary.break_even.first_model)} model."
 
 

@@ -57,7 +57,7 @@ def break_even(
     everything = math.inf
     if preparation_all is not None and len(baseline_all) and len(transfer_all):
         everything = models(preparation_all, float(np.mean(baseline_all)), float(np.mean(transfer_all)))
-    low, high = _interval(preparation, a, b, confidence)
+    low, high, method = _interval(preparation, a, b, confidence)
     first = first_model(estimate)
     if first is None:
         text = "never: a transfer run does not take less time than a baseline run"
@@ -78,18 +78,20 @@ def break_even(
         first_model_high=first_model(high),
         all_phases_models=everything if first_model(everything) else None,
         never=first is None,
+        method=method,
         text=text,
     )
 
 
-def _interval(preparation: float, a: Floats, b: Floats, confidence: float) -> tuple[float, float]:
-    """Percentiles of the break-even over resampled arms; (inf, inf) where there is nothing to resample."""
+def _interval(preparation: float, a: Floats, b: Floats, confidence: float) -> tuple[float, float, str]:
+    """Low, high and method; infinite ends where there is nothing to resample."""
     if min(a.size, b.size) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
-        return math.inf, math.inf
+        return math.inf, math.inf, "none"
     if min(a.size, b.size) < FEWEST_FOR_BOOTSTRAP:
         return (
             models(preparation, float(a.max()), float(b.min())),
             models(preparation, float(a.min()), float(b.max())),
+            "range",
         )
     rng = np.random.default_rng(SEED)
     count = resamples(max(a.size, b.size))
@@ -106,4 +108,5 @@ def _interval(preparation: float, a: Floats, b: Floats, confidence: float) -> tu
     return (
         float(np.quantile(counts, tail, method="lower")),
         float(np.quantile(counts, 1 - tail, method="higher")),
+        "percentile",
     )

@@ -134,9 +134,12 @@ def tiles(summary: Summary) -> list[Tile]:
     ]
     pays = summary.break_even
     value = f"{ordinal(pays.first_model)} model" if pays.first_model else "never" if pays.never else units.MISSING
-    low = f"{ordinal(pays.first_model_low)} to " if pays.first_model_low else ""
-    high = ordinal(pays.first_model_high) if pays.first_model_high else "perhaps never"
-    made.append(Tile("repaid from", value, f"{low}{high}" if low and pays.first_model else ""))
+    span = ""
+    if pays.first_model and pays.first_model_low:
+        high = ordinal(pays.first_model_high) if pays.first_model_high else "perhaps never"
+        low = ordinal(pays.first_model_low)
+        span = "the whole interval" if low == high else f"{low} to {high}"
+    made.append(Tile("repaid from", value, span))
     if summary.cost is not None and summary.cost.preparation is not None:
         cost = summary.cost
         made.append(

@@ -52,7 +52,7 @@ def estimates_table(summary: Summary) -> Table:
             "models until preparation is repaid",
             units.number(pays.models) if pays.models is not None else "never" if pays.never else units.MISSING,
             _interval(models, units.number, "perhaps never"),
-            "percentile" if pays.low is not None else "none",
+            pays.method,
             f"{units.number(pays.all_phases_models)} with start-up and evaluation counted in"
             if pays.all_phases_models is not None
             else pays.text,

@@ -128,6 +128,7 @@ class BreakEven(_Part):
     first_model_high: int | None = None
     all_phases_models: Number | None = Field(None, description="the same, start-up and evaluation counted in")
     never: bool = False
+    method: str = Field("none", description="of the interval: percentile, range (of few runs' extremes), or none")
     text: str = ""
 
 

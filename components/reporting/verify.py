@@ -196,6 +196,7 @@ def _differences(
             value = json.loads(form)
             keys = [key for key in {**norm, **value} if norm.get(key) != value.get(key)]
             said = ", ".join(f"{key} is {value.get(key)!r} instead of {norm.get(key)!r}" for key in keys[:4])
+            said += f", and {len(keys) - 4} more" if len(keys) > 4 else ""
             odd.setdefault(said, []).append(record)
     for said, records in odd.items():
         yield f"{len(records)} of {len(known)} runs used other {noun}: {said}.", names(records)
@@ -380,6 +381,9 @@ def near_duplicates(experiment: Experiment, settings: ReportSettings) -> Iterabl
 @_rule("warning")
 def nothing_skipped(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Images that could not be read are missing from what was measured."""
-    skipped = {record.data.digest: record.data.skipped for record in experiment.records if record.data}
+    skipped: dict[str, int] = {}
+    for record in experiment.records:
+        if record.data:
+            skipped[record.data.digest] = max(record.data.skipped, skipped.get(record.data.digest, 0))
     if sum(skipped.values()):
         yield f"{sum(skipped.values())} images could not be read and were left out.", []

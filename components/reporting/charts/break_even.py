@@ -45,7 +45,7 @@ def draw(summary: Summary, identity: str) -> Figure | None:
         drawing.text((at[0] + 8, bottom - 8), f"repaid from the {ordinal(found.first_model)}", "note strong")
     legend(drawing)
     shaded = (
-        f"Shaded: the {100 * summary.confidence:.0f} % interval of the crossing"
+        f"Shaded: the {_interval_name(summary)} of the crossing"
         + (", which has no upper end" if found.high is None else "")
         + ". "
         if found.models is not None and found.low is not None
@@ -69,3 +69,9 @@ def draw(summary: Summary, identity: str) -> Figure | None:
         ),
         f"{shaded}Preparation counts as done once; it was measured once, so its spread is not in the interval.{money}",
     )
+
+
+def _interval_name(summary: Summary) -> str:
+    if summary.break_even.method == "range":
+        return "range, from the extreme runs,"
+    return f"{100 * summary.confidence:.0f} % interval"

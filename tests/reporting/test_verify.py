@@ -1,0 +1,176 @@
+"""Every rule: silent on a sound experiment, and found where exactly its fault is put in."""
+
+from collections.abc import Callable, Sequence
+
+import builders
+import pytest
+
+from components.errors import SettingError
+from components.records import Attempt, FrozenLayer, RunRecord
+from components.reporting.experiment import experiment
+from components.reporting.settings import report_settings
+from components.reporting.summary import Finding
+from components.reporting.verify import RULES, is_sound, verify
+
+
+def found(records: Sequence[RunRecord], **settings: object) -> list[Finding]:
+    return verify(experiment(records), report_settings(settings))
+
+
+def change(records: list[RunRecord], name: str, **values: object) -> list[RunRecord]:
+    return [record.model_copy(update=values) if record.name == name else record for record in records]
+
+
+def edit(records: list[RunRecord], name: str, part: str, **values: object) -> list[RunRecord]:
+    return [
+        record.model_copy(update={part: getattr(record, part).model_copy(update=values)})
+        if record.name == name
+        else record
+        for record in records
+    ]
+
+
+def all_transfers(records: list[RunRecord], alter: Callable[[RunRecord], RunRecord]) -> list[RunRecord]:
+    return [alter(record) if record.arm == "transfer" else record for record in records]
+
+
+Fault = Callable[[list[RunRecord]], list[RunRecord]]
+FAULTS: list[tuple[str, str, Fault]] = [
+    ("enough_runs", "0 of 0 transfer", lambda all_: [r for r in all_ if r.arm != "transfer"]),
+    (
+        "failed_runs",
+        "9 that did",
+        lambda all_: change(all_, "baseline-03", status="failed", reason="killed by signal 9"),
+    ),
+    ("failed_runs", "diverged", lambda all_: change(all_, "baseline-03", status="diverged", reason="")),
+    ("preparation", "no record of pretrain", lambda all_: [r for r in all_ if r.arm != "pretrain"]),
+    ("preparation", "out of memory", lambda all_: change(all_, "finetune", status="failed", reason="out of memory")),
+    ("final_model", "no record", lambda all_: [r for r in all_ if r.arm != "final"]),
+    ("final_model", "loss was NaN", lambda all_: change(all_, "final", status="diverged", reason="loss was NaN")),
+    ("few_runs", "4 baseline", lambda all_: [r for r in all_ if r.arm != "baseline" or r.seed < 4]),
+    ("distinct_seeds", "seed 2", lambda all_: [*all_, builders.record("baseline", 2, epochs=21)]),
+    ("own_run", "run-old", lambda all_: change(all_, "transfer-05", run_id="run-old")),
+    (
+        "not_cached",
+        "transfer-05 and transfer-04",
+        lambda all_: change(
+            all_,
+            "transfer-05",
+            epochs=next(r for r in all_ if r.name == "transfer-04").epochs,
+            phases=next(r for r in all_ if r.name == "transfer-04").phases,
+        ),
+    ),
+    ("same_data", "digest is 'other'", lambda all_: edit(all_, "transfer-01", "data", digest="other")),
+    (
+        "same_recipe",
+        "batch_size is 512 instead of 32",
+        lambda all_: change(all_, "baseline-04", recipe={**all_[-1].recipe, "batch_size": 512}),
+    ),
+    ("same_hardware", "cores is 16.0", lambda all_: edit(all_, "baseline-01", "environment", cores=16.0)),
+    (
+        "same_image",
+        "image is 'headstart:2'",
+        lambda all_: edit(all_, "baseline-01", "environment", image="headstart:2"),
+    ),
+    (
+        "same_image",
+        "tensorflow is '2.20.0'",
+        lambda all_: edit(
+            all_, "transfer-01", "environment", versions={**all_[0].environment.versions, "tensorflow": "2.20.0"}
+        ),
+    ),
+    (
+        "frozen_unchanged",
+        "conv2d_2",
+        lambda all_: change(all_, "transfer-00", frozen=[FrozenLayer(layer="conv2d_2", before="a", after="b")]),
+    ),
+    ("initial_weights", "instead of random", lambda all_: change(all_, "baseline-00", initial_model="abc")),
+    ("initial_weights", "random weights instead", lambda all_: change(all_, "transfer-00", initial_model=None)),
+    ("initial_weights", "another model", lambda all_: change(all_, "transfer-00", initial_model="abc")),
+    ("undisturbed", "up to 30 %", lambda all_: change(all_, "transfer-00", stolen_share=0.3)),
+    (
+        "uninterrupted",
+        "1 runs",
+        lambda all_: change(all_, "transfer-00", attempts=[Attempt(number=n, started_at="") for n in (1, 2)]),
+    ),
+    ("consistent_clock", "no training time", lambda all_: change(all_, "transfer-00", epochs=[])),
+    ("consistent_clock", "more than its training time", lambda all_: edit(all_, "transfer-00", "phases", train=0.5)),
+    ("plausible_speed", "1 baseline", lambda all_: edit(all_, "baseline-00", "phases", train=2.0)),
+    (
+        "stopped_by_rule",
+        "10 of 10 transfer",
+        lambda all_: all_transfers(all_, lambda r: r.model_copy(update={"stop_reason": "max_epochs"})),
+    ),
+    (
+        "target_reached",
+        "10 of 10 transfer",
+        lambda all_: all_transfers(all_, lambda r: r.model_copy(update={"epochs": r.epochs[:1]})),
+    ),
+    (
+        "test_not_in_training",
+        "7 test images",
+        lambda all_: edit(all_, "baseline-00", "data", duplicates_across_splits=7),
+    ),
+    ("near_duplicates", "40 of 2250", lambda all_: edit(all_, "baseline-00", "data", near_duplicates_across_splits=40)),
+    ("nothing_skipped", "3 images", lambda all_: edit(all_, "baseline-00", "data", skipped=3)),
+]
+
+
+def test_a_sound_experiment_breaks_no_rule() -> None:
+    assert found(builders.experiment()) == []
+
+
+@pytest.mark.parametrize(("rule", "said", "fault"), FAULTS, ids=[f"{rule}-{said}" for rule, said, _ in FAULTS])
+def test_a_fault_is_found_by_its_rule(rule: str, said: str, fault: Fault) -> None:
+    findings = found(fault(builders.experiment()))
+    assert rule in [finding.rule for finding in findings]
+    assert any(said in finding.message for finding in findings if finding.rule == rule), findings
+    assert is_sound(findings) == all(finding.severity == "warning" for finding in findings)
+    assert findings == sorted(findings, key=lambda finding: finding.severity == "warning")
+
+
+def test_every_rule_has_a_fault_and_a_reason() -> None:
+    assert {rule for rule, _, _ in FAULTS} == set(RULES)
+    assert all(rule.why.endswith(".") for rule in RULES.values())
+
+
+def test_severity_can_be_set_and_a_rule_switched_off() -> None:
+    faulty = change(builders.experiment(), "transfer-05", run_id="run-old")
+    assert not is_sound(found(faulty))
+    assert is_sound(found(faulty, rules={"own_run": "warning"}))
+    assert found(faulty, rules={"own_run": "off"}) == []
+    disturbed = change(builders.experiment(), "transfer-00", stolen_share=0.3)
+    assert not is_sound(found(disturbed, rules={"undisturbed": "error"}))
+
+
+def test_a_given_run_id_makes_all_others_foreign() -> None:
+    records = builders.experiment()
+    findings = verify(experiment(records, run_id="this-one"), report_settings({}))
+    assert [finding.rule for finding in findings] == ["own_run"]
+    assert findings[0].message.startswith("23 records belong to another")
+    assert findings[0].runs[-1] == "and 3 more"
+
+
+def test_no_records_at_all_are_not_sound() -> None:
+    findings = found([])
+    assert not is_sound(findings)
+    assert {finding.rule for finding in findings} == {"enough_runs", "preparation", "final_model"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"rules": {"no_such": "off"}}, "no_such"),
+        ({"rules": {"own_run": "loud"}}, "rules.own_run"),
+        ({"target_accuracy": 1.5}, "target_accuracy"),
+        ({"target_accuracy": float("nan")}, "target_accuracy"),
+        ({"price_per_hour": -1}, "price_per_hour"),
+        ({"price_per_hour": float("inf")}, "price_per_hour"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"minimum_succeeded": -1}, "minimum_succeeded"),
+        ({"targetaccuracy": 0.5}, "targetaccuracy"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        report_settings(settings)
