@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.errors import HeadstartError, SettingError
+from components import storage
+from components.errors import HeadstartError
 from components.promotion.backends import ABANDONED_AFTER_SECONDS, Conflict
 
 RESERVED = "reserved"
@@ -20,13 +21,10 @@ class BucketBackend:
     """Objects below `gs://bucket/prefix`; see `components.promotion.backends.Backend`."""
 
     def __init__(self, uri: str) -> None:
-        """Open `uri`; STORAGE_EMULATOR_HOST leads to an emulator, else Application Default Credentials are used."""
-        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-        if not uri.startswith("gs://") or not bucket:
-            raise SettingError(f"model store {uri!r}: expected gs://BUCKET/PREFIX.")
+        """Open `uri`, see `components.storage` for credentials and emulators."""
+        self._bucket, prefix = storage.open_bucket(uri)
         self.uri = uri.rstrip("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._bucket = _client().bucket(bucket)
 
     def read(self, name: str) -> tuple[bytes | None, int]:
         """See `Backend`: the generation is the object's own."""
@@ -54,10 +52,18 @@ class BucketBackend:
         content_type = "application/json" if name.endswith(".json") else "application/octet-stream"
         if name.endswith(".html"):
             content_type = "text/html; charset=utf-8"
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
         with self._explained(name):
             try:
+                # Tried again also without a precondition: writing the same bytes twice does no harm.
                 blob.upload_from_string(
-                    data, content_type=content_type, if_generation_match=expected, timeout=_TIMEOUT, checksum="auto"
+                    data,
+                    content_type=content_type,
+                    if_generation_match=expected,
+                    timeout=_TIMEOUT,
+                    checksum="auto",
+                    retry=DEFAULT_RETRY,
                 )
             except Exception as error:
                 if not _is_precondition_failure(error):
@@ -139,7 +145,7 @@ class BucketBackend:
 
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:
-        from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, Unauthorized
+        from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
         from google.auth.exceptions import GoogleAuthError
 
         try:
@@ -152,7 +158,7 @@ class BucketBackend:
             ) from error
         except NotFound as error:
             raise HeadstartError(f"{self.uri}: no such bucket.", "Make it, or correct the URI.") from error
-        except (GoogleAPICallError, OSError) as error:
+        except (GoogleAPIError, OSError) as error:
             if _is_precondition_failure(error):
                 raise
             raise HeadstartError(
@@ -164,9 +170,3 @@ def _is_precondition_failure(error: Exception) -> bool:
     from google.api_core.exceptions import PreconditionFailed
 
     return isinstance(error, PreconditionFailed)
-
-
-def _client() -> Any:
-    from google.cloud import storage
-
-    return storage.Client()
