@@ -134,9 +134,8 @@ class TrainingLoop:
         """Train on one batch (indices); return its mean loss and how many answers were right."""
         labels = tf.gather(self._labels, batch)
         if self._augments or size != self._size:
-            shift = 0 if size != self._size else self.recipe.shift
             place = key + tf.constant([1, 0])
-            inputs = augmented(self._inputs, batch, place, size=size, shift=shift, flip=self.recipe.flip)
+            inputs = augmented(self._inputs, batch, place, size=size, shift=self.recipe.shift, flip=self.recipe.flip)
         else:
             inputs = tf.gather(self._inputs, batch)
         moments: list[Any] = []

@@ -1,0 +1,69 @@
+"""Crops, shifts and mirrored images: every result is a window of its own image, reflected at the edge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+
+from components.errors import SettingError  # noqa: E402
+from components.training.augmentation import augmented  # noqa: E402
+from components.training.loop import TrainingLoop  # noqa: E402
+from components.training.network import build_network  # noqa: E402
+from components.training.recipes import Recipe  # noqa: E402
+
+
+def places(pixels: Any, results: Any, batch: Any, shift: int) -> list[tuple[int, int, bool]]:
+    """Where each result was cut from: row, column, mirrored; the test fails where it is no window of its image."""
+    size, found = results.shape[1], []
+    for index, result in zip(batch, results, strict=True):
+        padded = np.pad(pixels[index], ((shift, shift), (shift, shift), (0, 0)), mode="reflect")
+        reach = padded.shape[0] - size + 1
+        matches = [
+            (row, column, mirrored)
+            for row in range(reach)
+            for column in range(reach)
+            for mirrored in (False, True)
+            if np.array_equal(padded[row : row + size, column : column + size][:, :: -1 if mirrored else 1], result)
+        ]
+        assert len(matches) == 1
+        found.append(matches[0])
+    return found
+
+
+@pytest.mark.parametrize(("size", "shift", "flip"), [(12, 0, False), (16, 3, True), (12, 2, True), (13, 0, True)])
+def test_results_are_windows_drawn_over_the_whole_range(size: int, shift: int, flip: bool) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    batch = np.random.default_rng(2).integers(0, 5, 300).astype(np.int32)
+    given = {"size": size, "shift": shift, "flip": flip}
+    results = augmented(tf.constant(pixels), tf.constant(batch), tf.constant([4, 5]), **given).numpy()
+    assert results.dtype == np.uint8
+    assert results.shape == (300, size, size, 3)
+    found = places(pixels, results, batch, shift)
+    reach = 16 + 2 * shift - size + 1
+    assert {row for row, _, _ in found} == set(range(reach))
+    assert {column for _, column, _ in found} == set(range(reach))
+    assert np.mean([mirrored for *_, mirrored in found]) == pytest.approx(0.5 if flip else 0, abs=0.1)
+    again = augmented(tf.constant(pixels), tf.constant(batch), tf.constant([4, 5]), **given).numpy()
+    np.testing.assert_array_equal(results, again)
+    other = augmented(tf.constant(pixels), tf.constant(batch), tf.constant([4, 6]), **given).numpy()
+    assert not np.array_equal(results, other)
+
+
+def test_a_crop_must_fit_the_dense_layers() -> None:
+    pixels, labels = np.zeros((4, 52, 52, 3), np.uint8), np.zeros(4, np.int32)
+    with pytest.raises(SettingError, match=r"crop: 40 .*these do: 48, 49, 50, 51"):
+        TrainingLoop(build_network(52, 3), Recipe(crop=40), pixels, labels, seed=0)
+
+
+def test_crops_come_first_and_whole_images_last() -> None:
+    pixels, labels = np.zeros((4, 52, 52, 3), np.uint8), np.zeros(4, np.int32)
+    recipe = Recipe(crop=48, whole_epochs=2, epochs=5, batch_size=2)
+    loop = TrainingLoop(build_network(52, 3), recipe, pixels, labels, seed=0)
+    loop.warm_up()
+    assert [loop.image_size(epoch) for epoch in range(1, 6)] == [48, 48, 48, 52, 52]
+    for epoch in (1, 5):
+        assert np.isfinite(loop.run_epoch(epoch)[0])
