@@ -1,0 +1,36 @@
+"""`pipelines.local_worker`, noting when each task's process starts and ends.
+
+python -m benchmarks.no_op_worker SPECIFICATION.json TIMES.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    began = time.perf_counter()
+    from kfp.local import subprocess_task_handler
+
+    from pipelines import local_worker
+
+    started_process = subprocess_task_handler.run_local_subprocess
+    processes: list[tuple[float, float]] = []
+
+    def timed(*arguments: Any, **options: Any) -> int:
+        before = time.perf_counter()
+        status: int = started_process(*arguments, **options)
+        processes.append((before - began, time.perf_counter() - began))
+        return status
+
+    subprocess_task_handler.run_local_subprocess = timed
+    local_worker.run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    Path(sys.argv[2]).write_text(json.dumps({"wall": time.perf_counter() - began, "processes": processes}))
+
+
+if __name__ == "__main__":
+    main()

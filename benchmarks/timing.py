@@ -1,0 +1,76 @@
+"""Seconds, processor seconds and peak memory of a process, and how much of the machine others used meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.training.clock import machine_busy_seconds
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Measurement:
+    """One process with all that it started and waited for.
+
+    Attributes:
+        wall: seconds from its start to its end.
+        cpu: processor seconds, user and system, of it and of what it started.
+        peak_bytes: most memory that the largest single process of them had resident.
+        others: share of the machine's processors that other processes used meanwhile; None where not known.
+    """
+
+    wall: float
+    cpu: float
+    peak_bytes: int
+    others: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"wall": self.wall, "cpu": self.cpu, "peak_bytes": self.peak_bytes, "others": self.others}
+
+
+class Failed(Exception):  # noqa: N818 - it names what happened
+    """A measured process failed; the message ends with its last words."""
+
+
+def others_share(busy_before: float | None, wall: float, cpu: float) -> float | None:
+    """Share of the machine's processors used by others since `busy_before` (see `machine_busy_seconds`)."""
+    now = machine_busy_seconds()
+    if busy_before is None or now is None or wall <= 0:
+        return None
+    return min(max((now - busy_before - cpu) / (wall * (os.cpu_count() or 1)), 0.0), 1.0)
+
+
+def run_measured(command: list[str], log: Path, **environment: str) -> Measurement:
+    """Run `command` in the repository, its output going to `log`, and measure it; Failed where it fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environ = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(REPOSITORY), **os.environ, **environment}
+    with log.open("ab") as file:
+        busy, began = machine_busy_seconds(), time.perf_counter()
+        child = subprocess.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environ
+        )
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:
+            child.kill()
+            raise
+        wall = time.perf_counter() - began
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        raise Failed(f"{' '.join(command[:6])} … ended with status {child.returncode}; {log}:\n{tail}")
+    cpu = usage.ru_utime + usage.ru_stime
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Measurement(wall, cpu, usage.ru_maxrss * unit, others_share(busy, wall, cpu))
+
+
+def python(module: str, *arguments: object) -> list[str]:
+    """Return the command that runs a module of this repository."""
+    return [sys.executable, "-m", module, *map(str, arguments)]
