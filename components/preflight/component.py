@@ -5,7 +5,6 @@ from kfp import dsl
 
 # Replaced for each task by the image that the pipeline is compiled for.
 IMAGE = "headstart:0.1.0"
-DEFAULT_SEEDS = [1]
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
@@ -15,7 +14,7 @@ def preflight(
     intermediate_data: str = "",
     target_data: str = "",
     write_to: str = "",
-    seeds: list = DEFAULT_SEEDS,  # type: ignore[type-arg]
+    seeds: list = [1],  # type: ignore[type-arg]  # noqa: B006
     preset: str = "paper",
     settings: dict = {},  # type: ignore[type-arg]  # noqa: B006 - kfp reads a default once, when compiling
     classes: dict = {},  # type: ignore[type-arg]  # noqa: B006
