@@ -62,11 +62,11 @@ def main() -> None:
         "experiment": experiment,
     }
     measured: list[results.Entry] = []
-    for name in DESCRIPTIONS:
+    for name, description in DESCRIPTIONS.items():
         if name not in options.only:
             continue
         began = time.monotonic()
-        print(f"{name}: {DESCRIPTIONS[name]}", flush=True)
+        print(f"{name}: {description}", flush=True)
         rows = sections[name]()
         results.merge(options.results, rows)
         measured += rows

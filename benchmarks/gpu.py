@@ -1,0 +1,67 @@
+"""`make bench-gpu`: training throughput on the first GPU beside the notebook's and, where installed, PyTorch's."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.timing import REPOSITORY, python
+
+SECTION = "gpu"
+BATCHES = (32, 128, 512, 2048)
+
+
+def seen() -> list[str]:
+    """Names of the GPUs that TensorFlow sees, asked in a process of its own, since asking takes one over."""
+    code = (
+        "import json, tensorflow as tf; say = tf.config.experimental.get_device_details; "
+        "print(json.dumps([say(one).get('device_name', one.name) for one in tf.config.list_physical_devices('GPU')]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names: list[str] = json.loads(found.stdout.splitlines()[-1])
+    return names
+
+
+def side(name: str, batch: int, **recipe: Any) -> dict[str, Any]:
+    """Measure one side at one batch size."""
+    arguments = [name, "--batch", batch, "--gpu", "--images", max(16384, 16 * batch), "--recipe", json.dumps(recipe)]
+    command = python("benchmarks.throughput", *arguments)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name}, batch {batch}: {done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=REPOSITORY / "benchmarks" / "results.json")
+    options = parser.parse_args()
+    names = seen()
+    if not names:
+        print("TensorFlow sees no GPU here, so nothing was measured. (The lock gpu.txt has the TensorFlow for it.)")
+        return
+    peers = ["notebook", "torch"] if importlib.util.find_spec("torch") else ["notebook"]
+    if "torch" not in peers:
+        print("PyTorch is not installed; the notebook is the only peer.")
+    rows: list[results.Entry] = []
+    for batch in BATCHES:
+        figures = {name: side(name, batch)["images_per_second"] for name in peers}
+        for precision in ("float32", "bfloat16"):
+            mine = side("ours", batch, precision=precision)["images_per_second"]
+            for peer, theirs in figures.items():
+                key, what = f"{SECTION}/{batch}-{precision}-{peer}", f"training, batch {batch}, {precision}"
+                more = {"faster_is": "more", "against": peer, "on": names[0]}
+                rows.append(results.Entry(key, SECTION, what, "images/s", mine, theirs, **more))
+    results.merge(options.results, rows)
+    results.show(rows)
+
+
+if __name__ == "__main__":
+    main()
