@@ -23,6 +23,7 @@ from components.atomic_files import write_json
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
 _ENDED = re.compile(r"Task '([^']+)' finished with status (\w+)")
+_RAN = "Wrote executor output file"
 GRACE_SECONDS = 20.0
 
 
@@ -114,22 +115,28 @@ def _path_with_this_python() -> str:
 
 
 def _follow(worker: subprocess.Popen[str], log: IO[str], listener: Listener) -> LocalResult:
-    current, failed, tail = "", "", list[str]()
+    current, failed, ran, tail = "", "", False, list[str]()
     task_lines: list[str] = []
     for line in _lines(worker):
         log.write(line + "\n")
         listener.log_line(line)
         plain = _ANSI.sub("", line)
         if started := _STARTED.search(plain):
-            current, task_lines = started[1], []
+            current, ran, task_lines = started[1], False, []
             listener.task_started(current)
         elif ended := _ENDED.search(plain):
             succeeded = ended[2] == "SUCCESS"
+            if succeeded and not ran:
+                # The container runner takes a container that is gone at once for a success.
+                succeeded = False
+                task_lines.append("the task ended without having run; does its image hold Headstart?")
             if not succeeded and not failed:
                 failed, tail = ended[1], list(task_lines)
             listener.task_ended(ended[1], succeeded)
         elif fields := progress.parse(plain):
             listener.event(current, fields)
+        elif _RAN in plain:
+            ran = True
         elif plain.strip():
             task_lines.append(plain.rstrip())
             del task_lines[:-20]

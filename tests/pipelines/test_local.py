@@ -9,6 +9,7 @@ from pipelines.local import LocalResult, _follow, _last_words
 LOG = """\
 02:54:00.871 - INFO - Executing task \x1b[96m'pretrain'\x1b[0m
     headstart event=epoch arm=pretrain seed=0 epoch=1
+    [KFP Executor 2026-11-25 02:54:04,400 INFO]: Wrote executor output file to /x/executor_output.json.
 02:54:04.446 - INFO - Task \x1b[96m'pretrain'\x1b[0m finished with status \x1b[92mSUCCESS\x1b[0m
 02:54:04.871 - INFO - Executing task \x1b[96m'verify'\x1b[0m
     Traceback (most recent call last):
@@ -70,3 +71,11 @@ def test_a_runner_that_dies_is_no_success(tmp_path: Path) -> None:
 def test_a_log_without_an_error_gives_its_last_line() -> None:
     assert _last_words(["one", "  two "]) == "two"
     assert _last_words([]) == ""
+
+
+def test_a_success_that_never_ran_is_a_failure(tmp_path: Path) -> None:
+    silent = "".join(line for line in LOG.splitlines(keepends=True) if "Wrote" not in line and "verify" not in line)
+    result, listener, _ = follow(tmp_path, silent, 0)
+    assert ("ended", "pretrain", False) in listener.heard
+    assert result.failed_task == "pretrain"
+    assert "without having run" in result.message
