@@ -21,7 +21,8 @@ SCHEMA_VERSION = 1
 
 Arm = Literal["pretrain", "finetune", "final", "baseline", "transfer"]
 Status = Literal["succeeded", "failed", "diverged"]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# A duration beyond thirty thousand years is a broken clock, and sums of such are infinite.
+Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
