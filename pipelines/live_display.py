@@ -124,6 +124,10 @@ class LiveDisplay:
         if self.verbose:
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def interrupted(self) -> None:
+        """Say why it does not end at once."""
+        self.console.print("Ending; the running task writes its checkpoint. Once more ends it at once.")
+
     # What is drawn.
 
     def _render(self) -> RenderableType:

@@ -24,7 +24,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
 _ENDED = re.compile(r"Task '([^']+)' finished with status (\w+)")
 _RAN = "Wrote executor output file"
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 25.0
 
 
 class Listener(Protocol):
@@ -41,6 +41,9 @@ class Listener(Protocol):
 
     def log_line(self, line: str) -> None:
         """Be told every line of the log."""
+
+    def interrupted(self) -> None:
+        """Be told that the run is being ended, which can take as long as a checkpoint needs."""
 
 
 @dataclass
@@ -105,6 +108,9 @@ def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
         )
         try:
             return _follow(worker, log, listener)
+        except KeyboardInterrupt:
+            listener.interrupted()
+            raise
         finally:
             _end_group(worker, log)
 
@@ -171,7 +177,7 @@ def _end_group(worker: subprocess.Popen[str], log: IO[str]) -> None:
         # The pipe ends when the last process that holds it has ended.
         try:
             rest, _ = worker.communicate(timeout=GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            continue  # too slow, or asked a second time: insist
         log.write(rest or "")
     worker.wait()

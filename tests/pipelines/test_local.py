@@ -36,6 +36,9 @@ class Listener:
     def log_line(self, line: str) -> None:
         pass
 
+    def interrupted(self) -> None:
+        self.heard.append("interrupted")
+
 
 def follow(tmp_path: Path, text: str, status: int) -> tuple[LocalResult, Listener, str]:
     source, log, listener = tmp_path / "source", tmp_path / "run.log", Listener()
