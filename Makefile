@@ -17,6 +17,12 @@ run: setup ## run the whole experiment on the built-in demonstration data; ARGS=
 test: .venv/.development ## prepare everything and run all tests; ARGS='-k report' passes options on
 	.venv/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
+bench: setup ## measure against the Keras notebook; DATA=FOLDER for real images, ARGS='--only report' for parts
+	.venv/bin/python -m benchmarks.run $(if $(DATA),--data $(DATA)) $(ARGS)
+
+bench-gpu: setup ## measure training on a GPU, where TensorFlow sees one
+	.venv/bin/python -m benchmarks.gpu $(ARGS)
+
 lint: .venv/.development ## check style and types
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
 
@@ -41,4 +47,4 @@ clean: ## remove what was built and run here, .venv included
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	@touch $@
 
-.PHONY: help setup run test lint golden lock clean
+.PHONY: help setup run test bench bench-gpu lint golden lock clean
