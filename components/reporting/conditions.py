@@ -26,8 +26,7 @@ MOST_CLASSES_NAMED = 12
 def _grouped(experiment: Experiment, key: Callable[[RunRecord], Any]) -> list[tuple[RunRecord, list[RunRecord]]]:
     """Records of equal key, in the order of stages, with the first of each as their example."""
     groups: dict[Any, list[RunRecord]] = {}
-    order = ("pretrain", "finetune", "final", "baseline", "transfer")
-    for record in sorted(experiment.records, key=lambda record: (order.index(record.arm), record.seed)):
+    for record in experiment.records:
         groups.setdefault(key(record), []).append(record)
     return [(group[0], group) for group in groups.values()]
 

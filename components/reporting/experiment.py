@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from components.records import Phases, RunRecord
 from components.reporting.summary import ArmName
 
+# In the order in which data passes through them.
+STAGES: tuple[str, ...] = ("pretrain", "finetune", "final", "baseline", "transfer")
 PHASES: tuple[str, ...] = tuple(Phases.model_fields)
 
 
@@ -35,11 +37,13 @@ def experiment(records: Sequence[RunRecord], run_id: str = "", name: str = "") -
     """Sort records; the order in which they come does not matter. Without `run_id` it is the most frequent one."""
     if not run_id and records:
         run_id = Counter(record.run_id for record in records).most_common(1)[0][0]
-    ordered = sorted(records, key=lambda record: (record.seed, record.run_id, record.started_at))
+    ordered = sorted(
+        records, key=lambda record: (STAGES.index(record.arm), record.seed, record.run_id, record.started_at)
+    )
     by_arm: dict[str, list[RunRecord]] = {}
     for record in ordered:
         by_arm.setdefault(record.arm, []).append(record)
-    return Experiment(records=tuple(records), run_id=run_id, name=name, **by_arm)
+    return Experiment(records=tuple(ordered), run_id=run_id, name=name, **by_arm)
 
 
 def succeeded(records: Sequence[RunRecord]) -> list[RunRecord]:

@@ -35,7 +35,8 @@ def describe(values: Sequence[float]) -> Description:
         n=array.size,
         mean=float(array.mean()),
         median=float(np.median(array)),
-        std=float(array.std(ddof=1)) if array.size > 1 else None,
+        # The mean of equal numbers may differ from them in the last place; their spread is zero all the same.
+        std=(float(array.std(ddof=1)) if np.ptp(array) > 0 else 0.0) if array.size > 1 else None,
         minimum=float(array.min()),
         maximum=float(array.max()),
         quartile_1=float(quartiles[0]),
@@ -180,7 +181,7 @@ def compare(baseline: Sequence[float], transfer: Sequence[float]) -> Comparison:
     hedges: float | None = None
     if min(a.size, b.size) >= 2:
         pooled = math.sqrt(((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / (a.size + b.size - 2))
-        if pooled > 0:
+        if np.ptp(a) > 0 or np.ptp(b) > 0:
             welch = float(stats.ttest_ind(b, a, equal_var=False).pvalue)
             correction = 1 - 3 / (4 * (a.size + b.size) - 9)
             hedges = float((b.mean() - a.mean()) / pooled * correction)

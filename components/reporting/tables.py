@@ -117,7 +117,7 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
         + ["total_seconds", "train_cpu_seconds", "seconds_to_target", "best_validation_accuracy", "test_accuracy"]
         + ["trainable_parameters", "peak_memory_bytes", "attempts", "data_digest", "device", "image", "started_at"]
     )
-    for record in sorted(experiment.records, key=lambda record: (record.arm, record.seed)):
+    for record in experiment.records:
         reached = finite(time_to(record, target)) if target is not None else None
         environment = record.environment
         cells: list[object] = [record.arm, record.seed, record.run_id, record.status, record.reason, record.stop_reason]
