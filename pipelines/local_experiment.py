@@ -236,7 +236,8 @@ def _end(console: Console, request: ExperimentRequest, output: Path, result: Loc
 
 
 def _interrupted(output: Path, records: int) -> str:
-    kept = f"{records} finished {'run is' if records == 1 else 'runs are'} kept in {_short(output / 'records')}"
+    runs = f"{records} finished {'run is' if records == 1 else 'runs are'} kept in {_short(output / 'records')}"
+    kept = runs if records else "No run had finished; what was trained of the first is kept as a checkpoint"
     return f"Interrupted. {kept}. The same command with --output {_short(output)} goes on where this stopped."
 
 
