@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,12 @@ def find(data: Path) -> ImageFolders:
         if not folders:
             raise SystemExit(f"{data}: no folder {' or '.join(names)} in it")
         found[role] = folders[0].resolve()
-    return ImageFolders(**found, name=str(data.name))
+    return ImageFolders(**found, name=" + ".join(f"{folder.name} ({count(folder):,})" for folder in found.values()))
+
+
+def count(folder: Path) -> int:
+    """Number of files below a folder."""
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def draw(folder: Path) -> ImageFolders:

@@ -51,7 +51,7 @@ class Options:
     def folder(self) -> Path:
         identity = [str(self.images.source), str(self.images.intermediate), self.runs, self.preset, self.settings]
         digest = hashlib.sha256(json.dumps([*identity, self.notebook, self.image_size]).encode()).hexdigest()
-        return self.work / f"experiment-{self.images.name}-{digest[:8]}"
+        return self.work / f"experiment-{digest[:8]}"
 
 
 class Parts:
