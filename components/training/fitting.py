@@ -102,7 +102,7 @@ def fit(
                 validation_accuracy=validation_accuracy,
             )
         )
-        if rule.better(epoch, validation_accuracy):
+        if rule.better(epoch, validation_accuracy) or loop.recipe.weights == "last":
             progress.best = {name: value for name, value in loop.state().items() if name.startswith("model/")}
         reason = rule.reason(epoch)
         with clock.phase("checkpoint"):

@@ -51,6 +51,9 @@ class Recipe(BaseModel):
     epochs: int = Field(30, ge=1, le=100_000, description="the most that are trained")
     patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
     minimum_improvement: float = Field(0.0, ge=0, lt=1, description="what counts as better, a fraction")
+    weights: Literal["best", "last"] = Field(
+        "best", description="kept at the end: those of the best validation accuracy, or the last, which a schedule ends on"
+    )
     stop_at_accuracy: float = Field(0.0, ge=0, le=1, description="stop at this validation accuracy; 0: never")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the arithmetic; weights are float32")
     jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")

@@ -1,0 +1,217 @@
+"""Training beside `model.fit`, in turn in one process: `python -m benchmarks.training_speed [--repeats 5]`.
+
+- *Throughput*: epochs of the whole network on images in memory, at batch 32, 128 and 512.
+- *Baseline run*: epochs of 1,200 images at batch 32 with 120 validation images after each, on both sides.
+- *Transfer run*: the same, where all but the last two layers are frozen on both sides. `model.fit` calls the frozen
+  layers for every image of every epoch; ours computes them once, and that pass is in our time.
+
+Both sides have the same network, weights, batch size, images and number of epochs, and have traced and run everything
+once before the clock starts. The images are random bytes: what an epoch costs does not depend on what is in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.machine_speed import network_operations
+from benchmarks.timing import REPOSITORY, others_share, python
+from components.training.clock import machine_busy_seconds
+
+IMAGE_SIZE, CLASSES = 52, 100
+TARGET_CLASSES, TARGET_IMAGES, VALIDATION_IMAGES = 3, 1200, 120
+RUN_EPOCHS = 10
+BATCHES = (32, 128, 512)
+PRECISIONS = ("float32", "bfloat16")
+Side = Callable[[], float]
+
+
+def drawn(count: int, classes: int) -> tuple[Any, Any]:
+    """Random images (uint8) and labels (int32)."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    return images, rng.integers(0, classes, count).astype(np.int32)
+
+
+def network(classes: int, frozen: tuple[str, ...] = ()) -> Any:
+    """The paper's network with dropout 0.5 and `frozen` layers."""
+    import keras
+
+    from components.training.freezing import freeze
+    from components.training.network import build_network
+
+    keras.utils.set_random_seed(1)
+    model = build_network(IMAGE_SIZE, classes, dropout=0.5)
+    freeze(model, frozen)
+    return model
+
+
+def by_fit(model: Any, batch: int, train: tuple[Any, Any], validation: tuple[Any, Any] | None, epochs: int) -> Side:
+    """Return what trains with `model.fit` and tells the seconds; it has run once."""
+    import keras
+
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+    def side() -> float:
+        began = time.perf_counter()
+        model.fit(*train, batch_size=batch, epochs=epochs, validation_data=validation, verbose=0)
+        return time.perf_counter() - began
+
+    model.fit(*train, batch_size=batch, epochs=1, validation_data=validation, verbose=0)
+    return side
+
+
+def by_loop(
+    model: Any, batch: int, train: tuple[Any, Any], validation: tuple[Any, Any] | None, epochs: int, precision: str
+) -> Side:
+    """Return what trains with the loop of `components.training` and tells the seconds; it has run once."""
+    from components.training.loop import TrainingLoop
+    from components.training.prefix import Prefix, prefix_length, suffix
+    from components.training.recipes import Recipe
+
+    recipe = Recipe.model_validate({"batch_size": batch, "dropout": 0.5, "epochs": epochs, "precision": precision})
+    length = prefix_length(model, recipe)
+    prefix = Prefix(model, length, recipe) if length else None
+    trained = suffix(model, length) if length else model
+    if prefix:
+        prefix.warm_up(train[0])
+    shaped = prefix.features(train[0], training=True) if prefix else train[0]
+    warm = TrainingLoop(trained, recipe, shaped, train[1], seed=1)
+    warm.warm_up()
+    start = warm.state()
+
+    def side() -> float:
+        warm.restore(start)
+        began = time.perf_counter()
+        if prefix:
+            prefix.features(train[0], training=True)
+        held = validation
+        if prefix and validation:
+            held = prefix.features(validation[0]), validation[1]
+        for epoch in range(1, epochs + 1):
+            warm.run_epoch(epoch)
+            if held:
+                warm.evaluate(*held)
+        return time.perf_counter() - began
+
+    side()
+    return side
+
+
+def in_turn(sides: dict[str, Side], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each side, repeat after repeat, the sides in turn so that a busy machine slows them alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            seconds[name].append(side())
+    return seconds
+
+
+def throughput(batch: int, repeats: int) -> dict[str, list[float]]:
+    """Images a second of each side at one batch size."""
+    count = max(2048, 8 * batch)
+    train = drawn(count, CLASSES)
+    sides = {"fit": by_fit(network(CLASSES), batch, train, None, 1)}
+    sides |= {name: by_loop(network(CLASSES), batch, train, None, 1, name) for name in PRECISIONS}
+    return {name: [count / value for value in values] for name, values in in_turn(sides, repeats).items()}
+
+
+def runs(arm: str, repeats: int) -> dict[str, list[float]]:
+    """Seconds of a run of `baseline` or `transfer`, on each side."""
+    from components.training.stage_settings import StageSettings
+
+    frozen = StageSettings().frozen_layers(arm)
+    given = 32, drawn(TARGET_IMAGES, TARGET_CLASSES), drawn(VALIDATION_IMAGES, TARGET_CLASSES), RUN_EPOCHS
+    sides = {"fit": by_fit(network(TARGET_CLASSES, frozen), *given)}
+    sides |= {name: by_loop(network(TARGET_CLASSES, frozen), *given, name) for name in PRECISIONS}
+    return in_turn(sides, repeats)
+
+
+def worker(what: str, repeats: int) -> dict[str, Any]:
+    """Measure one thing in this process; for `throughput-BATCH` images a second, else seconds."""
+    from components.training.environment import prepare_tensorflow
+
+    prepare_tensorflow(len(os.sched_getaffinity(0)), 0)
+    busy, began, processor = machine_busy_seconds(), time.perf_counter(), time.process_time()
+    name, _, batch = what.partition("-")
+    found = throughput(int(batch), repeats) if name == "throughput" else runs(name, repeats)
+    others = others_share(busy, time.perf_counter() - began, time.process_time() - processor)
+    return {"found": found, "others": others}
+
+
+def _child(*command: object) -> dict[str, Any]:
+    environ = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    done = subprocess.run(python(*map(str, command)), cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(_: Path, repeats: int) -> list[results.Entry]:
+    """Measure everything and return the rows of the table."""
+    speed = _child("benchmarks.machine_speed")["gigaflops"]
+    operations = 3 * network_operations(IMAGE_SIZE, CLASSES)
+    rows: list[results.Entry] = []
+
+    def add(what: str, title: str, targets: dict[str, str], unit: str) -> None:
+        answer = _child("benchmarks.training_speed", "--worker", what, "--repeats", repeats)
+        for precision in PRECISIONS:
+            ours = answer["found"][precision]
+            note = ""
+            if unit == "images/s":
+                share = sorted(ours)[len(ours) // 2] * operations / 1e9 / speed[precision]
+                note = f"{share:.0%} of the machine's {speed[precision]:.0f} GFLOP/s"
+            rows.append(
+                results.Entry(
+                    key=f"training/{what}/{precision}",
+                    section="training",
+                    what=f"{title}, {precision}",
+                    unit=unit,
+                    ours=ours,
+                    peer=answer["found"]["fit"],
+                    faster_is="more" if unit == "images/s" else "less",
+                    against="model.fit",
+                    target=targets.get(precision, ""),
+                    on="random bytes",
+                    note=note,
+                    others=answer["others"],
+                )
+            )
+
+    for batch in BATCHES:
+        targets = {"float32": ">= 1.15"} if batch == 128 else {}
+        add(f"throughput-{batch}", f"the whole network at batch {batch}", targets, "images/s")
+    images = f"{TARGET_IMAGES:,} images, batch 32, {RUN_EPOCHS} epochs with validation"
+    add("baseline", f"a baseline run: {images}", {"float32": ">= 1.5"}, "s")
+    add("transfer", f"a transfer run: {images}", {"float32": ">= 10"}, "s")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--results", type=Path, help="results.json to put the figures into; default: only print them")
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(worker(options.worker, options.repeats)))
+        return
+    rows = measure(Path(), options.repeats)
+    if options.results:
+        results.merge(options.results, rows)
+    results.show(rows)
+    json.dump({row.key: {"ours": row.ours, "fit": row.peer} for row in rows}, sys.stdout, indent=1)
+    print()
+
+
+if __name__ == "__main__":
+    main()
