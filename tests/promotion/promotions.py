@@ -1,0 +1,70 @@
+"""Promotions in processes of their own: one that is killed before its n-th operation, several that race."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from store_contents import manifest, outcome, version_folder
+
+from components.promotion.commit import conclude, switch
+from components.promotion.gate import Rules
+from components.promotion.store import open_store
+
+# What Python reports before it does it (sys.addaudithook): every change of a file system, every request sent.
+OPERATIONS = {
+    "open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.truncate", "shutil.copyfile",
+    "http.client.send",
+}  # fmt: skip
+
+
+def promote(uri: str, place: Path, text: str, generation: int, current: int | None, keep: int = 5) -> str:
+    """Store and switch like the end of a retraining; returns how it ended."""
+    store = open_store(uri)
+    store.heal()
+    folder = version_folder(place, text)
+    ended = switch(store, folder, manifest(text, run_id=text), generation, outcome(text, current, text))
+    conclude(store, Rules(keep=keep), ended)
+    return ended.status
+
+
+def _counts(event: str, arguments: tuple[Any, ...], uri: str) -> bool:
+    if event not in OPERATIONS:
+        return False
+    if event == "http.client.send":
+        return uri.startswith("gs://")
+    if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")):
+        return False
+    # Opened with a number of flags (mkstemp) or relative to a folder's descriptor (rmtree): counted by its path alone.
+    return any(isinstance(argument, str | os.PathLike) and str(argument).startswith(uri) for argument in arguments)
+
+
+def promote_and_die(
+    uri: str, place: Path, generation: int, current: int | None, kill_before: int, emulator: str, result: Any
+) -> None:
+    """Promote, but be killed by SIGKILL before the operation number `kill_before`; send the count where none came."""
+    os.environ["STORAGE_EMULATOR_HOST"] = emulator
+    done = 0
+    armed = False
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal done
+        if armed and _counts(event, arguments, uri):
+            if done == kill_before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            done += 1
+
+    sys.addaudithook(count)
+    armed = True
+    status = promote(uri, place, f"killed{kill_before}", generation, current, keep=1)
+    armed = False
+    result.put((status, done))
+
+
+def promote_at_once(
+    uri: str, place: Path, text: str, generation: int, current: int | None, go: Any, result: Any
+) -> None:
+    """Promote as soon as all others are ready too."""
+    go.wait()
+    result.put((text, promote(uri, place, text, generation, current)))
