@@ -12,6 +12,15 @@ from components.datasets.packed import SPLITS, Labels, Pixels
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 UNASSIGNED = -1
+SPLIT_NAMES = {  # what folders and tables call the splits, in lower case
+    "training": TRAIN,
+    "train": TRAIN,
+    "validation": VALIDATION,
+    "valid": VALIDATION,
+    "val": VALIDATION,
+    "test": TEST,
+    "testing": TEST,
+}
 
 
 @dataclass

@@ -11,20 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components.datasets.collection import TEST, TRAIN, UNASSIGNED, VALIDATION, Collection
+from components.datasets.collection import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, Collection
 from components.datasets.images import SUFFIXES
 from components.datasets.settings import ImportSettings
 from components.errors import HeadstartError
 
-_SPLIT_NAMES = {
-    "training": TRAIN,
-    "train": TRAIN,
-    "validation": VALIDATION,
-    "valid": VALIDATION,
-    "val": VALIDATION,
-    "test": TEST,
-    "testing": TEST,
-}
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 # Fruits-360 numbers the frames of a film: 110_100.jpg, r_110_100.jpg, r2_7.jpg; the part before the number is the film.
 _FRAME = re.compile(r"^(?:([^\W\d]\w*?)_)?(\d+)(?:_\d+)?$")
@@ -81,8 +72,8 @@ def split_folders(root: Path) -> dict[int, list[Path]]:
     """Return the folders directly in `root` that are named as splits, by split."""
     named: dict[int, list[Path]] = {}
     for child in sorted(root.iterdir()):
-        if child.is_dir() and child.name.lower() in _SPLIT_NAMES:
-            named.setdefault(_SPLIT_NAMES[child.name.lower()], []).append(child)
+        if child.is_dir() and child.name.lower() in SPLIT_NAMES:
+            named.setdefault(SPLIT_NAMES[child.name.lower()], []).append(child)
     return named
 
 
@@ -132,6 +123,16 @@ def read_split_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
             files.append((split, FoundFile(f"{prefix}/{file.path}", file.parts, file.stem)))
         _refuse_empty_classes(folders[0])
     return _collection(root, name, files, settings)
+
+
+def find_class_root(root: Path) -> Path:
+    """Return the folder whose folders are classes: `root`, or the one below it where it holds nothing but that one."""
+    for _ in range(5):
+        children = [child for child in root.iterdir() if not _is_litter(child.name)]
+        if len(children) != 1 or not children[0].is_dir():
+            return root
+        root = children[0]
+    return root
 
 
 def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collection:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,11 @@ from components.datasets import cifar100, folders, leakage
 from components.datasets.collection import TRAIN, Collection
 from components.datasets.packed import SPLITS, Description, write_description
 from components.datasets.packing import Packing, pack
+from components.datasets.preview import PREVIEW_FILE, write_preview
 from components.datasets.settings import ImportSettings, parse_settings
-from components.datasets.sources import opened, without_credentials
+from components.datasets.sources import opened, unpacked, without_credentials
 from components.datasets.splitting import assign_splits, check_classes, generator, reorder
+from components.datasets.tables import read_table
 from components.errors import HeadstartError
 from components.progress import emit
 
@@ -32,42 +37,78 @@ def import_dataset(
     source = without_credentials(uri)
     emit("stage", stage="import", state="start", source=source)
     with opened(uri, options) as found, whole_folder(folder) as partial:
-        collection = found if isinstance(found, Collection) else recognise(found, options)
-        check_not_empty(collection, source)
-        check_classes_before = len(collection.classes)
-        assign_splits(collection, options)
-        check_classes(collection, source, options)
-        thin_out(collection, options)
-        packing = pack(collection, partial, options.image_size, options.workers)
-        check_skipped(packing, len(collection), source, options)
-        description = describe(partial, collection, packing, source, options)
+        with collected(found, options) as collection:
+            assign_splits(collection, options)
+            check_classes(collection, source, options)
+            thin_out(collection, options)
+            packing = pack(collection, partial, options.image_size, options.workers)
+            check_packed(packing, collection, source, options)
+            description = describe(partial, collection, packing, source, options)
         write_description(partial, description)
-    emit("stage", stage="import", state="done", images=sum(description.counts.values()), classes=check_classes_before)
+        write_preview(partial, partial / PREVIEW_FILE)
+    emit(
+        "stage",
+        stage="import",
+        state="done",
+        images=sum(description.counts.values()),
+        classes=len(description.classes),
+    )
     return description
+
+
+@contextmanager
+def collected(found: Path | Collection, options: ImportSettings) -> Iterator[Collection]:
+    """Yield the collection that lies at a path; an archive is unpacked for as long as it is needed."""
+    if isinstance(found, Collection):
+        yield found
+        return
+    if options.layout in ("auto", "cifar100") and found.is_file() and tarfile.is_tarfile(found):
+        published = cifar100.read_archive(found)
+        if published is not None:
+            yield published
+            return
+    with unpacked(found) as path:
+        yield recognise(path, options)
 
 
 def recognise(path: Path, options: ImportSettings) -> Collection:
     """Find out which layout lies at `path` and collect its images; HeadstartError says what was found otherwise."""
     layout = options.layout
-    if layout in ("auto", "cifar100"):
-        if path.is_file():
-            collection = cifar100.read_archive(path)
-            if collection is not None:
-                return collection
-        elif (own := cifar100.find_in_folder(path)) is not None:
-            return cifar100.read_folder(own)
-    if path.is_dir():
-        root = folders.find_split_root(path)
-        if root is not None:
-            name = layout if layout != "auto" else "images"
-            return folders.read_split_tree(root, name, options)
-    raise HeadstartError(f"{path}: no data set was recognised there.")
+    if path.is_file():
+        if layout == "csv" or (layout == "auto" and path.suffix.lower() == ".csv"):
+            return read_table(path, options)
+        raise HeadstartError(
+            f"{path.name}: neither a zip nor a tar archive, nor a table (.csv).", "Name a folder, an archive or a CSV."
+        )
+    if layout in ("auto", "cifar100") and (own := cifar100.find_in_folder(path)) is not None:
+        return cifar100.read_folder(own)
+    if layout == "csv":
+        tables = sorted(path.glob("*.csv"))
+        if len(tables) != 1:
+            raise HeadstartError(f"{path}: {len(tables)} CSV files in it; one was expected.", "Name the file itself.")
+        return read_table(tables[0], options)
+    root = folders.find_split_root(path)
+    if root is not None:
+        return folders.read_split_tree(root, _name(layout, root), options)
+    if layout in ("auto", "image_folder"):
+        return folders.read_class_tree(folders.find_class_root(path), _name(layout, path), options)
+    found = ", ".join(sorted(child.name for child in path.iterdir())[:10]) or "nothing"
+    expected = {
+        "cifar100": "CIFAR-100's files (meta, train, test, or train.bin, test.bin, fine_label_names.txt), "
+        "or train/<class>/* and test/<class>/*",
+        "fruits360": "folders Training and Test, each with a folder a class",
+    }
+    raise HeadstartError(f"{path}: found {found}; expected {expected[layout]}.")
 
 
-def check_not_empty(collection: Collection, source: str) -> None:
-    """Refuse a source without images."""
-    if len(collection) == 0:
-        raise HeadstartError(f"{source}: no images in it.")
+def _name(layout: str, root: Path) -> str:
+    return (
+        layout
+        if layout in ("cifar100", "fruits360")
+        else root.name
+        if not root.name.startswith("headstart-")
+        else "images"
+    )
 
 
 def thin_out(collection: Collection, options: ImportSettings) -> None:
@@ -83,9 +124,9 @@ def thin_out(collection: Collection, options: ImportSettings) -> None:
     reorder(collection, np.flatnonzero(keep))
 
 
-def check_skipped(packing: Packing, total: int, source: str, options: ImportSettings) -> None:
-    """Refuse an import of which more than the share `skip_share` could not be read."""
-    skipped = len(packing.failures)
+def check_packed(packing: Packing, collection: Collection, source: str, options: ImportSettings) -> None:
+    """Refuse an import that lost more than the share `skip_share`, or all images of a class, as unreadable."""
+    total, skipped = len(collection), len(packing.failures)
     if skipped > options.skip_share * total:
         first = "; ".join(f"{path}: {why}" for path, why in packing.failures[:3])
         raise HeadstartError(
@@ -93,6 +134,11 @@ def check_skipped(packing: Packing, total: int, source: str, options: ImportSett
             f"{options.skip_share:g} that skip_share allows. {first}.",
             "Get whole copies of them, or raise skip_share.",
         )
+    for split in ("train", "test"):
+        present = np.bincount(packing.labels[split], minlength=len(collection.classes))
+        if not present.all():
+            label = collection.classes[int(np.argmin(present))]
+            raise HeadstartError(f"{source}: not one {split} image of class {label} can be read.")
 
 
 def describe(

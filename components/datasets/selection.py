@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from components.atomic_files import whole_folder
 from components.datasets import leakage
-from components.datasets.packed import SPLITS, Description, PackedDataset, write_packed
+from components.datasets.packed import SPLITS, Description, PackedDataset, write_description, write_packed
+from components.datasets.preview import PREVIEW_FILE, write_preview
 from components.datasets.settings import REST, SelectionSettings, parse_settings
 from components.datasets.splitting import generator
 from components.errors import SettingError
@@ -130,14 +131,16 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
         }
         description = write_packed(partial, about, arrays)
         found = leakage.examine(
-            partial, {split: arrays[split][1] for split in SPLITS}, source.description.image_size, True
+            partial,
+            {split: arrays[split][1] for split in SPLITS},
+            source.description.image_size,
+            options.near_duplicates,
         )
         description.duplicates_across_splits = found.duplicates
         description.near_duplicates_across_splits = found.near_duplicates
         description.notes += found.notes
-        from components.datasets.packed import write_description
-
         write_description(partial, description)
+        write_preview(partial, partial / PREVIEW_FILE, 12)
     emit("stage", stage="select", state="done", images=sum(description.counts.values()))
     return description
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
+from components import storage
+from components.datasets import downloads
+from components.datasets.archives import is_archive, unpack
 from components.datasets.collection import Collection
 from components.datasets.settings import ImportSettings
 from components.errors import SettingError
 
 
 def without_credentials(uri: str) -> str:
-    """Return `uri` without user, password and query, which may hold a signature."""
+    """Return `uri` without user, password, query and fragment, which may hold a signature."""
     if "://" not in uri:
         return uri
     parts = urlsplit(uri)
@@ -22,13 +26,32 @@ def without_credentials(uri: str) -> str:
 
 @contextmanager
 def opened(uri: str, options: ImportSettings) -> Iterator[Path | Collection]:
-    """Yield the local path of what `uri` names, or a collection in memory; what was fetched is removed afterwards."""
+    """Yield the local path of what `uri` names, or a collection in memory; what was fetched is removed afterwards.
+
+    Fetched files lie below TMPDIR while they are needed.
+    """
     if uri.startswith("demo:"):
         from components.datasets import demonstration
 
         yield demonstration.draw(uri, options.seed)
         return
-    path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri).expanduser()
+    if storage.is_remote(uri) or uri.startswith(("https://", "http://")):
+        with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+            fetch = storage.download if storage.is_remote(uri) else downloads.fetch
+            yield fetch(uri, Path(folder))
+        return
+    path = storage.local_path(uri)
     if not path.exists():
         raise SettingError(f"{path}: there is no such file or folder.", "Name the data set's folder or archive.")
     yield path
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Yield the folder that an archive was unpacked to, or `path` itself where it is none."""
+    if not is_archive(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
+        unpack(path, Path(folder))
+        yield Path(folder)

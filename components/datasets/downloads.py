@@ -1,0 +1,136 @@
+"""Downloads one file over HTTPS: resumed where it broke, checked while it streams, whole or not under its name."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from components.atomic_files import write_text
+from components.datasets.published import known_checksum
+from components.errors import HeadstartError, SettingError
+
+_BLOCK = 1 << 20
+_ATTEMPTS = 6
+_TIMEOUT = (10, 60)
+"""Seconds to connect, and to wait for the next bytes."""
+
+Progress = Callable[[int, int | None], None]
+
+
+def _ignore(done: int, total: int | None) -> None:
+    return None
+
+
+def expected_checksum(uri: str) -> str:
+    """Return `sha256=…` or `md5=…`: what the URI's fragment says, else what is published for a file of that name."""
+    fragment = parse_qs(urlsplit(uri).fragment)
+    for kind, length in (("sha256", 64), ("md5", 32)):
+        for value in fragment.get(kind, []):
+            if len(value) != length or set(value.lower()) - set("0123456789abcdef"):
+                raise SettingError(f"{uri}: {kind} must be {length} hexadecimal digits.")
+            return f"{kind}={value.lower()}"
+    return known_checksum(uri.partition("#")[0])
+
+
+def _check_scheme(uri: str) -> None:
+    parts = urlsplit(uri)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise SettingError(f"{uri}: http:// can be changed on its way.", "Use https://.")
+
+
+def fetch(uri: str, folder: Path, progress: Progress = _ignore) -> Path:
+    """Download `uri` into `folder` and return the file's path.
+
+    A break in the middle is taken up again, also by a later call, from `<name>.partial`, which is renamed only when
+    the length that the server told and the checksum are right. A whole file that is already there is kept, if its
+    checksum is known and right. HeadstartError when the server refuses, the checksum differs or it breaks for good.
+    """
+    _check_scheme(uri)
+    url = uri.partition("#")[0]
+    name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    if not name or name in (".", "..") or "\\" in name or "\0" in name:
+        raise SettingError(f"{url}: the address names no file.")
+    kind, _, expected = expected_checksum(uri).partition("=")
+    folder.mkdir(parents=True, exist_ok=True)
+    path, partial = folder / name, folder / f"{name}.partial"
+    if path.is_file() and expected and _digest(path, kind).hexdigest() == expected:
+        progress(path.stat().st_size, path.stat().st_size)
+        return path
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            digest = _transfer(url, partial, kind or "sha256", progress)
+            break
+        except _BrokenError as error:
+            if attempt == _ATTEMPTS:
+                raise HeadstartError(
+                    f"{url}: the connection broke {_ATTEMPTS} times; the last time: {error}.",
+                    f"Try again: what came so far is kept in {partial} and taken up.",
+                ) from error
+            time.sleep(min(0.2 * 2**attempt, 5))
+    if expected and digest != expected:
+        partial.unlink()
+        _validator(partial).unlink(missing_ok=True)
+        raise HeadstartError(
+            f"{url}: its {kind.upper()} is {digest}, expected {expected}; the file was removed.",
+            "The file is not the published one, or was damaged on its way.",
+        )
+    partial.replace(path)
+    _validator(partial).unlink(missing_ok=True)
+    return path
+
+
+class _BrokenError(Exception):
+    """The connection broke; what came so far is of use."""
+
+
+def _validator(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.etag")
+
+
+def _digest(path: Path, kind: str) -> Any:
+    digest = hashlib.new(kind, usedforsecurity=False)
+    if path.is_file():
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return digest
+
+
+def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
+    """Fetch what `partial` lacks; return the hexadecimal digest of the whole."""
+    import requests
+
+    # Without the mark of the version that the first part belongs to, the parts could be of two versions.
+    mark = _validator(partial).read_text() if _validator(partial).is_file() else ""
+    have = partial.stat().st_size if partial.is_file() and mark else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-", "If-Range": mark} if have else {})
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+            if answer.status_code == 416:  # nothing is left to send: the length was not known when it broke
+                partial.unlink(missing_ok=True)
+                raise _BrokenError("the server has no such range")
+            if answer.status_code >= 500 or answer.status_code == 429:
+                raise _BrokenError(f"the server answered {answer.status_code}")
+            if answer.status_code >= 400:
+                raise HeadstartError(f"{url}: the server answered {answer.status_code} {answer.reason}.")
+            if answer.status_code != 206:
+                have = 0
+            write_text(_validator(partial), answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
+            digest = _digest(partial, kind) if have else hashlib.new(kind, usedforsecurity=False)
+            length = answer.headers.get("Content-Length")
+            total = have + int(length) if length else None
+            with partial.open("ab" if have else "wb") as file:
+                for block in answer.iter_content(_BLOCK):
+                    file.write(block)
+                    digest.update(block)
+                    have += len(block)
+                    progress(have, total)
+            if total is not None and have != total:
+                raise _BrokenError(f"{have} of {total} bytes came")
+            return str(digest.hexdigest())
+    except requests.RequestException as error:
+        raise _BrokenError(str(error)) from error

@@ -1,0 +1,45 @@
+"""Draws a contact sheet: a few images of every class, for a person to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from components.atomic_files import whole_file
+from components.datasets.packed import PackedDataset
+
+PREVIEW_FILE = "preview.png"
+_SIDE = 52
+_GAP = 4
+_TITLE = 150
+_ROW_LIMIT = 150
+"""Classes that are shown at most; a sheet of a thousand rows is no use."""
+
+
+def write_preview(packed: Path, path: Path, per_class: int = 6) -> None:
+    """Write a PNG with a row a class: its name, and `per_class` training images spread evenly over the class.
+
+    From 25 classes on the rows stand in two columns.
+    """
+    dataset = PackedDataset(packed)
+    images, labels = dataset.split("train")
+    classes = dataset.classes[:_ROW_LIMIT]
+    columns = 1 if len(classes) < 25 else 2
+    rows = -(-len(classes) // columns)
+    width = _TITLE + per_class * (_SIDE + _GAP) + _GAP
+    sheet = Image.new("RGB", (columns * width, rows * (_SIDE + _GAP) + _GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(13)
+    for index, name in enumerate(classes):
+        left, top = index // rows * width, index % rows * (_SIDE + _GAP) + _GAP
+        title = name if len(name) <= 20 else f"{name[:19]}…"
+        draw.text((left + _GAP, top + _SIDE // 2), title, fill="black", font=font, anchor="lm")
+        members = np.flatnonzero(labels == index)
+        shown = members[np.linspace(0, len(members) - 1, min(per_class, len(members))).astype(int)]
+        for place, row in enumerate(shown):
+            image = Image.fromarray(np.asarray(images[row])).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+            sheet.paste(image, (left + _TITLE + place * (_SIDE + _GAP), top))
+    with whole_file(path) as partial:
+        sheet.save(partial, format="PNG")
