@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import growth, image_folders, orchestration, report_rendering, results, whole_experiment
+from benchmarks import growth, image_folders, orchestration, report_rendering, results, training_speed, whole_experiment
 from benchmarks.timing import REPOSITORY
 
 DESCRIPTIONS = {
+    "training": "training beside model.fit: throughput, a baseline run, a transfer run",
     "orchestration": "what the local runner costs a task",
     "report": "rendering 23 and 10,000 records",
     "growth": "cost by images, runs and classes",
@@ -56,6 +57,7 @@ def main() -> None:
         return whole_experiment.entries(whole_experiment.run(whole), whole)
 
     sections: dict[str, Callable[[], list[results.Entry]]] = {
+        "training": lambda: training_speed.measure(options.work, options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
         "report": lambda: report_rendering.measure(options.work, options.repeats),
         "growth": lambda: growth.measure(options.work),

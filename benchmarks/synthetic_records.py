@@ -12,6 +12,7 @@ from components.records import Arm, Attempt, Data, Environment, Epoch, FrozenLay
 
 EPOCHS = {"pretrain": 15, "finetune": 8, "final": 25, "baseline": 25, "transfer": 25}
 FROZEN = {"finetune": 3, "final": 4, "transfer": 4}
+WEIGHTS = {"pretrain": "d" * 64, "finetune": "e" * 64}
 
 
 def record(arm: Arm, seed: int, *, classes: int = 3) -> RunRecord:
@@ -51,7 +52,10 @@ def record(arm: Arm, seed: int, *, classes: int = 3) -> RunRecord:
         ),
     }
     if arm not in ("pretrain", "baseline"):
-        values |= {"initial_model": "b" * 64, "initial_weights": "c" * 64}
+        values |= {
+            "initial_model": WEIGHTS["pretrain" if arm == "finetune" else "finetune"],
+            "initial_weights": "c" * 64,
+        }
     began = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(minutes=seed)
     return RunRecord(
         arm=arm,
@@ -69,7 +73,7 @@ def record(arm: Arm, seed: int, *, classes: int = 3) -> RunRecord:
         phases=Phases(startup=3.5, data=0.1, compile=1.0, train=rows[-1].elapsed, evaluate=1.0),
         epochs=rows,
         stop_reason="early_stopping",
-        final_weights=f"{seed:064x}",
+        final_weights=WEIGHTS.get(arm, f"{seed:064x}"),
         train_cpu_seconds=1.9 * rows[-1].elapsed,
         peak_memory_bytes=1 << 30,
         **values,
