@@ -16,7 +16,6 @@ from benchmarks import growth, image_folders, orchestration, report_rendering, r
 from benchmarks.timing import REPOSITORY
 
 DESCRIPTIONS = {
-    "training": "images a second at batch 32, 128, 512; a baseline and a transfer run, beside model.fit",
     "training": "training beside model.fit: throughput, a baseline run, a transfer run",
     "orchestration": "what the local runner costs a task",
     "report": "rendering 23 and 10,000 records",
@@ -58,7 +57,6 @@ def main() -> None:
         return whole_experiment.entries(whole_experiment.run(whole), whole)
 
     sections: dict[str, Callable[[], list[results.Entry]]] = {
-        "training": lambda: training_speed.measure(options.work, options.repeats),
         "training": lambda: training_speed.measure(options.work, options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
         "report": lambda: report_rendering.measure(options.work, options.repeats),
