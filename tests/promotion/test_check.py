@@ -1,0 +1,115 @@
+"""Data that do not call for a retraining, or cannot be trained on: each says what was found."""
+
+from pathlib import Path
+
+import pytest
+from small_data import colours
+from store_contents import manifest, version_folder
+
+from components.datasets.packed import PackedDataset
+from components.promotion.check import check_data
+from components.promotion.gate import Rules
+from components.promotion.store import ModelStore, open_store
+from components.promotion.versions import Outcome
+
+KNOWN = ("apple", "pears", "noise")
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> ModelStore:
+    """A store whose model in use knows three classes."""
+    store = open_store(str(tmp_path / "store"))
+    trained = manifest("old").model_copy(update={"classes": list(KNOWN), "data_digest": "0" * 64})
+    store.switch(store.add(version_folder(tmp_path, "old"), trained), 0, "first", "", "test")
+    return store
+
+
+def stopped(data: PackedDataset, store: ModelStore, **rules: object) -> Outcome:
+    outcome, _ = check_data(data, store, Rules.of(rules), "run-7")
+    assert outcome is not None
+    assert (outcome.run_id, outcome.data_digest) == ("run-7", data.description.digest)
+    return outcome
+
+
+def test_new_data_go_on_without_a_word(used: ModelStore, tmp_path: Path) -> None:
+    assert check_data(colours(tmp_path / "data"), used, Rules()) == (None, [])
+
+
+def test_an_empty_store_takes_any_classes(tmp_path: Path) -> None:
+    data = colours(tmp_path / "data", ("apple", "plum"))
+    assert check_data(data, open_store(str(tmp_path / "empty")), Rules()) == (None, [])
+
+
+def test_data_that_the_model_in_use_was_trained_on(used: ModelStore, tmp_path: Path) -> None:
+    data = colours(tmp_path / "data")
+    again = manifest("again").model_copy(update={"classes": list(KNOWN), "data_digest": data.description.digest})
+    version = used.add(version_folder(tmp_path, "again"), again)
+    used.switch(version, used.pointer()[1], "promoted", "", "test")
+    outcome = stopped(data, used)
+    assert outcome.status == "unchanged"
+    assert outcome.title == "Nothing to do: version 2 was trained on exactly these data."
+    assert data.description.digest[:12] in outcome.reasons[0]
+    assert check_data(data, used, Rules(), force=True)[0] is None
+    # Rolled back, the same data must not bring it back by the clock.
+    used.switch(1, used.pointer()[1], "rolled back", "", "test", withdraw="bad on Mondays")
+    outcome = stopped(data, used)
+    assert outcome.status == "unchanged"
+    assert "was withdrawn: bad on Mondays" in outcome.reasons[0]
+    assert check_data(data, used, Rules(), force=True)[0] is None
+
+
+def test_a_class_that_the_model_in_use_does_not_know(used: ModelStore, tmp_path: Path) -> None:
+    data = colours(tmp_path / "data", (*KNOWN, "plum"))
+    outcome, remarks = check_data(data, used, Rules())
+    assert outcome is None
+    assert remarks == ["The data have the class plum, which version 1 does not know. The candidate learns it."]
+    refused = stopped(data, used, new_classes="refuse")
+    assert refused.status == "unusable"
+    assert refused.reasons == [
+        "The data have the class plum, which version 1 does not know. new_classes=accept would train on it."
+    ]
+
+
+def test_a_class_that_is_missing(used: ModelStore, tmp_path: Path) -> None:
+    data = colours(tmp_path / "data", ("apple", "pears"))
+    refused = stopped(data, used)
+    assert refused.status == "unusable"
+    assert refused.reasons == [
+        "The data lack the class noise, which version 1 knows. A model trained on them would forget it; "
+        "missing_classes=accept allows that."
+    ]
+    outcome, remarks = check_data(data, used, Rules(missing_classes="accept"))
+    assert outcome is None
+    assert remarks == ["The data lack the class noise, which version 1 knows. The candidate will not recognise it."]
+
+
+def test_too_few_images(used: ModelStore, tmp_path: Path) -> None:
+    data = colours(tmp_path / "data", train=19, test=9)
+    refused = stopped(data, used)
+    assert refused.status == "unusable"
+    assert refused.reasons == [
+        "Too few train images: apple 19, pears 19, noise 19; minimum_training_images asks for 20 in each class.",
+        "Too few test images: apple 9, pears 9, noise 9; minimum_test_images asks for 10 in each class.",
+    ]
+    assert check_data(data, used, Rules(minimum_training_images=19, minimum_test_images=9))[0] is None
+
+
+def test_images_that_cannot_be_read(used: ModelStore, tmp_path: Path) -> None:
+    # 3 classes × (24 + 4 + 20) images are left of 147 and of 155.
+    few = colours(tmp_path / "few", skipped=3, skipped_examples=["apple/7.jpg: truncated"])
+    outcome, remarks = check_data(few, used, Rules())
+    assert outcome is None
+    assert remarks == ["3 of 147 images could not be read and were left out (2.0%), the first: apple/7.jpg: truncated."]
+    many = colours(tmp_path / "many", skipped=11)
+    refused = stopped(many, used)
+    assert refused.status == "unusable"
+    assert refused.reasons == [
+        "11 of 155 images could not be read and were left out (7.1%); maximum_skipped allows 5.0%."
+    ]
+
+
+def test_everything_wrong_is_told_at_once(used: ModelStore, tmp_path: Path) -> None:
+    data = colours(tmp_path / "data", ("apple", "plum"), train=5, skipped=50)
+    refused = stopped(data, used)
+    assert [reason.split()[0] for reason in refused.reasons[:3]] == ["The", "Too", "50"]
+    assert any("The candidate learns it" in reason for reason in refused.reasons)
