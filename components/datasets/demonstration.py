@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from components.datasets.packed import Pixels
 from components.datasets.splitting import generator
 from components.errors import SettingError
 
-Plane = npt.NDArray[np.float64]
+Plane = npt.NDArray[np.floating[Any]]
 Colour = tuple[int, int, int]
 
 SOURCE_SIDE = 32
@@ -29,36 +30,37 @@ SOURCE_IMAGES = {TRAIN: 90, TEST: 20}
 FRUIT_IMAGES = {TRAIN: 66, TEST: 30}
 
 _TURN = 4096
-_WAVE = np.array([round(math.sin(2 * math.pi * step / _TURN), 6) for step in range(_TURN)])
+_WAVE = np.array([round(math.sin(2 * math.pi * step / _TURN), 6) for step in range(_TURN)], np.float32)
 
 
 def wave(turns: Plane) -> Plane:
     """Return the sine of `turns` whole turns, to six places."""
-    turned: Plane = _WAVE[np.floor(turns * _TURN).astype(np.int64) & (_TURN - 1)]
+    turned: Plane = _WAVE[np.floor(turns * _TURN).astype(np.int32) & (_TURN - 1)]
     return turned
 
 
 def _grid(side: int) -> tuple[Plane, Plane]:
     """Coordinates of pixel centres from -1 to 1: x to the right, y downwards, each 1 × side × side."""
-    line = (np.arange(side) * 2 + 1) / side - 1
+    line = ((np.arange(side) * 2 + 1) / side - 1).astype(np.float32)
     return np.broadcast_to(line[None, None, :], (1, side, side)), np.broadcast_to(line[None, :, None], (1, side, side))
 
 
 def _column(values: npt.ArrayLike) -> Plane:
-    return np.asarray(values, np.float64).reshape(-1, 1, 1)
+    return np.asarray(values, np.float32).reshape(-1, 1, 1)
 
 
 def _soft(distance: Plane, width: float) -> Plane:
     """Return 0 to 1 as `distance` goes from -width to width: an edge without steps."""
-    return np.clip(distance / (2 * width) + 0.5, 0, 1)
+    share: Plane = np.clip(distance / (2 * width) + 0.5, 0, 1)
+    return share
 
 
 def _noise(rng: np.random.Generator, count: int, side: int, cells: int) -> Plane:
     """Return count × side × side of smooth noise from 0 to 1, bilinear between `cells` × `cells` random values."""
-    values = rng.random((count, cells + 1, cells + 1))
+    values = rng.random((count, cells + 1, cells + 1), np.float32)
     place = (np.arange(side) + 0.5) / side * cells
     low = place.astype(np.int64)
-    part = place - low
+    part = (place - low).astype(np.float32)
     rows = values[:, low] * (1 - part)[None, :, None] + values[:, low + 1] * part[None, :, None]
     return rows[:, :, low] * (1 - part) + rows[:, :, low + 1] * part
 
@@ -110,17 +112,17 @@ PALETTES: dict[str, tuple[Colour, Colour]] = {
 
 def _textures(rng: np.random.Generator, count: int, pattern: Pattern, palette: tuple[Colour, Colour]) -> Pixels:
     x, y = _grid(SOURCE_SIDE)
-    turn = rng.random(count) * 0.25 - 0.125
-    scale = _column(0.85 + 0.3 * rng.random(count))
+    turn = rng.random(count, np.float32) * 0.25 - 0.125
+    scale = _column(0.85 + 0.3 * rng.random(count, np.float32))
     cos, sin = _column(wave(turn + 0.25)), _column(wave(turn))
-    dx, dy = _column(rng.random(count) * 0.6 - 0.3), _column(rng.random(count) * 0.6 - 0.3)
+    dx, dy = _column(rng.random(count, np.float32) * 0.6 - 0.3), _column(rng.random(count, np.float32) * 0.6 - 0.3)
     u, v = ((x - dx) * cos + (y - dy) * sin) * scale, ((y - dy) * cos - (x - dx) * sin) * scale
     amount = pattern(u, v, _noise(rng, count, SOURCE_SIDE, 5))[..., None]
-    jitter = rng.random((2, count, 1, 1, 3)) * 70 - 35
-    dark, light = (np.array(colour, np.float64) + shift for colour, shift in zip(palette, jitter, strict=True))
+    jitter = rng.random((2, count, 1, 1, 3), np.float32) * 70 - 35
+    dark, light = (np.array(colour, np.float32) + shift for colour, shift in zip(palette, jitter, strict=True))
     image = dark * amount + light * (1 - amount)
     image *= (0.75 + 0.5 * _noise(rng, count, SOURCE_SIDE, 2))[..., None]
-    image += rng.random(image.shape) * 50 - 25
+    image += rng.random(image.shape, np.float32) * 50 - 25
     pixels: Pixels = np.clip(image, 0, 255).astype(np.uint8)
     return pixels
 
@@ -187,12 +189,12 @@ def _draw_fruit(rng: np.random.Generator, variety: Variety, angle: Plane, tumbli
     """Draw one fruit from each of N angles (turns): it turns about its axis, or tumbles across it as well."""
     count = len(angle)
     x, y = _grid(FRUIT_SIDE)
-    roll = np.where(tumbling, angle, 0) + rng.random(count) * 0.12 - 0.06
+    roll = np.where(tumbling, angle, np.float32(0)) + rng.random(count, np.float32) * 0.12 - 0.06
     # Tumbling tips the axis out of the picture too, so that the fruit looks shorter.
-    seen = 1 - np.where(tumbling, 0.3, 0.06) * (0.5 + 0.5 * wave(angle * 2 + 0.1))
-    size = 0.82 + 0.2 * rng.random(count)
+    seen = 1 - np.where(tumbling, np.float32(0.3), np.float32(0.06)) * (0.5 + 0.5 * wave(angle * 2 + 0.1))
+    size = 0.82 + 0.2 * rng.random(count, np.float32)
     cos, sin = _column(wave(roll + 0.25)), _column(wave(roll))
-    dx, dy = _column(rng.random(count) * 0.1 - 0.05), _column(rng.random(count) * 0.1 - 0.05)
+    dx, dy = _column(rng.random(count, np.float32) * 0.1 - 0.05), _column(rng.random(count, np.float32) * 0.1 - 0.05)
     px, py = (x - dx) / _column(size), (y - dy) / _column(size)
     along, across = py * cos - px * sin, px * cos + py * sin  # along the axis: -1 at the stem
     t = along / _column(variety.length * seen)
@@ -204,7 +206,7 @@ def _draw_fruit(rng: np.random.Generator, variety: Variety, angle: Plane, tumbli
     depth = np.sqrt(np.clip(1 - reach, 0, 1))
     # Where on the skin a pixel lies: height along the axis and turns around it, which the film moves.
     around = s * (0.25 + 0.05 * s * s) + _column(angle)
-    skin, blush = np.array(variety.skin, np.float64), np.array(variety.blush, np.float64)
+    skin, blush = np.array(variety.skin, np.float32), np.array(variety.blush, np.float32)
     covered = _soft(wave(around + 0.15 * t) * 0.6 + 0.4 * t + (variety.blushed - 0.5) * 2, 0.5)[..., None]
     image = blush * covered + skin * (1 - covered)
     spots = wave(around * 9 + wave(t * 2.3) * 0.4) * wave(t * 5.1 + wave(around * 3) * 0.3)
@@ -214,16 +216,21 @@ def _draw_fruit(rng: np.random.Generator, variety: Variety, angle: Plane, tumbli
         tone = tone - variety.ridges * _soft(
             np.abs(wave(around * 5 + t * 2) * wave(around * 5 - t * 2)) * -1 + 0.25, 0.2
         )
-    light = 0.5 + 0.45 * depth - 0.16 * (px + py) * (0.5 + 0.5 * _column(rng.random(count)))
+    light = 0.5 + 0.45 * depth - 0.16 * (px + py) * (0.5 + 0.5 * _column(rng.random(count, np.float32)))
     gloss = np.clip(1 - 9 * ((px + 0.28) * (px + 0.28) + (py + 0.3) * (py + 0.3)), 0, 1) * 46
-    image = image * (tone * light)[..., None] + (gloss * _column(rng.random(count)))[..., None]
+    image = image * (tone * light)[..., None] + (gloss * _column(rng.random(count, np.float32)))[..., None]
     # The lamp's colour and strength differ a little from picture to picture.
-    image = image * (0.8 + 0.36 * rng.random((count, 1, 1, 1))) * (0.94 + 0.12 * rng.random((count, 1, 1, 3)))
+    image = (
+        image
+        * (0.8 + 0.36 * rng.random((count, 1, 1, 1), np.float32))
+        * (0.94 + 0.12 * rng.random((count, 1, 1, 3), np.float32))
+    )
     image = image * body[..., None] + 255 * (1 - body)[..., None]
     if variety.stem:
         stem = _soft(0.035 - np.abs(across - 0.1 * (t + 1)), 0.015) * _soft(-0.9 - t, 0.03) * _soft(t + 1.22, 0.03)
-        image = image * (1 - stem)[..., None] + np.array((92, 70, 48)) * stem[..., None]
-    return np.clip(image + rng.random(image.shape) * 8 - 4, 0, 255).astype(np.uint8)
+        image = image * (1 - stem)[..., None] + np.array((92, 70, 48), np.float32) * stem[..., None]
+    pixels: Pixels = np.clip(image + rng.random(image.shape, np.float32) * 8 - 4, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _gather(name: str, classes: list[str], parts: list[tuple[int, int, Pixels, list[str]]]) -> Collection:
@@ -263,12 +270,20 @@ def draw_fruits(seed: int = 0) -> Collection:
         label = classes.index(variety.name)
         rng = generator(seed, "demonstration", variety.name)
         total = sum(FRUIT_IMAGES.values())
-        angle = rng.permutation(total) / total
-        tumbling = rng.random(total) < 0.5
+        angle = (rng.permutation(total) / total).astype(np.float32)
+        tumbling = rng.random(total, np.float32) < 0.5
         start = 0
         for split, count in FRUIT_IMAGES.items():
             part = slice(start, start + count)
-            drawn = _draw_fruit(rng, variety, angle[part], tumbling[part])
+            # A few at a time, so that the planes stay in the processor's cache.
+            drawn = np.concatenate(
+                [
+                    _draw_fruit(
+                        rng, variety, angle[low : min(low + 6, part.stop)], tumbling[low : min(low + 6, part.stop)]
+                    )
+                    for low in range(part.start, part.stop, 6)
+                ]
+            )
             films = [f"{variety.name}/{'r' if tumbles else ''}" for tumbles in tumbling[part]]
             parts.append((split, label, drawn, films))
             start += count

@@ -53,7 +53,8 @@ def thumbnails(block: Pixels, cells: int = 13) -> Pixels:
     edges = np.linspace(0, size, min(cells, size) + 1).astype(int)
     sums = np.add.reduceat(np.add.reduceat(block, edges[:-1], axis=1, dtype=np.uint32), edges[:-1], axis=2)
     areas = np.diff(edges)[:, None] * np.diff(edges)[None, :]
-    return ((sums + areas[..., None] // 2) // areas[..., None]).astype(np.uint8).reshape(len(block), -1)
+    small: Pixels = ((sums + areas[..., None] // 2) // areas[..., None]).astype(np.uint8).reshape(len(block), -1)
+    return small
 
 
 def _coarse(small: Pixels) -> npt.NDArray[np.float64]:
@@ -65,7 +66,8 @@ def _coarse(small: Pixels) -> npt.NDArray[np.float64]:
     grid = small.reshape(len(small), side, side, 3).astype(np.float64)
     edges = [0, side // 2] if side > 1 else [0]
     sums = np.add.reduceat(np.add.reduceat(grid, edges, axis=1), edges, axis=2)
-    return sums.reshape(len(small), -1) / small.shape[1]
+    coarse: npt.NDArray[np.float64] = sums.reshape(len(small), -1) / small.shape[1]
+    return coarse
 
 
 def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> npt.NDArray[np.bool_]:

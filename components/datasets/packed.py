@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,13 @@ class Description(BaseModel):
 
 def content_digest(classes: list[str], image_size: int, splits: dict[str, tuple[Pixels, Labels]]) -> str:
     """SHA-256 over class names, image size and, for each split in the fixed order, labels and pixels."""
-    blocks = {
-        # a memory-mapped array is never read whole
-        split: (pixels[start : start + 4096] for start in range(0, len(pixels), 4096))
-        for split, (pixels, _) in splits.items()
-    }
+    blocks = {split: _blocks(pixels) for split, (pixels, _) in splits.items()}
     return streamed_digest(classes, image_size, {split: labels for split, (_, labels) in splits.items()}, blocks)
+
+
+def _blocks(pixels: Pixels, step: int = 4096) -> Iterator[Pixels]:
+    for start in range(0, len(pixels), step):  # a memory-mapped array is never read whole
+        yield pixels[start : start + step]
 
 
 def streamed_digest(
@@ -138,6 +139,15 @@ class PackedDataset:
                 "Import the data again.",
             )
         return images, np.asarray(labels)
+
+    def verify(self) -> None:
+        """Read everything and compare its digest with that of the description; HeadstartError if they differ."""
+        found = content_digest(self.classes, self.description.image_size, {name: self.split(name) for name in SPLITS})
+        if found != self.description.digest:
+            raise HeadstartError(
+                f"{self.folder}: its content has digest {found}, {DESCRIPTION_FILE} says {self.description.digest}.",
+                "A file was changed or damaged; import the data again.",
+            )
 
     def _array(self, split: str, file: str) -> Any:
         path = self.folder / split / file

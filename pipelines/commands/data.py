@@ -1,0 +1,189 @@
+"""`headstart data`: fetch, import, look at and select data sets."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from components.datasets.settings import ImportSettings, SelectionSettings
+from components.errors import SettingError
+from components.progress import parse
+from pipelines.commands.data_table import print_description
+
+_OWN = frozenset({"layout", "classes"})
+"""Settings that the commands give in another way than by an option of that name."""
+
+
+def setting_options(model: type[BaseModel]) -> Callable[[Any], Any]:
+    """Give a command an option for every setting of `model`, with its description as help."""
+
+    def decorate(command: Any) -> Any:
+        for name, field in reversed(model.model_fields.items()):
+            if name in _OWN:
+                continue
+            choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
+            kind: Any = click.Choice(choices) if choices else field.annotation
+            flag = f"--{name.replace('_', '-')}"
+            if field.annotation is bool:
+                flag = f"{flag}/--no-{name.replace('_', '-')}"
+            command = click.option(
+                flag, name, type=kind, default=field.default, show_default=True, help=field.description
+            )(command)
+        return command
+
+    return decorate
+
+
+class _Events(io.TextIOBase):
+    """Stands in for standard output while a component works: its progress events move the bar, the rest passes."""
+
+    def __init__(self, progress: Progress, passed_on: typing.TextIO) -> None:
+        self._progress, self._passed_on = progress, passed_on
+        self._task = progress.add_task("Reading", total=None)
+
+    def write(self, text: str) -> int:
+        event = parse(text.rstrip("\n"))
+        if event is None:
+            return self._passed_on.write(text)
+        if event["event"] == "import":
+            done, total = int(event["done"]), int(event["total"])
+            self._progress.update(self._task, completed=done, total=total, description=f"Packing {event['what']}")
+        return len(text)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
+    progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    events = typing.cast(typing.TextIO, _Events(progress, sys.stdout))
+    with progress, contextlib.redirect_stdout(events):
+        yield
+
+
+@click.group()
+def command() -> None:
+    """Fetch, import, look at and select data sets.
+
+    A data set is read once, checked, resized and packed; everything that trains reads the packed form.
+    """
+
+
+def _import(uri: str, output: Path, layout: str, settings: dict[str, Any]) -> None:
+    from components.datasets.importing import import_dataset
+
+    with _watched():
+        description = import_dataset(uri, output, layout=layout, **settings)
+    print_description(description, output)
+
+
+_OUTPUT = click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path), help="folder that the packed data set becomes"
+)
+
+
+@command.command()
+@click.argument("uri")
+@_OUTPUT
+@setting_options(ImportSettings)
+def cifar100(uri: str, output: Path, **settings: Any) -> None:
+    """Import CIFAR-100: the python or binary version, a folder or archive, or class folders of images."""
+    _import(uri, output, "cifar100", settings)
+
+
+@command.command()
+@click.argument("uri")
+@_OUTPUT
+@setting_options(ImportSettings)
+def fruits360(uri: str, output: Path, **settings: Any) -> None:
+    """Import any release of Fruits-360: a folder or an archive with Training and Test in it."""
+    _import(uri, output, "fruits360", settings)
+
+
+@command.command()
+@click.argument("uri")
+@_OUTPUT
+@click.option(
+    "--layout", type=click.Choice(["auto", "image_folder", "csv"]), default="auto", show_default=True, help="what it is"
+)
+@setting_options(ImportSettings)
+def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
+    """Import your own images: <split>/<class>/*, <class>/*, or a CSV of paths and labels; demo:fruits works too."""
+    _import(uri, output, layout, settings)
+
+
+@command.command()
+@click.argument("packed", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_OUTPUT
+@click.option(
+    "--classes",
+    "-c",
+    "rules",
+    multiple=True,
+    metavar="NEW=WORDS",
+    help="a new class and the words of the class names it takes in, several after commas; * takes in the rest. "
+    "[default: apple=apple pears=pear noise=*]",
+)
+@setting_options(SelectionSettings)
+def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) -> None:
+    """Derive a data set of a few merged classes from a packed one, such as apple, pears and noise."""
+    from components.datasets.selection import select_classes
+
+    if rules:
+        settings["classes"] = dict(parse_rule(rule) for rule in rules)
+    with _watched():
+        description = select_classes(packed, output, **settings)
+    print_description(description, output)
+
+
+def parse_rule(rule: str) -> tuple[str, str]:
+    """Split `NEW=WORDS`; SettingError for anything else."""
+    name, equals, words = rule.partition("=")
+    if not (name.strip() and equals and words.strip()):
+        raise SettingError(f"--classes {rule!r}: expected NEW=WORDS, for example 'pears=pear' or 'noise=*'.")
+    return name.strip(), words.strip()
+
+
+@command.command()
+@click.argument("packed", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--verify", is_flag=True, help="read everything and compare the digest")
+def show(packed: Path, verify: bool) -> None:
+    """Print what a packed data set holds."""
+    from components.datasets.packed import PackedDataset
+
+    dataset = PackedDataset(packed)
+    print_description(dataset.description, packed)
+    if verify:
+        dataset.verify()
+        click.echo("The digest is right: the images and labels are those that were imported.")
+
+
+@command.command()
+@click.argument("name", type=click.Choice(["cifar100", "cifar100-binary", "fruits360"]))
+@click.option(
+    "--output", "-o", default=Path("downloads"), show_default=True, type=click.Path(path_type=Path), help="folder"
+)
+def fetch(name: str, output: Path) -> None:
+    """Download a published data set; a download that broke is taken up again."""
+    from components.datasets.downloads import fetch as download
+    from components.datasets.published import FILES
+
+    file = FILES[name]
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(file.url.rpartition("/")[2], total=None)
+        path = download(file.url, output, lambda done, total: progress.update(task, completed=done, total=total))
+    checked = f"its published {file.checksum.partition('=')[0].upper()} is right" if file.checksum else "unchecked"
+    click.echo(f"{path} ({checked}; published at {file.source})")
+    kind = "cifar100" if name.startswith("cifar100") else name
+    click.echo(f"Import it with: headstart data {kind} {path} --output packed-{kind}")

@@ -1,0 +1,51 @@
+"""Prints what a packed data set holds, as a person reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from components.datasets.packed import SPLITS, Description
+from components.datasets.preview import PREVIEW_FILE
+
+_ROWS = 40
+
+
+def print_description(description: Description, folder: Path) -> None:
+    """Print a table of classes and counts, then what was converted, skipped and is worth knowing."""
+    console = Console()
+    table = Table(title=f"{description.name}: {len(description.classes)} classes", title_justify="left")
+    table.add_column("class")
+    for split in SPLITS:
+        table.add_column(split, justify="right")
+    for index, name in enumerate(description.classes[:_ROWS]):
+        table.add_row(name, *(f"{description.class_counts[split][index]:,}" for split in SPLITS))
+    if len(description.classes) > _ROWS:
+        table.add_row(f"… and {len(description.classes) - _ROWS} more", *("" for _ in SPLITS))
+    table.add_section()
+    table.add_row("all", *(f"{description.counts.get(split, 0):,}" for split in SPLITS), style="bold")
+    console.print(table)
+    facts = [
+        ("source", description.source),
+        ("image size", f"{description.image_size} × {description.image_size}"),
+        ("digest", description.digest),
+        ("packed in", str(folder)),
+        ("look at", str(folder / PREVIEW_FILE)),
+    ]
+    if description.converted:
+        facts.append(("converted to RGB", ", ".join(f"{n:,} {mode}" for mode, n in description.converted.items())))
+    if description.skipped:
+        facts.append(("skipped", f"{description.skipped:,} images that cannot be read"))
+    facts.append(("duplicates", f"{description.duplicates_across_splits:,} test images stand in training too"))
+    if description.near_duplicates_across_splits is not None:
+        near = f"{description.near_duplicates_across_splits:,} test images have a near-twin in training"
+        facts.append(("near-duplicates", near))
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        console.print(f"{name:<{width}}  {value}", highlight=False, soft_wrap=True, markup=False)
+    for example in description.skipped_examples:
+        console.print(f"  {example}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+    for note in description.notes:
+        console.print(f"Note: {note}", style="yellow", highlight=False, soft_wrap=True, markup=False)
