@@ -1,0 +1,56 @@
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from components.errors import HeadstartError
+from pipelines.cli import headstart
+from pipelines.packages import Package, compile_package
+from pipelines.placement import Placement
+from pipelines.submission import connection
+
+# The server that plays the rest of the API belongs to the tests of submission, the small data to those of promotion.
+for area in ("cluster", "promotion"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / area))
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    from schedules_api import SchedulesApi
+
+    for name in (connection.HOST_VARIABLE, connection.TOKEN_VARIABLE, connection.COOKIE_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(connection.Connection, "pause", lambda *_: time.sleep(0.001))
+    played = SchedulesApi()
+    with played.server:
+        yield played
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """The retraining, compiled once."""
+    file = tmp_path_factory.mktemp("package") / "retraining.yaml"
+    return compile_package("retraining", file, Placement(image="registry.example/headstart:0.1.0"))
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Run `headstart`; the result's exit code is that of the process, an error is in its `exception`."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(headstart, list(arguments), standalone_mode=False)
+        if isinstance(result.exception, HeadstartError):
+            result.exit_code = result.exception.exit_status
+        elif result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        else:
+            result.exit_code = result.return_value or 0
+        return result
+
+    return run
