@@ -134,7 +134,9 @@ def examine(folder: Path, labels: dict[str, Labels], size: int, near: bool = Tru
         return in_test, int(near_twins(own["validation"], own["train"]).sum())
 
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for in_test, in_validation in pool.map(compare, range(int(max(map(np.max, labels.values()))) + 1)):
+        for in_test, in_validation in pool.map(
+            compare, range(int(max(each.max(initial=-1) for each in labels.values())) + 1)
+        ):
             twins["test"] += in_test
             twins["validation"] += in_validation
     found.near_duplicates = twins["test"]

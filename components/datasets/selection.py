@@ -15,8 +15,8 @@ from components.datasets import leakage
 from components.datasets.packed import SPLITS, Description, PackedDataset, write_description, write_packed
 from components.datasets.preview import PREVIEW_FILE, write_preview
 from components.datasets.settings import REST, SelectionSettings, parse_settings
-from components.datasets.splitting import generator
-from components.errors import SettingError
+from components.datasets.splitting import draw_groups, generator
+from components.errors import HeadstartError, SettingError
 from components.progress import emit
 
 
@@ -80,8 +80,59 @@ def draw_evenly(labels: npt.NDArray[np.int32], count: int, rng: np.random.Genera
     return np.array(sorted(drawn[:count]), np.intp)
 
 
+def choose_rows(
+    labels: npt.NDArray[np.int32],
+    splits: npt.NDArray[np.intp],
+    new_label: npt.NDArray[np.int32],
+    new_names: list[str],
+    options: SelectionSettings,
+) -> tuple[dict[str, list[npt.NDArray[np.intp]]], list[str]]:
+    """Choose rows for each split and new class.
+
+    `labels` and `splits` (index into SPLITS) are those of all N source images, `new_label` gives each source class its
+    new one. Returns for each split a list of ascending rows a new class, and notes on what was short.
+    """
+    notes: list[str] = []
+    if options.split_by == "variety":
+        splits = splits.copy()
+        for index, new in enumerate(new_names):
+            rows = np.flatnonzero(new_label[labels] == index)
+            names = [str(label) for label in labels]
+            if len(np.unique(labels[rows])) < 2:
+                raise SettingError(
+                    f"Setting split_by: {new} takes in a single class, so it cannot be split by variety.",
+                    "Use split_by=official, or let the rule take in more classes.",
+                )
+            tested = draw_groups(rows, names, options.test_share, generator(options.seed, "variety", new))
+            # What the tested varieties have in training is not for training; what the others have in test is unused.
+            splits[rows[splits[rows] == SPLITS.index("test")]] = -1
+            splits[tested] = SPLITS.index("test")
+        notes.append("Test images are of varieties that training never saw.")
+    chosen: dict[str, list[npt.NDArray[np.intp]]] = {split: [] for split in SPLITS}
+    for number, split in enumerate(SPLITS):
+        available = [
+            np.flatnonzero((new_label[labels] == index) & (splits == number)) for index in range(len(new_names))
+        ]
+        wanted = {
+            "train": options.images_per_class,
+            "validation": max(1, round(options.validation_share * options.images_per_class)),
+            "test": options.test_images_per_class or min(map(len, available)),
+        }[split]
+        for new, rows in zip(new_names, available, strict=True):
+            drawn = rows[draw_evenly(labels[rows], wanted, generator(options.seed, "select", split, new))]
+            if len(drawn) < wanted:
+                notes.append(f"{new}: {len(drawn)} {split} images; {wanted} were asked for.")
+            if not len(drawn):
+                raise HeadstartError(f"Class {new} has no {split} images to select.", "Import more images.")
+            chosen[split].append(drawn)
+    return chosen, notes
+
+
 def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> Description:
-    """Derive a packed data set in `folder` from the one in `packed`; `settings` are those of `SelectionSettings`."""
+    """Derive a packed data set in `folder` from the one in `packed`; `settings` are those of `SelectionSettings`.
+
+    The same input and seed give the same digest on every machine. The folder is whole or not there.
+    """
     options = parse_settings(SelectionSettings, settings)
     emit("stage", stage="select", state="start")
     source = PackedDataset(packed)
@@ -91,57 +142,48 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
     for index, new in enumerate(new_names):
         for name in taken[new]:
             new_label[source.classes.index(name)] = index
-    notes: list[str] = []
-    parts: dict[str, list[tuple[npt.NDArray[np.uint8], int]]] = {split: [] for split in SPLITS}
     opened = {split: source.split(split) for split in SPLITS}
-    test_labels = opened["test"][1]
-    smallest = min(int((new_label[test_labels] == index).sum()) for index in range(len(new_names)))
-    for index, new in enumerate(new_names):
-        validation_count = max(
-            1, round(options.validation_share * options.images_per_class)
-        )  # beside the training images
-        wanted = {
-            "train": options.images_per_class,
-            "validation": validation_count,
-            "test": options.test_images_per_class or smallest,
-        }
-        for split in SPLITS:
-            images, labels = opened[split]
-            rows = np.flatnonzero(new_label[labels] == index)
-            rng = generator(options.seed, "select", split, new)
-            drawn = rows[draw_evenly(labels[rows], wanted[split], rng)]
-            if len(drawn) < wanted[split]:
-                notes.append(f"{new}: {len(drawn)} {split} images, {wanted[split]} were asked for.")
-            parts[split].append((images[drawn], index))
+    counts = [len(opened[split][1]) for split in SPLITS]
+    starts = np.cumsum([0, *counts])
+    labels = np.concatenate([opened[split][1] for split in SPLITS])
+    chosen, notes = choose_rows(labels, np.repeat(np.arange(len(SPLITS)), counts), new_label, new_names, options)
+
+    def pixels(row: np.intp) -> npt.NDArray[np.uint8]:
+        number = int(np.searchsorted(starts, row, "right")) - 1
+        image: npt.NDArray[np.uint8] = opened[SPLITS[number]][0][row - starts[number]]
+        return image
+
     arrays = {
         split: (
-            np.concatenate([pixels for pixels, _ in parts[split]]),
-            np.concatenate([np.full(len(pixels), index, np.int32) for pixels, index in parts[split]]),
+            np.stack([pixels(row) for rows in chosen[split] for row in rows]),
+            np.concatenate([np.full(len(rows), index, np.int32) for index, rows in enumerate(chosen[split])]),
         )
         for split in SPLITS
     }
+    about = source.description
     with whole_folder(folder) as partial:
-        about = {
-            "name": "/".join(new_names),
-            "source": source.description.source,
-            "classes": new_names,
-            "skipped": source.description.skipped,
-            "notes": notes,
-            "settings": {**options.model_dump(), "taken": taken, "from_digest": source.description.digest},
-        }
-        description = write_packed(partial, about, arrays)
-        found = leakage.examine(
+        description = write_packed(
             partial,
-            {split: arrays[split][1] for split in SPLITS},
-            source.description.image_size,
-            options.near_duplicates,
+            {
+                "name": "/".join(new_names),
+                "source": about.source,
+                "classes": new_names,
+                "skipped": about.skipped,
+                "skipped_examples": about.skipped_examples,
+                "converted": about.converted,
+                "notes": notes,
+                "settings": {**options.model_dump(), "taken": taken, "selected_from": about.digest},
+            },
+            arrays,
         )
+        new_labels = {split: arrays[split][1] for split in SPLITS}
+        found = leakage.examine(partial, new_labels, about.image_size, options.near_duplicates)
         description.duplicates_across_splits = found.duplicates
         description.near_duplicates_across_splits = found.near_duplicates
         description.notes += found.notes
         write_description(partial, description)
         write_preview(partial, partial / PREVIEW_FILE, 12)
-    emit("stage", stage="select", state="done", images=sum(description.counts.values()))
+    emit("stage", stage="select", state="done", images=sum(description.counts.values()), classes=len(new_names))
     return description
 
 

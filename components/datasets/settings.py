@@ -59,6 +59,11 @@ class SelectionSettings(BaseModel):
         0, ge=0, description="test images a class at most; 0: as many as every class has"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of what is drawn")
+    split_by: Literal["official", "image", "film", "variety"] = Field(
+        "official",
+        description="variety: test on classes of the source that training never saw; else as it was imported",
+    )
+    test_share: float = Field(0.2, gt=0, lt=1, description="share of the images for test where split_by is variety")
     validation_share: float = Field(0.1, gt=0, lt=1, description="validation images a class, as a share of training")
     near_duplicates: bool = Field(True, description="look for near-twins of test images in training")
 

@@ -46,21 +46,42 @@ def _draw(collection: Collection, rows: Rows, share: float, by: str, rng: np.ran
             f"Class {label} has {len(rows)} image to divide into two splits; two or more are needed.",
             "Add images or remove the class.",
         )
-    if by != "image" and collection.groups and len({collection.groups[row] for row in rows}) > 1:
+    if by != "image" and _several_groups(collection, rows):
         return draw_groups(rows, collection.groups, share, rng)
-    if by != "image":
-        collection.notes.append(f"Class {label} is a single {by}, so its images were divided one by one.")
     return draw_rows(rows, share, rng)
+
+
+def _several_groups(collection: Collection, rows: Rows) -> bool:
+    return bool(collection.groups) and len({collection.groups[row] for row in rows}) > 1
+
+
+def _note_single_groups(collection: Collection, by: str, split: int, rows_of: list[Rows]) -> None:
+    single = [
+        name for name, rows in zip(collection.classes, rows_of, strict=True) if not _several_groups(collection, rows)
+    ]
+    if single:
+        names = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
+        what = "test" if split == TEST else "validation"
+        collection.notes.append(
+            f"{len(single)} classes are a single {by}, so their {what} images were drawn one by one: {names}."
+        )
 
 
 def assign_splits(collection: Collection, settings: ImportSettings) -> None:
     """Give every image its split, in place, and put the rows in the order of split, class and path."""
     splits, labels = collection.splits, collection.labels
+    every = [np.flatnonzero(labels == index) for index in range(len(collection.classes))]
     anew = settings.split_by != "official"
+    grouped = settings.split_by in ("film", "variety")
+    if grouped and not any(_several_groups(collection, rows) for rows in every) and (splits != UNASSIGNED).all():
+        collection.notes.append(f"No class has more than one {settings.split_by}; the split of the source was kept.")
+        anew = grouped = False
     if anew:
         splits[:] = UNASSIGNED
         collection.notes.append(f"The split was drawn by {settings.split_by}; the one of the source was not used.")
-    by = "image" if settings.split_by == "official" else settings.split_by
+        if grouped:
+            _note_single_groups(collection, settings.split_by, TEST, every)
+    by = settings.split_by if grouped else "image"
     for index, label in enumerate(collection.classes):
         rows = np.flatnonzero((labels == index) & (splits == UNASSIGNED))
         if len(rows):
@@ -69,7 +90,10 @@ def assign_splits(collection: Collection, settings: ImportSettings) -> None:
                 TEST
             )
     if not (splits == VALIDATION).any():
-        by = settings.validation_by if not anew else by
+        by = by if grouped else settings.validation_by
+        if by == "film":
+            train = [np.flatnonzero((labels == index) & (splits == TRAIN)) for index in range(len(collection.classes))]
+            _note_single_groups(collection, by, VALIDATION, train)
         for index, label in enumerate(collection.classes):
             rows = np.flatnonzero((labels == index) & (splits == TRAIN))
             if len(rows):
