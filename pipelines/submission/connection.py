@@ -62,7 +62,6 @@ class Connection:
         cookie: value of the Cookie header, for a Kubeflow platform behind its own login; empty: none.
         verify: False, True, or the file of a certificate authority.
         certificate: client certificate and key files, or None.
-        pause: waits that many seconds; replaced in tests.
     """
 
     host: str
@@ -70,7 +69,10 @@ class Connection:
     cookie: str = ""
     verify: bool | str = True
     certificate: tuple[str, str] | None = None
-    pause: Callable[[float], None] = time.sleep
+
+    def pause(self, seconds: float) -> None:
+        """Wait before asking again."""
+        time.sleep(seconds)
 
     def __post_init__(self) -> None:
         self.session = requests.Session()

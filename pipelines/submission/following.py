@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -108,38 +107,31 @@ class Follower:
         package: the pipeline that runs, for the names of its tasks; None where it is not at hand.
         watcher: is told how it goes.
         timeout_seconds: how long to wait; 0: as long as it takes.
-        patience_seconds: how long the API may stay silent.
-        poll_seconds: between two looks.
-        clock: seconds that only grow.
-        pause: waits that many seconds.
     """
 
     connection: Connection
     package: Package | None
     watcher: Watcher
     timeout_seconds: float = 0.0
-    patience_seconds: float = PATIENCE_SECONDS
-    poll_seconds: float = POLL_SECONDS
-    clock: Callable[[], float] = time.monotonic
-    pause: Callable[[float], None] = field(default=time.sleep)
 
     def wait(self, run_id: str) -> dict[str, Any]:
         """Return the run once its state is final.
 
         Raises:
             WaitedTooLongError: it was not final within `timeout_seconds`.
-            LostConnectionError: the API was silent for `patience_seconds`.
+            LostConnectionError: the API was silent for PATIENCE_SECONDS.
             UnauthorisedError: the API no longer accepts us, most often because a token expired.
         """
-        began = answered = self.clock()
+        began = answered = time.monotonic()
         silent = False
         while True:
             try:
                 run = runs.get_run(self.connection, run_id)
             except LostConnectionError as error:
-                if self.clock() - answered > self.patience_seconds:
+                unheard = time.monotonic() - answered
+                if unheard > PATIENCE_SECONDS:
                     raise LostConnectionError(
-                        f"{error.message} Nothing has been heard of run {run_id} for {_span(self.clock() - answered)}.",
+                        f"{error.message} Nothing has been heard of run {run_id} for {_span(unheard)}.",
                         f"It may still go on. Once the API answers again: headstart submit --attach {run_id}",
                     ) from error
                 if not silent:
@@ -154,17 +146,17 @@ class Follower:
             else:
                 if silent:
                     self.watcher.note("The API answers again.")
-                answered, silent = self.clock(), False
+                answered, silent = time.monotonic(), False
                 state = runs.state_of(run)
                 self.watcher.show(state, summarise_tasks(run, self.package))
                 if state in runs.FINAL_STATES:
                     return run
-            if self.timeout_seconds and self.clock() - began >= self.timeout_seconds:
+            if self.timeout_seconds and time.monotonic() - began >= self.timeout_seconds:
                 raise WaitedTooLongError(
                     f"Run {run_id} has not ended after {_span(self.timeout_seconds)} of waiting; it goes on.",
                     f"Wait on with: headstart submit --attach {run_id}",
                 )
-            self.pause(self.poll_seconds)
+            self.connection.pause(POLL_SECONDS)
 
 
 def _span(seconds: float) -> str:

@@ -1,0 +1,330 @@
+"""`headstart submit` against a server that plays Kubeflow Pipelines: every way in which a run can end."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from pipelines_api import API, RUN_ID, WORKFLOW, Node, PipelinesApi, detail, node_id, task_nodes, workflow
+
+from components.errors import HeadstartError, SettingError
+from pipelines.packages import Package
+from pipelines.submission import connection
+
+Command = Callable[..., Result]
+STORE = f"minio/mlpipeline/v2/artifacts/headstart-experiment/{RUN_ID}"
+SALT = "0d7c6b5a-4f3e-4d2c-9b1a-0f9e8d7c6b5a"
+
+
+def submit(command: Command, api: PipelinesApi, package: Package, *more: str) -> Result:
+    return command("submit", str(package.path), "--host", api.server.host, *more)
+
+
+def said(result: Result) -> str:
+    message = result.exception.args[0] if isinstance(result.exception, HeadstartError) else ""
+    return f"{result.output} {message}"
+
+
+def test_success_brings_the_report_back(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.states = ["PENDING", "RUNNING", "SUCCEEDED"]
+    api.workflow = workflow(task_nodes("report", ["html", "markdown", "summary", "metrics"]))
+    api.objects = {
+        f"{STORE}/report/{SALT}/html": b"<html>report</html>",
+        f"{STORE}/report/{SALT}/markdown": b"# Report",
+        f"{STORE}/report/{SALT}/summary/summary.json": b'{"sound": true}',
+        f"{STORE}/report/{SALT}/summary/runs.csv": b"arm,seed\n",
+    }
+    result = submit(command, api, package, "--output", "back", "-p", "preset=fast", "-p", "seeds=[1, 2]")
+
+    assert result.exit_code == 0, said(result)
+    assert Path("back/report.html").read_bytes() == b"<html>report</html>"
+    assert Path("back/report.md").read_text() == "# Report"
+    assert json.loads(Path("back/summary.json").read_text()) == {"sound": True}
+    assert Path("back/runs.csv").is_file()
+    [sent] = api.runs
+    assert sent["runtime_config"]["parameters"] == {"preset": "fast", "seeds": [1, 2]}
+    assert sent["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "headstart-experiment"
+    assert "kubernetes" in sent["pipeline_spec"]["platform_spec"]["platforms"]
+
+
+def test_failure_names_task_reason_hint_and_log(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.states = ["RUNNING", "FAILED"]
+    nodes = task_nodes("import-dataset", ["dataset"], phase="Failed", message="OOMKilled (exit code 137)")
+    api.workflow = workflow(nodes)
+    pod = f"{WORKFLOW}-metadata-0-1-system-container-impl-{node_id(nodes[-1].name).rsplit('-', 1)[-1]}"
+    api.logs = {pod: "\n".join(f"line {number}" for number in range(50))}
+    result = submit(command, api, package)
+
+    assert result.exit_code == 1
+    assert "The run ended as FAILED" in result.output
+    assert "Import the source set" in result.output  # the title for people, not the cluster's name
+    assert "OOMKilled (exit code 137)" in result.output
+    assert "raise --memory" in result.output
+    assert "line 49" in result.output and "line 30" in result.output and "line 29" not in result.output
+
+
+def test_failed_check_at_the_end_still_brings_the_report(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.states = ["FAILED"]
+    verify = task_nodes("verify", [], phase="Failed", message="Error (exit code 1)")
+    api.workflow = workflow([*task_nodes("report", ["html"]), *verify])
+    api.objects = {f"{STORE}/report/{SALT}/html": b"unsound, and here is why"}
+    result = submit(command, api, package, "--output", "back")
+    assert result.exit_code == 1
+    assert Path("back/report.html").read_bytes() == b"unsound, and here is why"
+    assert "Verify the measurement" in result.output
+
+
+def test_iteration_of_a_loop_is_named(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.states = ["FAILED"]
+    loop = f"{WORKFLOW}.root.for-loop-2"
+    iteration = f"{loop}.iteration-iterations(3:3)"
+    inner = f"{iteration}.iteration-item"
+    nodes = [
+        Node(loop, "DAG", "comp-for-loop-2-for-loop-2-iterator", "Failed", f"{WORKFLOW}.root"),
+        Node(iteration, "DAG", "comp-for-loop-2-iteration", "Failed", loop, parameters={"iteration-index": "3"}),
+        Node(inner, "DAG", "comp-for-loop-2", "Failed", iteration),
+        *task_nodes("train-transfer", ["record"], inner, "Failed", "pod deleted", retried=True),
+    ]
+    api.workflow = workflow(nodes)
+    result = submit(command, api, package)
+    assert "Transfer: from the fine-tuned model, iteration 3 failed" in result.output
+    assert result.output.count("iteration 3 failed") == 1  # the first attempt was tried again and does not count
+    assert "the node was taken away" in result.output
+
+
+def test_retried_task_that_came_through_is_no_failure(api: PipelinesApi) -> None:
+    from pipelines.submission.workflow import Workflow
+
+    through = Workflow(workflow(task_nodes("pretrain", ["model"], retried=True)))
+    assert through.failed_pods() == []
+    assert [artifact.name for artifact in through.artifacts()] == ["model"]
+
+
+def test_compressed_nodes_are_read() -> None:
+    import base64
+    import gzip
+
+    from pipelines.submission.workflow import Workflow
+
+    plain = workflow(task_nodes("pretrain", ["model"], phase="Failed", message="Error (exit code 2)"))
+    nodes = plain["status"].pop("nodes")
+    plain["status"]["compressedNodes"] = base64.b64encode(gzip.compress(json.dumps(nodes).encode())).decode()
+    assert [pod.task for pod in Workflow(plain).failed_pods()] == ["pretrain"]
+    plain["status"]["compressedNodes"] = "no base64 of anything"
+    assert Workflow(plain).nodes == {}
+
+
+def test_cancel_is_final(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.states = ["RUNNING", "CANCELING", "CANCELED"]
+    result = submit(command, api, package)
+    assert result.exit_code == 3
+    assert "canceled" in result.output
+
+
+def test_skipped_run_is_no_success(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.states = ["SKIPPED"]
+    assert submit(command, api, package).exit_code == 1
+
+
+def test_waiting_ends_with_the_timeout_and_the_run_goes_on(
+    command: Command, api: PipelinesApi, package: Package
+) -> None:
+    api.states = ["RUNNING"]
+    result = submit(command, api, package, "--timeout", "0.002")
+    assert result.exit_code == 4
+    assert f"--attach {RUN_ID}" in said(result)
+    assert not api.terminated
+
+
+def test_no_wait_submits_and_returns(command: Command, api: PipelinesApi, package: Package) -> None:
+    result = submit(command, api, package, "--no-wait")
+    assert result.exit_code == 0 and RUN_ID in result.output
+    assert not api.server.requests("GET", f"/runs/{RUN_ID}")
+
+
+def test_attach_follows_without_submitting(command: Command, api: PipelinesApi) -> None:
+    api.states = ["RUNNING", "SUCCEEDED"]
+    assert command("submit", "--attach", RUN_ID, "--host", api.server.host).exit_code == 0
+    assert not api.runs
+
+
+def test_connection_that_comes_back_is_survived(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.states = ["RUNNING", *["drop"] * 9, 503, 502, "RUNNING", "SUCCEEDED"]
+    result = submit(command, api, package)
+    assert result.exit_code == 0, said(result)
+    assert "does not answer" in result.output and "answers again" in result.output
+
+
+def test_connection_that_stays_away_ends_with_its_own_status(
+    command: Command, api: PipelinesApi, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.submission.following.PATIENCE_SECONDS", 0.05)
+    api.states = ["RUNNING", "drop"]
+    result = submit(command, api, package)
+    assert result.exit_code == 5
+    assert f"--attach {RUN_ID}" in said(result)
+
+
+def test_lost_answer_to_create_does_not_submit_twice(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.drop_answer_to_create = True
+    assert submit(command, api, package).exit_code == 0
+    assert len(api.runs) == 1
+
+
+def test_expired_token_says_so_and_leaves_the_run(
+    command: Command, api: PipelinesApi, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.token = "fresh"
+    api.states = ["RUNNING"]
+    ask = api.handle
+
+    def expire(asked):  # type: ignore[no-untyped-def]
+        if asked.path.endswith(RUN_ID):
+            api.token = "another by now"
+        return ask(asked)
+
+    with type(api.server)(expire) as server:
+        result = command("submit", str(package.path), "--host", server.host, "--token", "fresh")
+    assert result.exit_code == 5
+    assert "HTTP 401" in said(result) and "goes on without us" in said(result)
+
+
+def test_token_renewed_on_disk_is_taken_up(
+    command: Command, api: PipelinesApi, package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    monkeypatch.setenv(connection.TOKEN_FILE_VARIABLE, str(file))
+    api.token = "first"
+    api.states = ["RUNNING", "RUNNING", "SUCCEEDED"]
+    looks = 0
+
+    def rotate(asked):  # type: ignore[no-untyped-def]
+        nonlocal looks
+        if asked.path == f"{API}/runs/{RUN_ID}":
+            looks += 1
+            if looks == 2:  # the server changes its mind in the middle of a request; the file follows at once
+                api.token = "second"
+                file.write_text("second\n")
+        return api.handle(asked)
+
+    with type(api.server)(rotate) as server:
+        result = command("submit", str(package.path), "--host", server.host)
+    assert result.exit_code == 0, said(result)
+
+
+def test_missing_token_submits_nothing(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.token = "secret"
+    result = submit(command, api, package)
+    assert result.exit_code == 5 and "HTTP 401" in said(result)
+    assert not api.runs
+
+
+@pytest.mark.parametrize("version", ["2.5.0", "2.13.1", "1.8.22"])
+def test_old_server_is_refused_before_anything_is_submitted(
+    command: Command, api: PipelinesApi, package: Package, version: str
+) -> None:
+    api.version = version
+    result = submit(command, api, package)
+    assert result.exit_code == 1
+    assert version in said(result) and "2.14" in said(result)
+    assert not api.runs and not api.experiments
+
+
+@pytest.mark.parametrize("version", ["2.14.0", "2.17.0", "v3.0.0", "unknown", ""])
+def test_new_and_unknown_servers_are_taken(command: Command, api: PipelinesApi, package: Package, version: str) -> None:
+    api.version = version
+    assert submit(command, api, package).exit_code == 0
+
+
+def test_login_page_is_told_from_an_api(command: Command, package: Package) -> None:
+    from answering import Answer, AnsweringServer
+
+    login = {"Location": "https://kubeflow.example/dex/auth?client_id=kubeflow"}
+    with AnsweringServer(lambda _: Answer("<html>Found</html>", 302, login)) as server:
+        result = command("submit", str(package.path), "--host", server.host)
+    assert result.exit_code == 5 and "wants a login" in said(result)
+    with AnsweringServer(lambda _: Answer("<html>Welcome</html>", 200, {"Content-Type": "text/html"})) as server:
+        result = command("submit", str(package.path), "--host", server.host)
+    assert result.exit_code == 1 and "not the API of Kubeflow Pipelines" in said(result)
+
+
+def test_parameters_are_typed_by_the_package(command: Command, api: PipelinesApi, package: Package) -> None:
+    result = submit(
+        command, api, package, "--no-wait",
+        "-p", "target_data=2024", "-p", "image_size=64", "-p", 'settings={"epochs": 3}', "-p", "checkpoints=true",
+    )  # fmt: skip
+    assert result.exit_code == 0, said(result)
+    [sent] = api.runs
+    # A text that looks like a number or a truth value stays a text, unlike with `kfp run create`.
+    assert sent["runtime_config"]["parameters"] == {
+        "target_data": "2024", "image_size": 64, "settings": {"epochs": 3}, "checkpoints": "true",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pair", "word"),
+    [
+        ("image_size=big", "not a number integer"),
+        ("image_size=1.5", "not a number integer"),
+        ("seeds=5", "not a list"),
+        ("seeds=[NaN]", "not a list"),
+        ("settings=[]", "not a struct"),
+        ("sees=[1]", "has no parameter 'sees'"),
+        ("seeds", "expected NAME=VALUE"),
+    ],
+)
+def test_wrong_parameter_submits_nothing(
+    command: Command, api: PipelinesApi, package: Package, pair: str, word: str
+) -> None:
+    result = submit(command, api, package, "-p", pair)
+    assert isinstance(result.exception, SettingError) and result.exit_code == 2
+    assert word in said(result)
+    assert not api.server.asked
+
+
+def test_package_is_compiled_on_the_way(command: Command, api: PipelinesApi) -> None:
+    options = (
+        "--image",
+        "registry.example/headstart:9",
+        "--accelerators",
+        "2",
+        "--no-wait",
+        "--service-account",
+        "gpu",
+    )
+    assert command("submit", "experiment", "--host", api.server.host, *options).exit_code == 0
+    [sent] = api.runs
+    executors = sent["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
+    assert executors["exec-pretrain"]["container"]["resources"]["accelerator"]["resourceCount"] == "2"
+    assert sent["service_account"] == "gpu"
+
+
+def test_placement_of_a_compiled_package_cannot_change(command: Command, api: PipelinesApi, package: Package) -> None:
+    result = submit(command, api, package, "--accelerators", "1")
+    assert result.exit_code == 2 and "compiled already" in said(result)
+
+
+def test_what_cannot_be_brought_back_is_said(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.workflow = workflow(task_nodes("report", ["html"]))
+    result = submit(command, api, package)
+    assert result.exit_code == 0
+    assert "Not brought back" in result.output and "ml-pipeline-ui" in result.output
+
+
+def test_several_users_get_their_namespace(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.multi_user = True
+    submit(command, api, package, "--no-wait", "--namespace", "team-a")
+    assert api.server.requests("POST", "/experiments")[0].body["namespace"] == "team-a"
+
+
+def test_tasks_are_shown_in_words_and_loops_as_one(command: Command, api: PipelinesApi, package: Package) -> None:
+    inner = [detail("train-baseline", state) for state in ("SUCCEEDED", "SUCCEEDED", "RUNNING")]
+    noise = [detail(name, "RUNNING") for name in ("root", "root-driver", "executor", "for-loop-1", "iteration-item")]
+    api.tasks = {"RUNNING": [detail("pretrain", "SUCCEEDED", end="2026-11-24T10:01:00Z"), *inner, *noise]}
+    api.states = ["RUNNING", "SUCCEEDED"]
+    lines = submit(command, api, package).output.splitlines()
+    assert any("SUCCEEDED" in line and "Pretrain on the source set" in line for line in lines)
+    assert any("RUNNING" in line and "Baseline: from scratch  2 of 3" in line for line in lines)
+    assert not any("driver" in line or "for-loop" in line or "iteration" in line for line in lines)
