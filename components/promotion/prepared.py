@@ -51,6 +51,7 @@ def read_prepared(store: ModelStore, uri: str, target: Path) -> dict[str, Any]:
 
 
 def _copy(uri: str, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
     pairs = {MODEL_FILE: MODEL_FILE, DESCRIPTION_FILE: DESCRIPTION_FILE}
     folder = uri.rstrip("/")
     if folder.endswith(".keras"):

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def promote_and_die(
 ) -> None:
     """Promote, but be killed by SIGKILL before the operation number `kill_before`; send the count where none came."""
     os.environ["STORAGE_EMULATOR_HOST"] = emulator
+    tempfile.tempdir = str(place)  # what a killed process leaves there goes with the test
     done = 0
     armed = False
 

@@ -1,0 +1,121 @@
+"""`headstart models` on a folder and on a bucket."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from store_contents import digest, outcome, put
+
+from components.errors import HeadstartError
+from components.promotion.store import ModelStore, open_store
+from pipelines.cli import headstart
+
+Models = Callable[..., Result]
+
+
+@pytest.fixture
+def models(store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Models:
+    """Run `headstart models` on a store with three versions, of which the last is in use."""
+    for text in ("one", "two", "three"):
+        put(store, tmp_path, text)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("HEADSTART_STORE", store.uri)
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(headstart, ["models", *arguments], standalone_mode=False)
+        if isinstance(result.exception, HeadstartError):
+            result.exit_code = result.exception.exit_status
+        elif result.exception is not None:
+            raise result.exception
+        return result
+
+    return run
+
+
+def rows(result: Result) -> list[list[str]]:
+    return [line.split() for line in result.output.splitlines()]
+
+
+def test_list_marks_what_is_in_use_pinned_and_rolled_back(models: Models, store: ModelStore, tmp_path: Path) -> None:
+    models("pin", "1", "--reason", "audited")
+    models("rollback", "--reason", "bad on Mondays")
+    listed = rows(models("list"))
+    assert listed[0][:4] == ["version", "accuracy", "made", "data"]
+    assert listed[1][0] == "1" and listed[1][-3:] == ["apple,", "pears", "pinned"]
+    assert listed[2][:2] == [">", "2"] and listed[2][-2:] == ["in", "use"]
+    assert listed[3][0] == "3" and listed[3][-2:] == ["rolled", "back"]
+    read = json.loads(models("list", "--json").output)
+    assert [(one["version"], one["current"], one["pinned"]) for one in read] == [
+        (1, False, True), (2, True, False), (3, False, False),
+    ]  # fmt: skip
+    pointer, _ = store.pointer()
+    assert pointer is not None
+    assert pointer.withdrawn == {digest("three"): "version 3 rolled back to 2: bad on Mondays"}
+    assert pointer.by.count("@") == 1
+
+
+def test_rollback_to_a_named_version_and_forward_again(models: Models, store: ModelStore) -> None:
+    assert "Version 1 is in use (was 3)." in models("rollback", "--to", "1").output
+    assert "Version 3 is in use (was 1)." in models("rollback", "--to", "3").output
+    pointer, _ = store.pointer()
+    assert pointer is not None
+    assert set(pointer.withdrawn) == {digest("one")}
+    assert [change.version for change in pointer.history] == [1, 2, 3, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (("rollback", "--to", "3"), 2, "in use already"),
+        (("rollback", "--to", "9"), 1, "has no version 9; there are: 1, 2, 3"),
+        (("show", "9"), 1, "has no version 9"),
+        (("pin", "9"), 1, "has no version 9"),
+    ],
+)
+def test_what_cannot_be_is_refused(models: Models, arguments: tuple[str, ...], status: int, told: str) -> None:
+    result = models(*arguments)
+    assert result.exit_code == status
+    assert told in str(result.exception)
+
+
+def test_show_says_how_it_came_to_be_and_where_to_serve_it_from(models: Models, store: ModelStore) -> None:
+    shown = models("show").output
+    assert "3  (in use)" in shown
+    assert digest("three") in shown
+    assert f"{store.uri}/versions/3/serving" in shown
+    assert models("show", "2", "--uri").output.strip() == f"{store.uri}/versions/2/serving"
+    assert json.loads(models("show", "2", "--json").output)["data_digest"] == digest("two")
+
+
+def test_history_tells_how_retrainings_ended(models: Models, store: ModelStore) -> None:
+    assert "No retraining has ended here yet." in models("history").output
+    store.write_outcome(outcome("four", 3, "run-4"), {"report.md": b"# four\n"})
+    assert rows(models("history"))[1][2:] == ["refused", "undecided"]
+
+
+def test_pins_come_and_go(models: Models, store: ModelStore) -> None:
+    models("pin", "2")
+    assert set(store.pins()) == {2}
+    models("pin", "2", "--remove")
+    assert store.pins() == {}
+
+
+def test_an_empty_store_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(
+            headstart, ["models", *arguments, "--store", str(tmp_path / "none")], standalone_mode=False
+        )
+
+    assert "`headstart retrain` makes the first" in run("list").output
+    assert "nothing to roll back" in str(run("rollback").exception)
+    assert "no model is in use yet" in str(run("show").exception)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_first_version_cannot_be_rolled_back(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    put(store, tmp_path, "one")
+    result = CliRunner().invoke(headstart, ["models", "rollback", "--store", store.uri], standalone_mode=False)
+    assert "version 1 is the first in use" in str(result.exception)
