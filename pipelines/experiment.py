@@ -75,7 +75,7 @@ def experiment(
             "preset": preset,
             "settings": settings,
             "checkpoints": checkpoints,
-            "accelerators": where.accelerators,
+            "accelerators": where.accelerators_used,
             "image": where.image_for("training"),
         }
 

@@ -120,6 +120,9 @@ class Placement(_Part):
     image_pull_secrets: list[Name] = Field(default_factory=list)
 
     accelerators: int = Field(0, ge=0, le=16, description="accelerators of each training task")
+    pretended_accelerators: bool = Field(
+        False, description="nodes only claim to have them (kind): they are asked for, but training uses the processor"
+    )
     accelerator_type: str = Field("nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")
 
     training: Resources = Resources(cpu="2", memory="6Gi", timeout_seconds=24 * 3600)
@@ -176,6 +179,11 @@ class Placement(_Part):
             run_as_user=0,
             pod_labels={},
         )
+
+    @property
+    def accelerators_used(self) -> int:
+        """Accelerators that a training task is to find and compute with."""
+        return 0 if self.pretended_accelerators else self.accelerators
 
     def image_for(self, kind: Kind) -> str:
         """Return the image of one kind of task."""

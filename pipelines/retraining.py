@@ -123,7 +123,7 @@ def retraining(
                         preset=preset,
                         settings=settings,
                         checkpoints=checkpoints,
-                        accelerators=where.accelerators,
+                        accelerators=where.accelerators_used,
                         image=where.image_for("training"),
                     ),
                     "training",
