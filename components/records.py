@@ -184,11 +184,11 @@ def read_record(path: str | Path) -> RunRecord:
                 "Use the Headstart version that wrote it, or a newer one.",
             )
         return RunRecord.model_validate(value)
-    except json.JSONDecodeError as error:
-        raise HeadstartError(f"{path}: not JSON ({error}).", "A training task writes it.") from error
-    except RecursionError as error:
-        raise HeadstartError(f"{path}: nested too deeply to be a run record.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise HeadstartError(f"{path}: not a run record: {where}: {first['msg']}.") from error
+    except ValueError as error:
+        raise HeadstartError(f"{path}: not JSON ({error}).", "A training task writes it.") from error
+    except RecursionError as error:
+        raise HeadstartError(f"{path}: nested too deeply to be a run record.") from error

@@ -7,7 +7,9 @@ coarse label, a fine label and 3072 bytes of pixels, red plane first.
 
 from __future__ import annotations
 
+import lzma
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ Reader = Callable[[str], bytes]
 
 def _planes(rows: Any, name: str) -> Pixels:
     """Turn N × 3072 bytes, red plane first, into uint8 N × 32 × 32 × 3."""
-    data = np.asarray(rows)
+    data = rows if isinstance(rows, np.ndarray) else np.empty((0, 0))
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != _PIXELS:
         raise HeadstartError(
             f"{name}: pixels are {data.dtype} {data.shape}, expected uint8 (N, {_PIXELS}) for 32×32 images in colour."
@@ -39,23 +41,40 @@ def _planes(rows: Any, name: str) -> Pixels:
     return np.ascontiguousarray(data.reshape(-1, 3, _SIDE, _SIDE).transpose(0, 2, 3, 1))
 
 
+def _text(content: Any, name: str) -> str:
+    try:
+        return content.decode() if isinstance(content, bytes) else str(content)
+    except UnicodeDecodeError as error:
+        raise HeadstartError(f"{name}: class names are not UTF-8.", "Download it again.") from error
+
+
+def _numbers(labels: Any, name: str) -> Any:
+    """Return labels as an array; nested lists are refused unread, since a small pickle can nest them without end."""
+    if isinstance(labels, list) and all(type(label) is int and abs(label) < 1 << 31 for label in labels):
+        return np.array(labels, np.int64)
+    if isinstance(labels, np.ndarray):
+        return labels
+    raise HeadstartError(f"{name}: fine_labels are not a list of whole numbers, as CIFAR-100's are.")
+
+
 def _python_version(read: Reader, where: str) -> Collection:
     meta = load_pickle(read("meta"), f"{where}: meta")
     names = meta.get(b"fine_label_names") if isinstance(meta, dict) else None
     if not isinstance(names, list) or not names:
         raise HeadstartError(f"{where}: meta has no fine_label_names; is it CIFAR-10? CIFAR-100 was expected.")
-    classes = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    classes = [_text(name, f"{where}: meta") for name in names]
     parts = []
     for split in ("train", "test"):
         batch = load_pickle(read(split), f"{where}: {split}")
         if not isinstance(batch, dict) or b"data" not in batch or b"fine_labels" not in batch:
             raise HeadstartError(f"{where}: {split} holds no `data` and `fine_labels`, as CIFAR-100's files do.")
-        parts.append((_planes(batch[b"data"], f"{where}: {split}"), np.asarray(batch[b"fine_labels"]), split))
+        labels = _numbers(batch[b"fine_labels"], f"{where}: {split}")
+        parts.append((_planes(batch[b"data"], f"{where}: {split}"), labels, split))
     return _collect(classes, parts, where)
 
 
 def _binary_version(read: Reader, where: str) -> Collection:
-    classes = read("fine_label_names.txt").decode().split()
+    classes = _text(read("fine_label_names.txt"), f"{where}: fine_label_names.txt").split()
     parts = []
     for split in ("train", "test"):
         content = np.frombuffer(read(f"{split}.bin"), np.uint8)
@@ -120,7 +139,7 @@ def read_archive(path: Path) -> Collection | None:
                         raise HeadstartError(f"{path}: {member.name} has {member.size} bytes; CIFAR-100's has 155 MB.")
                     file = archive.extractfile(member)
                     contents[name] = file.read() if file else b""
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise HeadstartError(f"{path}: the archive is damaged or cut short ({error}).", "Download it again.") from error
     if all(name in contents for name in _PYTHON):
         return _python_version(contents.__getitem__, str(path))

@@ -188,11 +188,11 @@ def read_summary(path: str | Path) -> Summary:
         return Summary.model_validate(value)
     except (OSError, UnicodeDecodeError) as error:
         raise HeadstartError(f"{path}: cannot be read as a summary: {error}.") from error
-    except json.JSONDecodeError as error:
-        raise HeadstartError(f"{path}: not JSON ({error}).", "`headstart report` writes it.") from error
-    except RecursionError as error:
-        raise HeadstartError(f"{path}: nested too deeply to be a summary.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise HeadstartError(f"{path}: not a summary: {where}: {first['msg']}.") from error
+    except ValueError as error:
+        raise HeadstartError(f"{path}: not JSON ({error}).", "`headstart report` writes it.") from error
+    except RecursionError as error:
+        raise HeadstartError(f"{path}: nested too deeply to be a summary.") from error

@@ -1,0 +1,268 @@
+"""What is fuzzed: readers of files that come from outside. Each takes bytes and may refuse them, but only in words.
+
+A target raises HeadstartError for what it refuses; anything else that it raises is a defect. Where bytes are taken,
+what comes out is checked as far as one can without knowing what it should be.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from components import progress
+from components.datasets.archives import unpack
+from components.datasets.cifar100 import read_archive, read_folder
+from components.datasets.images import UnreadableImageError, decode
+from components.datasets.packed import PackedDataset, write_packed
+from components.datasets.unpickling import load_pickle
+from components.errors import HeadstartError
+from components.records import RunRecord, read_record
+from components.reporting.summary import read_summary
+
+SCRATCH = Path(tempfile.mkdtemp(prefix="headstart-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+
+
+def fresh(name: str) -> Path:
+    folder = SCRATCH / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def cifar_pickle(data: bytes) -> None:
+    load_pickle(data, "train")
+
+
+def cifar_python_version(data: bytes) -> None:
+    """The three files of the python version, cut out of `data` at its separators."""
+    folder = fresh("python")
+    parts = [*data.split(SEPARATOR), b"", b""][:3]
+    for name, content in zip(("meta", "train", "test"), parts, strict=True):
+        (folder / name).write_bytes(content)
+    collection = read_folder(folder)
+    assert collection.labels.max() < len(collection.classes)
+
+
+def cifar_binary_version(data: bytes) -> None:
+    folder = fresh("binary")
+    names, _, pixels = data.partition(SEPARATOR)
+    (folder / "fine_label_names.txt").write_bytes(names)
+    (folder / "train.bin").write_bytes(pixels)
+    (folder / "test.bin").write_bytes(pixels[: len(pixels) // 3074 * 3074])
+    collection = read_folder(folder)
+    assert collection.pixels is not None
+    assert collection.pixels.shape == (len(collection.labels), 32, 32, 3)
+
+
+def cifar_archive(data: bytes) -> None:
+    file = fresh("cifar") / "cifar.tar"
+    file.write_bytes(data)
+    read_archive(file)
+
+
+def archive(data: bytes) -> None:
+    """Whatever the archive says, nothing appears outside the folder, and no links in it."""
+    place = fresh("archive")
+    file, inside = place / "archive", place / "inside"
+    file.write_bytes(data)
+    inside.mkdir()
+    try:
+        unpack(file, inside)
+    finally:
+        assert sorted(path.name for path in place.iterdir()) == ["archive", "inside"]
+        assert not any(path.is_symlink() for path in place.rglob("*"))
+
+
+def image(data: bytes) -> None:
+    try:
+        pixels, _ = decode(data, 52)
+    except UnreadableImageError:
+        return
+    assert pixels.shape == (52, 52, 3)
+    assert pixels.dtype == np.uint8
+
+
+def run_record(data: bytes) -> None:
+    """A record that reads also writes, and reads again as the same."""
+    file = SCRATCH / "record.json"
+    file.write_bytes(data)
+    record = read_record(file)
+    again = SCRATCH / "again.json"
+    record.write(again)
+    assert read_record(again) == record
+
+
+def summary(data: bytes) -> None:
+    file = SCRATCH / "summary.json"
+    file.write_bytes(data)
+    read_summary(file)
+
+
+def packed_dataset(data: bytes) -> None:
+    """`dataset.json` and one array, cut out of `data`; the other files are right."""
+    folder = fresh("packed")
+    write_packed(folder, _DESCRIPTION, _SPLITS)
+    description, _, images = data.partition(SEPARATOR)
+    (folder / "dataset.json").write_bytes(description)
+    if images:
+        (folder / "train" / "images.npy").write_bytes(images)
+    dataset = PackedDataset(folder)
+    for split in ("train", "validation", "test"):
+        pixels, labels = dataset.split(split)
+        assert len(pixels) == len(labels)
+    dataset.description.record()
+
+
+def progress_line(data: bytes) -> None:
+    """Any line is read without an error; any fields that are printed read back as they were."""
+    text = data.decode("utf-8", errors="replace")
+    fields = progress.parse(text)
+    assert fields is None or all(isinstance(value, str) for value in fields.values())
+    held = io.StringIO()
+    words = text.replace("\n", " ")
+    import contextlib
+
+    with contextlib.redirect_stdout(held):
+        progress.emit("stage", what=words)
+    line = held.getvalue()
+    assert line.count("\n") == 1, "an event is one line"
+    read = progress.parse(line[:-1])
+    assert read is not None
+    assert read["event"] == "stage"
+    assert read["what"] == words
+
+
+_SPLITS = {
+    split: (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1], np.int32)) for split in ("train", "validation", "test")
+}
+_DESCRIPTION = {"name": "tiny", "source": "here", "classes": ["a", "b"]}
+SEPARATOR = b"\x00\xff\x00"
+
+
+def _tar(mode: str, *members: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as packed:  # type: ignore[call-overload]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "../.."
+        if mode == "w:":
+            packed.addfile(link)
+    return buffer.getvalue()
+
+
+def _zip(*members: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members:
+            packed.writestr(name, content)
+    return buffer.getvalue()
+
+
+def _cifar_files() -> tuple[bytes, bytes, bytes]:
+    meta = pickle.dumps({b"fine_label_names": [b"apple", b"bear"], b"coarse_label_names": [b"x"]}, protocol=2)
+    batch = {b"data": np.zeros((2, 3072), np.uint8), b"fine_labels": [0, 1], b"coarse_labels": [0, 0]}
+    return meta, pickle.dumps(batch, protocol=2), pickle.dumps(batch, protocol=4)
+
+
+def _record() -> bytes:
+    return RunRecord(arm="baseline", seed=1, run_id="r", status="failed", reason="why").model_dump_json().encode()
+
+
+def _image(kind: str, mode: str) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new(mode, (9, 7)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def _array() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, _SPLITS["train"][0])
+    return buffer.getvalue()
+
+
+def _packed() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_packed(Path(folder), _DESCRIPTION, _SPLITS)
+        description = (Path(folder) / "dataset.json").read_bytes()
+    huge = json.loads(description)
+    huge["counts"]["train"] = 10**18
+    return [description, description + SEPARATOR + _array(), json.dumps(huge).encode(), b"[" * 100_000]
+
+
+def corpus(name: str) -> list[bytes]:
+    """Return the few inputs that fuzzing starts from: right ones, and wrong ones that once did harm elsewhere."""
+    meta, train, test = _cifar_files()
+    long_number = b'{"seed": 1' + b"0" * 5000 + b"}"
+    binary = b"apple\nbear\n" + SEPARATOR + (b"\x00\x01" + bytes(3072)) * 2
+    inputs: dict[str, list[bytes]] = {
+        "cifar_pickle": [meta, train, test, b"cos\nsystem\n(S'true'\ntR.", b"cnumpy\nload\n(S'/x'\ntR."],
+        "cifar_python_version": [
+            SEPARATOR.join((meta, train, test)),
+            SEPARATOR.join((meta, pickle.dumps({b"data": [[1], [1, 2]], b"fine_labels": [[0], [0, 1]]}), test)),
+            SEPARATOR.join((pickle.dumps({b"fine_label_names": [b"\xff"]}), train, test)),
+        ],
+        "cifar_binary_version": [binary, b"\xff" + binary, b"apple"],
+        "cifar_archive": [
+            _tar("w", ("cifar-100-python/meta", meta), ("cifar-100-python/train", train), ("c/test", test)),
+            _tar("w:gz", ("meta", meta), ("train", train), ("test", test)),
+            _tar("w:xz", ("meta", meta)),
+        ],
+        "archive": [
+            _tar("w:", ("a/b", b"content"), ("../up", b"x"), ("/etc/x", b"x")),
+            _tar("w:gz", ("a/b", b"content")),
+            _tar("w:bz2", ("a/b", b"content")),
+            _zip(("a/b", b"content" * 50), ("c", b"")),
+            _zip(("../up", b"x"), ("a\\..\\..\\b", b"x")),
+        ],
+        "image": [_image("PNG", "RGBA"), _image("JPEG", "L"), _image("GIF", "P"), _image("TIFF", "I;16")],
+        "run_record": [_record(), long_number, b'{"seed": 1e999}', b"[" * 100_000, b"\xef\xbb\xbf{}"],
+        "summary": [b'{"schema_version": 1}', long_number, b"[" * 100_000, b"null"],
+        "packed_dataset": _packed(),
+        "progress_line": [b'headstart event=epoch arm=transfer seed=3 text="a \\"b\\""', b"a\rb\x85c\xe2\x80\xa8d\x0b"],
+    }
+    return inputs[name]
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    function.__name__: function
+    for function in (
+        cifar_pickle,
+        cifar_python_version,
+        cifar_binary_version,
+        cifar_archive,
+        archive,
+        image,
+        run_record,
+        summary,
+        packed_dataset,
+        progress_line,
+    )
+}
+
+
+def refusing(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Return `target` as a fuzzer wants it: a refusal in words is an answer like another."""
+
+    def one_input(data: bytes) -> None:
+        try:
+            target(data)
+        except HeadstartError as error:
+            assert error.message.strip()
+            assert "Traceback" not in str(error)
+
+    return one_input
