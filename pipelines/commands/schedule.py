@@ -8,178 +8,149 @@ from typing import Any
 
 import click
 
-from components.errors import SettingError
+from components.errors import HeadstartError, SettingError
 from pipelines.placement_options import placement_options, read_placement
+from pipelines.submission.options import connection_options
 
-DEFAULT_NAME = "headstart-retraining"
 TIMES = 5
+ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 
 
 @click.command()
 @click.argument("pipeline", type=click.Choice(["retraining", "experiment"]), required=False)
 @click.option(
-    "--cron", "expression", metavar="EXPR", help="Five fields as in a crontab, six with the second first, or @daily."
+    "--cron",
+    "expression",
+    metavar="EXPR",
+    help="When: five fields as in a crontab, six with the second first, or @daily and the like.",
 )
-@click.option(
-    "--name", metavar="NAME", help="Name of the schedule; the same name is replaced.  [default: headstart-PIPELINE]"
-)
-@click.option(
-    "-p",
-    "--parameter",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Parameter of the pipeline; repeatable.",
-)
+@click.option("--name", metavar="NAME", help="Name; the same one is replaced.  [default: headstart-PIPELINE]")
+@click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="A run's parameter; repeatable.")
 @click.option(
     "--package",
+    "package_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Compiled package; default: compile now.",
+    help="Compiled package.  [default: compile now]",
 )
 @click.option(
-    "--timezone", "zone_name", default="UTC", show_default=True, help="Time zone that the cluster's schedules run in."
+    "--timezone",
+    "zone_name",
+    default="UTC",
+    show_default=True,
+    help="Time zone in which the cluster's schedules run (cronScheduleTimezone); for the times that are printed.",
 )
 @click.option("--paused", is_flag=True, help="Create it paused.")
-@click.option("--dry-run", is_flag=True, help="Explain the expression and its next times; touch no cluster.")
+@click.option("--dry-run", is_flag=True, help="Explain the expression and its next times; ask no cluster.")
 @click.option("--list", "show", is_flag=True, help="List the schedules.")
-@click.option("--pause", "pause", metavar="NAME", help="Start no run until it is resumed.")
-@click.option(
-    "--resume", "resume", metavar="NAME", help="Let a paused schedule go on; what it missed is not caught up."
-)
-@click.option("--delete", "delete", metavar="NAME", help="Delete a schedule; runs that it started go on.")
-@click.option(
-    "--host", default="", help="URL of Kubeflow Pipelines.  [default: KF_PIPELINES_ENDPOINT, this cluster, kubeconfig]"
-)
-@click.option("--namespace", default="", help="Your namespace on a server with several users.")
-@click.option("--experiment", default="headstart", show_default=True, help="Experiment in which the runs appear.")
-@click.option("--service-account", default="", help="Kubernetes service account of the runs.")
-@click.option("--pipeline-root", default="", help="Where artifacts go, for example gs://BUCKET/PREFIX.")
-@click.option("--token", default="", help="Bearer token; also KF_PIPELINES_TOKEN.")
+@click.option("--pause", metavar="NAME", help="Start no run until it is resumed.")
+@click.option("--resume", metavar="NAME", help="Let a paused schedule go on; what it missed is not caught up.")
+@click.option("--delete", metavar="NAME", help="Delete a schedule; runs that it started go on.")
+@connection_options
+@click.option("--experiment", default="headstart", show_default=True, help="Experiment to file the runs under.")
+@click.option("--service-account", default="", help="Service account of the pods.  [default: the server's]")
+@click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.  [default: the server's]")
 @placement_options
 def command(
-    pipeline: str | None,
-    expression: str | None,
-    name: str | None,
-    parameters: tuple[str, ...],
-    package: Path | None,
-    zone_name: str,
-    paused: bool,
-    dry_run: bool,
-    show: bool,
-    pause: str | None,
-    resume: str | None,
-    delete: str | None,
-    host: str,
-    namespace: str,
-    experiment: str,
-    service_account: str,
-    pipeline_root: str,
-    token: str,
-    **placement: Any,
+    pipeline: str | None, show: bool, pause: str | None, resume: str | None, delete: str | None, **options: Any
 ) -> None:
     """Run PIPELINE on a cluster by the clock; the same name again replaces the schedule.
 
-    headstart schedule retraining --cron '30 2 * * 1' -p store=gs://BUCKET/models -p data=gs://BUCKET/fruits.tar.gz
-    """
-    chosen = [
-        flag
-        for flag, given in (("--list", show), ("--pause", pause), ("--resume", resume), ("--delete", delete))
-        if given
-    ]
-    if len(chosen) + bool(pipeline) != 1:
+      headstart schedule retraining --cron '30 2 * * 1' -p store=gs://BUCKET/models -p data=gs://BUCKET/fruits.tar.gz
+    """  # fmt: skip
+    flags = {"--list": show, "--pause": pause, "--resume": resume, "--delete": delete}
+    chosen = [flag for flag, given in flags.items() if given] + ([pipeline] if pipeline else [])
+    if len(chosen) != 1:
         raise SettingError(
-            f"schedule: {' and '.join([*chosen, *([pipeline] if pipeline else [])]) or 'nothing'} given.",
+            f"schedule: {' and '.join(chosen) or 'nothing'} given.",
             "Expected one of: a PIPELINE, --list, --pause NAME, --resume NAME, --delete NAME.",
         )
     if pipeline:
-        _put(
-            pipeline, expression, name or f"headstart-{pipeline}", parameters, package, zone_name, paused, dry_run,
-            {"host": host, "token": token}, namespace, experiment, service_account, pipeline_root, placement,
-        )  # fmt: skip
+        _put(pipeline, options)
         return
-    from pipelines.submission.connection import connect
-
-    connection = connect(host, token=token)
+    connection, namespace = _connect(options)
     if show:
-        _list(connection, namespace, zone_name)
+        _list(connection, namespace, options["zone_name"])
     elif delete:
         _delete(connection, delete, namespace)
     else:
-        _set_enabled(connection, str(pause or resume), namespace, bool(resume), zone_name)
+        _set_enabled(connection, str(pause or resume), namespace, bool(resume), options["zone_name"])
 
 
-def _put(
-    pipeline: str,
-    expression: str | None,
-    name: str,
-    pairs: tuple[str, ...],
-    package_file: Path | None,
-    zone_name: str,
-    paused: bool,
-    dry_run: bool,
-    address: dict[str, str],
-    namespace: str,
-    experiment: str,
-    service_account: str,
-    pipeline_root: str,
-    placement: dict[str, Any],
-) -> None:
+def _connect(options: dict[str, Any]) -> tuple[Any, str]:
+    """Return the connection and the namespace to ask for, which is empty on a server for one user."""
+    from pipelines.submission.connection import connect
+    from pipelines.submission.runs import ask_server, require_version
+
+    connection = connect(**{name: options[name] for name in ADDRESS})
+    server = ask_server(connection)
+    require_version(server, connection.host)
+    return connection, str(options["namespace"]) if server.multi_user else ""
+
+
+def _put(pipeline: str, options: dict[str, Any]) -> None:
     from pipelines.cron import EXAMPLE, parse_cron, read_zone
-    from pipelines.packages import compile_package, read_package
-    from pipelines.submission.runs import typed_parameters
+    from pipelines.schedules import put_schedule
+    from pipelines.submission.runs import find_or_create_experiment, typed_parameters
 
-    if expression is None:
+    if options["expression"] is None:
         raise SettingError("--cron is missing: when is it to run?", EXAMPLE)
-    cron, zone = parse_cron(expression), read_zone(zone_name)
-    cron.next_times(1, zone)
-    with tempfile.TemporaryDirectory(prefix="headstart-schedule-") as scratch:
-        if package_file:
-            package = read_package(package_file)
-        else:
-            package = compile_package(pipeline, Path(scratch) / f"{pipeline}.yaml", read_placement(**placement))  # type: ignore[arg-type]
-        values = typed_parameters(package, _pairs(pairs))
-        if not dry_run:
-            from pipelines.schedules import put_schedule
-            from pipelines.submission.connection import connect
-            from pipelines.submission.runs import ask_server, find_or_create_experiment, require_version
-
-            connection = connect(**address)
-            require_version(ask_server(connection), connection.host)
-            new, old = put_schedule(
-                connection,
-                package,
-                name=name,
-                cron=cron,
-                experiment_id=find_or_create_experiment(connection, experiment, namespace),
-                parameters=values,
-                namespace=namespace,
-                service_account=service_account,
-                pipeline_root=pipeline_root,
-                paused=paused,
-            )
-            click.echo(f"{'Replaced' if old else 'Created'} schedule {name}{'' if new.enabled else ', paused'}.")
+    cron, zone = parse_cron(options["expression"]), read_zone(options["zone_name"])
+    times = cron.next_times(TIMES, zone)
+    package = _package(pipeline, options)
+    parameters = typed_parameters(package, _pairs(options["pairs"]))
+    if not options["dry_run"]:
+        name = options["name"] or f"headstart-{pipeline}"
+        connection, namespace = _connect(options)
+        new, old = put_schedule(
+            connection,
+            package,
+            name=name,
+            cron=cron,
+            experiment_id=find_or_create_experiment(connection, options["experiment"], namespace),
+            parameters=parameters,
+            namespace=namespace,
+            service_account=options["service_account"],
+            pipeline_root=options["pipeline_root"],
+            paused=options["paused"],
+        )
+        click.echo(f"{'Replaced' if old else 'Created'} schedule {name}{'' if new.enabled else ', paused'}.")
+        click.echo("Missed times are not caught up; one run at a time.")
     click.echo(f"{cron.describe()}.  In Kubeflow Pipelines: {cron.expression}")
     click.echo(
-        f"The time zone is that of the cluster (cronScheduleTimezone), taken here to be {zone_name}. Next times:"
+        f"The time zone is that of the cluster (cronScheduleTimezone), taken here to be {options['zone_name']}. "
+        "Next times:"
     )
-    for moment in cron.next_times(TIMES, zone):
+    for moment in times:
         click.echo(f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}")
-    if not dry_run:
-        click.echo("Missed times are not caught up; one run at a time.")
+
+
+def _package(pipeline: str, options: dict[str, Any]) -> Any:
+    from pipelines.packages import compile_package, read_package
+
+    others = {*ADDRESS, "expression", "name", "pairs", "package_file", "zone_name", "paused", "dry_run", "experiment",
+              "service_account", "pipeline_root"}  # fmt: skip
+    placement = {name: value for name, value in options.items() if name not in others}
+    if not options["package_file"]:
+        with tempfile.TemporaryDirectory(prefix="headstart-schedule-") as folder:
+            return compile_package(pipeline, Path(folder) / f"{pipeline}.yaml", read_placement(**placement))  # type: ignore[arg-type]
+    if any(value not in (None, ()) for value in placement.values()):
+        raise SettingError(
+            f"{options['package_file']} is compiled already; where its tasks run is fixed in it.", "Compile it again."
+        )
+    return read_package(options["package_file"])
 
 
 def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     values: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise SettingError(f"-p {pair!r}: expected NAME=VALUE.")
+        if not equals or not key or key in values:
+            raise SettingError(f"-p {pair}: {'given twice' if key in values else 'expected NAME=VALUE'}.")
         values[key] = value
     return values
 
 
 def _next_time(expression: str, zone_name: str) -> str:
-    from components.errors import HeadstartError
     from pipelines.cron import parse_cron, read_zone
 
     zone = read_zone(zone_name)

@@ -41,10 +41,10 @@ def test_a_schedule_is_created_as_asked(api: SchedulesApi, put: Command, package
     assert made["experiment_id"] == api.experiments["headstart"]
     lines = result.output.splitlines()
     assert lines[0] == "Created schedule headstart-retraining."
-    assert lines[1] == "At 02:30, only on Monday.  In Kubeflow Pipelines: 0 30 2 * * 1"
-    assert "Europe/Riga" in lines[2]
-    assert [line.split()[0] for line in lines[3:8]] == ["Mon"] * 5
-    assert all(" 02:30:00 EE" in line for line in lines[3:8])
+    assert lines[2] == "At 02:30, only on Monday.  In Kubeflow Pipelines: 0 30 2 * * 1"
+    assert "Europe/Riga" in lines[3]
+    assert [line.split()[0] for line in lines[4:]] == ["Mon"] * 5
+    assert all(" 02:30:00 EE" in line for line in lines[4:])
 
 
 def test_doing_it_twice_does_not_make_two(api: SchedulesApi, put: Command) -> None:
@@ -163,6 +163,27 @@ def test_an_old_server_is_refused(api: SchedulesApi, put: Command) -> None:
     assert result.exit_code == 1
     assert "needs 2.14" in str(result.exception)
     assert api.schedules == {}
+
+
+def test_on_a_server_for_several_users_it_is_in_ones_own_namespace(
+    api: SchedulesApi, put: Command, command: Command
+) -> None:
+    put("--cron", "@daily")
+    assert "namespace" not in api.server.requests("POST", PATH)[0].body
+    api.schedules.clear()
+    api.multi_user = True
+    put("--cron", "@daily", "--namespace", "team-a", "--service-account", "trainer", "--pipeline-root", "gs://a/b")
+    made = api.the_one()
+    assert (made["namespace"], made["service_account"]) == ("team-a", "trainer")
+    assert made["runtime_config"]["pipeline_root"] == "gs://a/b"
+    command("schedule", "--list", "--host", api.server.host, "--namespace", "team-a")
+    assert api.server.requests("GET", PATH)[-1].query["namespace"] == "team-a"
+
+
+def test_placement_and_a_compiled_package_exclude_each_other(put: Command) -> None:
+    result = put("--cron", "@daily", "--accelerators", "1")
+    assert result.exit_code == 2
+    assert "is compiled already" in str(result.exception)
 
 
 def test_kfps_own_client_reads_the_answers(api: SchedulesApi, put: Command) -> None:
