@@ -60,12 +60,15 @@ class TrainingLoop:
             tf.TensorSpec([2], tf.int32),
             tf.TensorSpec([], tf.float32),
         ]
+        # Without AutoGraph, whose rewriting of the sources took longer than all other tracing: no Python statement
+        # here depends on a tensor.
+        plain = {"jit_compile": jit, "autograph": False}
         self._epochs = {
-            size: tf.function(functools.partial(self._train_steps, size), signature, jit_compile=jit)
+            size: tf.function(functools.partial(self._train_steps, size), signature, **plain)
             for size in {self._size, self._crop or self._size}
         }
         inferred = tf.TensorSpec([None, *inputs.shape[1:]], tf.as_dtype(inputs.dtype))
-        self._predict = tf.function(self._evaluated, [inferred], jit_compile=jit)
+        self._predict = tf.function(self._evaluated, [inferred], **plain)
 
     def _narrowed(self, features: Array) -> Array:
         # Features are kept as they are computed with: bfloat16 takes half the memory and half the reading.
@@ -122,13 +125,14 @@ class TrainingLoop:
         return float(loss) / len(order), float(correct) / order.size
 
     def _train_steps(self, size: int, order: Any, rates: Any, key: Any, first: Any) -> Any:
-        loss_sum, correct = tf.constant(0.0), tf.constant(0.0)
-        for step in tf.range(tf.shape(order)[0]):
-            drawn = key + tf.stack([0, step * 104_729])
-            loss, right = self._train_step(order[step], rates[step], drawn, first + tf.cast(step, tf.float32), size)
-            loss_sum += loss
-            correct += right
-        return loss_sum, correct
+        def step(number: Any, loss_sum: Any, correct: Any) -> tuple[Any, Any, Any]:
+            drawn = key + tf.stack([0, number * 104_729])
+            iteration = first + tf.cast(number, tf.float32)
+            loss, right = self._train_step(order[number], rates[number], drawn, iteration, size)
+            return number + 1, loss_sum + loss, correct + right
+
+        steps = tf.shape(order)[0]
+        return tf.while_loop(lambda number, *_: number < steps, step, (tf.constant(0), *tf.unstack(tf.zeros(2))))[1:]
 
     def _train_step(self, batch: Any, rate: Any, key: Any, number: Any, size: int) -> Any:
         """Train on one batch (indices); return its mean loss and how many answers were right."""
