@@ -21,6 +21,7 @@ class Experiment:
     records: tuple[RunRecord, ...]
     run_id: str = ""
     name: str = ""
+    unreadable: tuple[str, ...] = ()
     pretrain: list[RunRecord] = field(default_factory=list)
     finetune: list[RunRecord] = field(default_factory=list)
     final: list[RunRecord] = field(default_factory=list)
@@ -33,7 +34,9 @@ class Experiment:
         return {"baseline": self.baseline, "transfer": self.transfer}
 
 
-def experiment(records: Sequence[RunRecord], run_id: str = "", name: str = "") -> Experiment:
+def experiment(
+    records: Sequence[RunRecord], run_id: str = "", name: str = "", unreadable: Sequence[str] = ()
+) -> Experiment:
     """Sort records; the order in which they come does not matter. Without `run_id` it is the most frequent one."""
     if not run_id and records:
         run_id = Counter(record.run_id for record in records).most_common(1)[0][0]
@@ -43,7 +46,7 @@ def experiment(records: Sequence[RunRecord], run_id: str = "", name: str = "") -
     by_arm: dict[str, list[RunRecord]] = {}
     for record in ordered:
         by_arm.setdefault(record.arm, []).append(record)
-    return Experiment(records=tuple(ordered), run_id=run_id, name=name, **by_arm)
+    return Experiment(records=tuple(ordered), run_id=run_id, name=name, unreadable=tuple(unreadable), **by_arm)
 
 
 def succeeded(records: Sequence[RunRecord]) -> list[RunRecord]:

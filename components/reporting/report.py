@@ -17,14 +17,20 @@ from components.reporting.tables import to_csv
 
 
 def write_report(
-    records: Sequence[RunRecord], output: Path, *, run_id: str = "", settings: Mapping[str, Any] | None = None
+    records: Sequence[RunRecord],
+    output: Path,
+    *,
+    run_id: str = "",
+    settings: Mapping[str, Any] | None = None,
+    unreadable: Sequence[str] = (),
 ) -> Summary:
     """Write report.html, report.md, runs.csv and summary.json into `output` and return the summary.
 
-    `run_id` is the pipeline run that the records must belong to; empty: the one most of them name. It never raises for
+    `run_id` is the pipeline run that the records must belong to; empty: the one most of them name. `unreadable` says of
+    each record that could not be read what was wrong with it. It never raises for
     runs that failed, diverged or are missing: the report then says so. SettingError for a setting that is wrong.
     """
-    report = measure(records, run_id=run_id, settings=settings)
+    report = measure(records, run_id=run_id, settings=settings, unreadable=unreadable)
     _write(report, Path(output))
     return report.summary
 
@@ -35,10 +41,11 @@ def measure(
     run_id: str = "",
     name: str = "",
     settings: Mapping[str, Any] | None = None,
+    unreadable: Sequence[str] = (),
 ) -> Report:
     """Sort and measure the records of one experiment."""
     checked = report_settings(settings)
-    runs = sort_runs(records, run_id, name)
+    runs = sort_runs(records, run_id, name, unreadable)
     return Report(runs, summarise(runs, checked), checked)
 
 

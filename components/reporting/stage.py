@@ -21,17 +21,18 @@ def report_stage(
 ) -> dict[str, float]:
     """Write the report to its three places (`summary` is a folder) and return the numbers to log as metrics.
 
-    A record that cannot be read is left out of the report and said so on standard output; `verify` then misses its run.
+    A record that cannot be read is left out of the report, which says so, and `verify` fails for it.
     """
     emit("stage", stage="report", state="start")
-    read = []
+    read, unreadable = [], []
     for path in records:
         try:
             read.append(read_record(path))
         except HeadstartError as error:
             emit("warning", what=f"record left out: {error}")
+            unreadable.append(error.message)
     folder = Path(summary)
-    found = write_report(read, folder, run_id=run_id, settings=settings)
+    found = write_report(read, folder, run_id=run_id, settings=settings, unreadable=unreadable)
     for name, target in (("report.html", html), ("report.md", markdown)):
         with whole_file(target) as partial:
             shutil.copyfile(folder / name, partial)

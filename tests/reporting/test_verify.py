@@ -90,7 +90,7 @@ FAULTS: list[tuple[str, str, Fault]] = [
     ("undisturbed", "up to 30 %", lambda all_: change(all_, "transfer-00", stolen_share=0.3)),
     (
         "uninterrupted",
-        "1 runs",
+        "1 run went on",
         lambda all_: change(all_, "transfer-00", attempts=[Attempt(number=n, started_at="") for n in (1, 2)]),
     ),
     ("consistent_clock", "no training time", lambda all_: change(all_, "transfer-00", epochs=[])),
@@ -130,8 +130,14 @@ def test_a_fault_is_found_by_its_rule(rule: str, said: str, fault: Fault) -> Non
 
 
 def test_every_rule_has_a_fault_and_a_reason() -> None:
-    assert {rule for rule, _, _ in FAULTS} == set(RULES)
+    assert {rule for rule, _, _ in FAULTS} | {"unreadable"} == set(RULES)
     assert all(rule.why.endswith(".") for rule in RULES.values())
+
+
+def test_records_that_could_not_be_read_are_an_error() -> None:
+    findings = verify(experiment(builders.experiment(), unreadable=["a.json: not JSON."]), report_settings({}))
+    assert [(finding.rule, finding.severity) for finding in findings] == [("unreadable", "error")]
+    assert findings[0].message == "1 record could not be read: a.json: not JSON."
 
 
 def test_severity_can_be_set_and_a_rule_switched_off() -> None:
@@ -147,7 +153,7 @@ def test_a_given_run_id_makes_all_others_foreign() -> None:
     records = builders.experiment()
     findings = verify(experiment(records, run_id="this-one"), report_settings({}))
     assert [finding.rule for finding in findings] == ["own_run"]
-    assert findings[0].message.startswith("23 records belong to another")
+    assert findings[0].message.startswith("23 records of another pipeline run")
     assert findings[0].runs[-1] == "and 3 more"
 
 

@@ -1,0 +1,52 @@
+"""Rules about the images: none of the test in training, none missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from components.reporting.experiment import Experiment
+from components.reporting.rules.registry import Broken, rule
+from components.reporting.settings import ReportSettings
+from components.reporting.units import counted
+
+
+@rule("error")
+def test_not_in_training(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Images of the test that stand in training are remembered, not recognised."""
+    for stages, records in (
+        ("the compared runs", [*experiment.baseline, *experiment.transfer, *experiment.final]),
+        ("preparation", [*experiment.pretrain, *experiment.finetune]),
+    ):
+        found = {
+            record.data.digest: record.data.duplicates_across_splits
+            for record in records
+            if record.data and record.data.duplicates_across_splits
+        }
+        if found:
+            yield f"{counted(max(found.values()), 'test image')} of {stages} found in the training data too.", []
+
+
+@rule("warning")
+def near_duplicates(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Near-twins of test images in training make the accuracy look better than it is."""
+    for record in [*experiment.baseline[:1], *experiment.transfer[:1]]:
+        if record.data and record.data.near_duplicates_across_splits:
+            tested = record.data.counts.get("test", 0)
+            of = f" of {tested}" if tested else ""
+            yield (
+                f"{record.data.near_duplicates_across_splits}{of} test images have a near-twin in training; "
+                "both arms gain from it alike.",
+                [],
+            )
+            return
+
+
+@rule("warning")
+def nothing_skipped(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Images that could not be read are missing from what was measured."""
+    skipped: dict[str, int] = {}
+    for record in experiment.records:
+        if record.data:
+            skipped[record.data.digest] = max(record.data.skipped, skipped.get(record.data.digest, 0))
+    if sum(skipped.values()):
+        yield f"{counted(sum(skipped.values()), 'image')} could not be read and left out of the data.", []

@@ -1,0 +1,100 @@
+"""Rules about likeness: both arms on the same images, recipe, hardware and software, from the right weights."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from components.records import RunRecord
+from components.reporting.experiment import Experiment, succeeded
+from components.reporting.rules.registry import Broken, names, rule
+from components.reporting.settings import ReportSettings
+
+
+def _differences(
+    experiment: Experiment, what: Callable[[RunRecord], dict[str, Any] | None], noun: str
+) -> Iterable[Broken]:
+    """Compare a dict of each run of both arms with the most common one, and name the keys that differ."""
+    known = [
+        (record, value)
+        for records in experiment.arms.values()
+        for record in succeeded(records)
+        if (value := what(record)) is not None
+    ]
+    if not known:
+        return
+    forms = [json.dumps(value, sort_keys=True, default=str) for _, value in known]
+    usual = Counter(forms).most_common(1)[0][0]
+    norm = json.loads(usual)
+    odd: dict[str, list[RunRecord]] = {}
+    for (record, _), form in zip(known, forms, strict=True):
+        if form != usual:
+            value = json.loads(form)
+            keys = [key for key in {**norm, **value} if norm.get(key) != value.get(key)]
+            said = ", ".join(f"{key} is {value.get(key)!r} instead of {norm.get(key)!r}" for key in keys[:4])
+            said += f", and {len(keys) - 4} more" if len(keys) > 4 else ""
+            odd.setdefault(said, []).append(record)
+    for said, records in odd.items():
+        yield f"{len(records)} of {len(known)} runs used other {noun}: {said}.", names(records)
+
+
+@rule("error")
+def same_data(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """On other images a run takes another time; that is data, not transfer."""
+    return _differences(
+        experiment,
+        lambda record: {"digest": record.data.digest, "counts": record.data.counts} if record.data else None,
+        "images",
+    )
+
+
+@rule("error")
+def same_recipe(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Both arms must share batch size, optimiser, stop rule and every other setting of the recipe."""
+    return _differences(experiment, lambda record: record.recipe, "recipe settings")
+
+
+@rule("error")
+def same_hardware(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Times on different hardware cannot be compared."""
+    keys = {"device_kind", "device_name", "device_count", "processor", "cores", "threads"}
+    return _differences(experiment, lambda record: record.environment.model_dump(include=keys), "hardware")
+
+
+@rule("error")
+def same_image(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Another image or another version of TensorFlow is another program."""
+    return _differences(
+        experiment, lambda record: {"image": record.environment.image, **record.environment.versions}, "software"
+    )
+
+
+@rule("error")
+def frozen_unchanged(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A frozen layer whose weights moved was trained; the arm is not what it claims to be."""
+    for record in experiment.records:
+        moved = [layer.layer for layer in record.frozen if layer.before != layer.after]
+        if moved:
+            yield f"Frozen weights of {', '.join(moved)} changed in {record.name}.", [record.name]
+
+
+@rule("error")
+def initial_weights(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Transfer must start from this experiment's finetuned model, and the baseline from random weights."""
+    loaded = [record for record in succeeded(experiment.baseline) if record.initial_model is not None]
+    if loaded:
+        yield "Baseline runs started from a trained model instead of random weights.", names(loaded)
+    fresh = [record for record in succeeded(experiment.transfer) if record.initial_model is None]
+    if fresh:
+        yield "Transfer runs started from random weights instead of the finetuned model.", names(fresh)
+    prepared = {record.final_weights for record in succeeded(experiment.finetune) if record.final_weights}
+    if prepared:
+        other = [
+            record
+            for record in succeeded(experiment.transfer)
+            if record.initial_model is not None and record.initial_model not in prepared
+        ]
+        if other:
+            yield "Transfer runs started from another model than the one that finetune made.", names(other)
