@@ -8,6 +8,7 @@ draw the same dropout masks for their different parts: Keras mirrors the seed.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -16,7 +17,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.errors import SettingError
-from components.training.loop import TrainingLoop
+from components.training.augmentation import augmented
+from components.training.loop import TrainingLoop, checked_crop
 from components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
@@ -39,7 +41,10 @@ class DistributedLoop(TrainingLoop):
                 f"Choose a multiple of {self._replicas}.",
             )
         self._images, self._targets = tf.constant(np.asarray(inputs)), tf.constant(np.asarray(labels))
-        self._augmenting = inputs.dtype == np.uint8 and (recipe.flip or recipe.shift > 0)
+        images = inputs.dtype == np.uint8
+        self._augmenting = images and (recipe.flip or recipe.shift > 0)
+        self._size = int(inputs.shape[1]) if images else 0
+        self._crop = checked_crop(model, recipe, self._size) if images else 0
         self._droppers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
         with strategy.scope():
             if recipe.optimizer == "adamw":
@@ -48,45 +53,53 @@ class DistributedLoop(TrainingLoop):
             else:
                 self.optimizer = keras.optimizers.Adam(recipe.learning_rate)
             self.optimizer.build(model.trainable_variables)
-        self._train = tf.function(self._steps_of, reduce_retracing=True)
+        self._train = {
+            size: tf.function(functools.partial(self._steps_of, size), reduce_retracing=True)
+            for size in {self._size, self._crop or self._size}
+        }
         self._answer = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
 
     def warm_up(self) -> None:
         """Trace and run everything once, then put every variable back bit by bit."""
         before = self.state()
-        self._epoch_of(0, self.order(0)[:1], self.learning_rates(1)[:1])
+        for size in self._train:
+            self._epoch_of(0, self.order(0)[:1], self.learning_rates(1)[:1], size)
         self._answer(self._images[: min(self.recipe.evaluation_batch_size, self.examples)])
         self.restore(before)
 
     def run_epoch(self, epoch: int) -> tuple[float, float]:
         """Train one epoch (1 is the first); return mean training loss and accuracy, read after the devices are done."""
-        return self._epoch_of(epoch, self.order(epoch), self.learning_rates(epoch))
+        return self._epoch_of(epoch, self.order(epoch), self.learning_rates(epoch), self.image_size(epoch))
 
-    def _epoch_of(self, epoch: int, order: Array, rates: Array) -> tuple[float, float]:
+    def _epoch_of(self, epoch: int, order: Array, rates: Array, size: int) -> tuple[float, float]:
         for number, layer in enumerate(self._droppers):
             layer.seed_generator.state.assign(np.random.default_rng([self.seed, epoch, number]).integers(0, 2**31, 2))
-        key = tf.constant([self.seed % 2**31, epoch])
-        loss, correct = self._train(tf.constant(order), tf.constant(rates), key)
+        key = np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**31, 2, dtype=np.int32)
+        loss, correct = self._train[size](tf.constant(order), tf.constant(rates), tf.constant(key))
         return float(loss) / len(order), float(correct) / order.size
 
-    def _steps_of(self, order: Any, rates: Any, key: Any) -> Any:
+    def _steps_of(self, size: int, order: Any, rates: Any, key: Any) -> Any:
         loss_sum, correct_sum = tf.constant(0.0), tf.constant(0.0)
         total = tf.distribute.ReduceOp.SUM
         for step in tf.range(tf.shape(order)[0]):
             self.optimizer.learning_rate.assign(rates[step])
-            loss, correct = self._strategy.run(self._part, args=(order[step], key, step))
+            loss, correct = self._strategy.run(self._part, args=(order[step], key, step, size))
             loss_sum += self._strategy.reduce(total, loss, axis=None)
             correct_sum += self._strategy.reduce(total, correct, axis=None)
         return loss_sum, correct_sum
 
-    def _part(self, batch: Any, key: Any, step: Any) -> Any:
+    def _part(self, batch: Any, key: Any, step: Any, size: int) -> Any:
         """One device's part of a step: its share of the loss, so that the sum over devices is the batch's mean."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        size = self.batch_size // self._replicas
-        mine = batch[replica * size : (replica + 1) * size]
-        inputs, labels = tf.gather(self._images, mine), tf.gather(self._targets, mine)
-        if self._augmenting:
-            inputs = self._moved(inputs, tf.stack([key[0] + replica, key[1] * 1_000_003 + step]))
+        share = self.batch_size // self._replicas
+        mine = tf.reshape(batch, [self._replicas, share])[replica]
+        labels = tf.gather(self._targets, mine)
+        if self._augmenting or size != self._size:
+            place = key + tf.stack([replica, step * 104_729])
+            shift = self.recipe.shift
+            inputs = augmented(self._images, mine, place, size=size, shift=shift, flip=self.recipe.flip)
+        else:
+            inputs = tf.gather(self._images, mine)
         smoothing = self.recipe.label_smoothing
         target = tf.one_hot(labels, self.model.output_shape[-1]) * (1 - smoothing)
         target += smoothing / self.model.output_shape[-1]
@@ -97,18 +110,6 @@ class DistributedLoop(TrainingLoop):
         self.optimizer.apply(gradients, self.model.trainable_variables)
         right = tf.argmax(probabilities, -1, tf.int32) == labels
         return loss, tf.reduce_sum(tf.cast(right, tf.float32))
-
-    def _moved(self, images: Any, seed: Any) -> Any:
-        count, size, reach = tf.shape(images)[0], images.shape[1], self.recipe.shift
-        if self.recipe.flip:
-            mirrored = tf.random.stateless_uniform([count, 1, 1, 1], seed) < 0.5
-            images = tf.where(mirrored, images[:, :, ::-1], images)
-        if reach:
-            padded = tf.pad(images, [[0, 0], [reach, reach], [reach, reach], [0, 0]], mode="REFLECT")
-            corner = tf.random.stateless_uniform([count, 2], seed + tf.constant([1, 0]), 0, 2 * reach + 1, tf.int32)
-            images = tf.gather(padded, corner[:, :1] + tf.range(size), axis=1, batch_dims=1)
-            images = tf.gather(images, corner[:, 1:] + tf.range(size), axis=2, batch_dims=1)
-        return images
 
     def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
         """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) on other inputs."""

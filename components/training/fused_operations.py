@@ -40,6 +40,12 @@ class ForwardPass:
         `key` (int32, two numbers) draws the dropout masks; None: inference, nothing is dropped. Into `moments` go
         triples of layer, mean and variance, for every batch normalisation that trains; None: inference.
         """
+        value = self.body(inputs, key=key, moments=moments)
+        last = self._layers[-1]
+        return tf.matmul(tf.cast(value, tf.float32), last.kernel.value) + last.bias.value
+
+    def body(self, inputs: Any, *, key: Any = None, moments: list[Any] | None = None) -> Any:
+        """Return what goes into the last layer (in the precision asked for); the arguments are those of a call."""
         value, scale = tf.cast(inputs, self._dtype), self._scale
         for number, layer in enumerate(self._layers[:-1]):
             if isinstance(layer, keras.layers.Conv2D):
@@ -59,8 +65,7 @@ class ForwardPass:
                     value = value * kept * tf.cast(1 / (1 - layer.rate), value.dtype)
             else:
                 value = layer(tf.cast(value, layer.compute_dtype))
-        last = self._layers[-1]
-        return tf.matmul(tf.cast(value, tf.float32), last.kernel.value) + last.bias.value
+        return value
 
     def _cast(self, weight: Any) -> Any:
         return tf.cast(weight.value, self._dtype)
@@ -76,9 +81,15 @@ class ForwardPass:
     def _normalised(self, layer: Any, value: Any, moments: list[Any] | None) -> Any:
         scale, offset = layer.gamma.value, layer.beta.value
         if moments is None or not self._normalises[layer.name]:
-            factor = scale * tf.math.rsqrt(layer.moving_variance.value + layer.epsilon)
-            shift = offset - layer.moving_mean.value * factor
-            return value * tf.cast(factor, value.dtype) + tf.cast(shift, value.dtype)
+            return tf.raw_ops.FusedBatchNormV3(
+                x=value,
+                scale=scale,
+                offset=offset,
+                mean=layer.moving_mean.value,
+                variance=layer.moving_variance.value,
+                epsilon=layer.epsilon,
+                is_training=False,
+            )[0]
         if layer.synchronized:  # statistics over all devices: Keras asks the others
             return tf.cast(layer(value, training=True), value.dtype)
         empty = tf.zeros([0], tf.float32)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.training.evaluation import PassProgress
+from components.training.fused_operations import ForwardPass
 from components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
@@ -21,7 +22,7 @@ def prefix_length(model: Any, recipe: Recipe) -> int:
     0 where the images are augmented, where nothing is frozen before the first trainable layer, or where the recipe
     turns it off. The last layer never belongs to it.
     """
-    if not recipe.cache_prefix or recipe.flip or recipe.shift:
+    if not recipe.cache_prefix or recipe.flip or recipe.shift or recipe.crop:
         return 0
     length = frozen = 0
     for layer in model.layers[:-1]:
@@ -45,35 +46,38 @@ def suffix(model: Any, length: int) -> Any:
 
 
 class Prefix:
-    """The first layers as one compiled function."""
+    """The first layers as one compiled function, in the recipe's precision or, for evaluation, in float32."""
 
     def __init__(self, model: Any, length: int, recipe: Recipe, identity: dict[str, Any] | None = None) -> None:
+        """`identity` is put into progress events."""
         self._identity = identity or {}
-        self._layers = model.layers[:length]
         self._shape = model.layers[length - 1].output.shape[1:]
         self._batch_size = recipe.evaluation_batch_size
-        self._call = tf.function(self._forward, reduce_retracing=True)
-
-    def _forward(self, images: Any) -> Any:
-        value = tf.cast(images, self._layers[0].compute_dtype)
-        for layer in self._layers:
-            value = layer(value)
-        return tf.cast(value, tf.float32)
+        images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
+        # A pass ends before its last layer, which is never called here.
+        layers = [*model.layers[: length + 1]]
+        self._passes = {
+            precision: tf.function(ForwardPass(layers, precision).body, [images])
+            for precision in {recipe.precision, "float32"}
+        }
+        self._trained = self._passes[recipe.precision]
 
     def warm_up(self, images: Array) -> None:
         """Trace and run one batch."""
-        self._call(tf.constant(np.asarray(images[: self._batch_size])))
+        for compiled in self._passes.values():
+            compiled(tf.constant(np.asarray(images[: self._batch_size])))
 
-    def features(self, images: Array) -> Array:
-        """Return the outputs for `images` (uint8 N × H × W × 3) as float32 N × ….
+    def features(self, images: Array, *, training: bool = False) -> Array:
+        """Return the outputs for `images` (uint8 N × H × W × 3) as float32 N × …, to train on or to evaluate.
 
         Raises FloatingPointError where one is not finite.
         """
+        compiled = self._trained if training else self._passes["float32"]
         progress = PassProgress("prefix", len(images), self._identity)
         out = np.empty((len(images), *self._shape), np.float32)
         for start in range(0, len(images), self._batch_size):
             batch = np.asarray(images[start : start + self._batch_size])
-            out[start : start + len(batch)] = self._call(tf.constant(batch)).numpy()
+            out[start : start + len(batch)] = tf.cast(compiled(tf.constant(batch)), tf.float32).numpy()
             progress.done(len(batch))
         if not np.isfinite(out).all():
             raise FloatingPointError("the outputs of the frozen layers are not finite")

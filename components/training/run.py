@@ -109,8 +109,9 @@ class Run:
         self.record.environment = self.record.environment.model_copy(update=self.devices.facts())
         keras.utils.set_random_seed(self.spec.seed % 2**32)
         with self.devices.scope():
-            dtype = "mixed_bfloat16" if self.recipe.precision == "bfloat16" else "float32"
-            self.model = self._network(dtype, synchronized=self.devices.several)
+            # On one device the loop itself computes in bfloat16 where the recipe says so; the model stays float32.
+            narrow = self.devices.several and self.recipe.precision == "bfloat16"
+            self.model = self._network("mixed_bfloat16" if narrow else "float32", synchronized=self.devices.several)
             if self.spec.initial_model is not None:
                 # A new object from the file for each run: nothing of an earlier run can be in it.
                 initial, description = export.load_model(self.spec.initial_model)
@@ -145,7 +146,7 @@ class Run:
             with self.clock.phase("compile"):
                 self.prefix.warm_up(images)
             with self.clock.phase("train") as laps:
-                images = self.prefix.features(images)
+                images = self.prefix.features(images, training=True)
             self.progress.prefix_seconds = laps[0].wall
             trained = suffix(self.model, length)
         self.record.prefix_cached = self.prefix is not None

@@ -1,0 +1,94 @@
+"""A process that has TensorFlow imported and forks runs, shared by the tests that need many processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny_images
+
+from components.training.specification import RunSpecification
+
+
+class Zygote:
+    """Starts runs by forking; a run can be killed or asked to stop after so many seconds."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("zygote.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        )
+        assert self._line() == "ready"
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def run(
+        self, spec: RunSpecification, scratch: Path, *, after: float | None = None, send: int = signal.SIGKILL
+    ) -> tuple[int, float]:
+        """Run `spec`, send it a signal `after` seconds, and return its exit status and how long it lived."""
+        file = scratch / "run.json"
+        file.write_text(spec.model_dump_json())
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{file}\n")
+        self._process.stdin.flush()
+        began = time.monotonic()
+        word, pid = self._line().split()
+        assert word == "pid"
+        if after is not None:
+            while time.monotonic() - began < after and not _ended(int(pid)):
+                time.sleep(0.005)
+            if not _ended(int(pid)):
+                os.kill(int(pid), send)
+        word, status = self._line().split()
+        assert word == "ended"
+        return int(status), time.monotonic() - began
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    started = Zygote()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def source_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_images.packed(tmp_path_factory.mktemp("source"), 6, 96)
+
+
+@pytest.fixture(scope="session")
+def target_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_images.packed(tmp_path_factory.mktemp("target"), 3, 96, seed=50)
+
+
+@pytest.fixture(scope="session")
+def initial_model(zygote: Zygote, source_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that was trained for three epochs on the source set."""
+    folder = tmp_path_factory.mktemp("initial")
+    given = tiny_images.call(folder, "pretrain", source_set, settings={"epochs": 3, "dropout": 0.3})
+    spec = RunSpecification(**given | {"model": folder / "model"})
+    assert zygote.run(spec, folder)[0] == 0
+    return folder / "model"
