@@ -7,6 +7,7 @@ print (`components.progress`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -81,7 +82,6 @@ class LocalResult:
 
 def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
     """Run a pipeline and return how it ended; KeyboardInterrupt ends every process of it and is raised again."""
-    run.pipeline_root.mkdir(parents=True, exist_ok=True)
     specification = run.pipeline_root / "run.json"
     write_json(
         specification,
@@ -94,7 +94,7 @@ def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
             "docker": run.docker,
         },
     )
-    with run.log.open("a", encoding="utf-8") as log:
+    with _Log(run.log) as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "pipelines.local_worker", str(specification)],
             stdin=subprocess.DEVNULL,
@@ -115,12 +115,44 @@ def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
             _end_group(worker, log)
 
 
+class _Log:
+    """The file that the runner's log goes to; where it cannot be written, the run goes on without it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> _Log:
+        try:
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            self._give_up(error)
+        return self
+
+    def write(self, text: str) -> None:
+        try:
+            if self._file is not None:
+                self._file.write(text)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self.__exit__()
+        sys.stderr.write(f"{self._path}: the log ends here: {error.strerror}.\n")
+
+    def __exit__(self, *_: object) -> None:
+        file, self._file = self._file, None
+        with contextlib.suppress(OSError):
+            if file is not None:
+                file.close()
+
+
 def _path_with_this_python() -> str:
     # kfp's components call `python3`; it must be the one that has Headstart installed.
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
-def _follow(worker: subprocess.Popen[str], log: IO[str], listener: Listener) -> LocalResult:
+def _follow(worker: subprocess.Popen[str], log: _Log, listener: Listener) -> LocalResult:
     current, failed, ran, tail = "", "", False, list[str]()
     task_lines: list[str] = []
     for line in _lines(worker):
@@ -167,7 +199,7 @@ def _last_words(lines: list[str]) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _end_group(worker: subprocess.Popen[str], log: IO[str]) -> None:
+def _end_group(worker: subprocess.Popen[str], log: _Log) -> None:
     """Ask the worker and all it started to end, wait while they write checkpoints, then insist."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from components.atomic_files import refused_write
 from components.errors import HeadstartError
 
 SIZE_LIMIT = 64 << 30
 """Bytes that an archive may unpack to."""
 COUNT_LIMIT = 2_000_000
 """Entries that an archive may have."""
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 def is_archive(path: Path) -> bool:
@@ -100,5 +98,10 @@ def unpack(archive: Path, folder: Path) -> None:
                 raise _refuse(archive, name, "is there twice")
             seen.add(str(target))
             total += _copy(archive, name, file, target, allowed - total)
-    except _DAMAGED as error:
+    except HeadstartError:
+        raise
+    except Exception as error:  # the readers raise nearly anything on damaged input
+        refused = refused_write(folder, error)
+        if refused is not None:
+            raise refused from error
         raise HeadstartError(f"{archive}: damaged or cut short ({error}).", "Download it again.") from error
