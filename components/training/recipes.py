@@ -52,7 +52,8 @@ class Recipe(BaseModel):
     patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
     minimum_improvement: float = Field(0.0, ge=0, lt=1, description="what counts as better, a fraction")
     weights: Literal["best", "last"] = Field(
-        "best", description="kept at the end: those of the best validation accuracy, or the last, which a schedule ends on"
+        "best",
+        description="kept at the end: those of the best validation accuracy, or the last, which a schedule ends on",
     )
     stop_at_accuracy: float = Field(0.0, ge=0, le=1, description="stop at this validation accuracy; 0: never")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the arithmetic; weights are float32")
@@ -67,33 +68,44 @@ def _paper(stage: Stage) -> dict[str, Any]:
 
 
 def _fast(stage: Stage) -> dict[str, Any]:
+    # Tuned for the soonest time to the paper's accuracies; docs/results.md has the figures. The schedules
+    # end on their last weights: on Fruits-360 the validation accuracy is full long before the test accuracy is.
+    shared = {
+        "optimizer": "adamw",
+        "weight_decay": 0.02,
+        "label_smoothing": 0.1,
+        "precision": "bfloat16",
+        "patience": 0,
+        "weights": "last",
+    }
     if stage == "pretrain":
-        return {
-            "optimizer": "adamw",
+        return shared | {
             "learning_rate": 3e-3,
             "schedule": "one_cycle",
-            "weight_decay": 0.02,
-            "label_smoothing": 0.1,
-            "dropout": 0.2,
-            "batch_size": 256,
-            "flip": True,
-            "shift": 4,
-            "epochs": 15,
-            "patience": 0,
-        }
-    if stage == "finetune":
-        return {
-            "optimizer": "adamw",
-            "learning_rate": 2e-3,
-            "schedule": "one_cycle",
-            "weight_decay": 0.02,
-            "label_smoothing": 0.05,
+            "warmup": 0.15,
             "dropout": 0.2,
             "batch_size": 128,
-            "epochs": 8,
-            "patience": 0,
+            "flip": True,
+            "shift": 2,
+            "crop": 48,
+            "whole_epochs": 2,
+            "epochs": 20,
         }
-    return {"batch_size": 32, "epochs": 60, "patience": 8, "dropout": 0.2}
+    if stage == "finetune":
+        return shared | {
+            "learning_rate": 2e-3,
+            "schedule": "one_cycle",
+            "label_smoothing": 0.05,
+            "dropout": 0.3,
+            "batch_size": 128,
+            "flip": True,
+            "shift": 2,
+            "crop": 48,
+            "whole_epochs": 2,
+            "epochs": 10,
+        }
+    # Without augmentation, so that transfer can compute its frozen layers once.
+    return shared | {"learning_rate": 2e-3, "schedule": "cosine", "batch_size": 32, "epochs": 20, "dropout": 0.2}
 
 
 def _demo(stage: Stage) -> dict[str, Any]:
