@@ -9,12 +9,15 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
+
+from pipelines.long_arguments import through_files
 
 PR_SET_PDEATHSIG = 1
 
@@ -31,13 +34,21 @@ def _start_nothing_more(_signal: int, _frame: object) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("interrupted; no further task is started")
 
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     subprocess.Popen = refuse  # type: ignore[misc, assignment]
+    # The command line tells the whole group. Where it was killed outright, the signal comes from the kernel and
+    # reaches this process alone, so it is passed on.
+    if os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGTERM)
 
 
 def _runner(spec: dict[str, Any]) -> Any:
     from kfp import local
 
     if not spec["docker"]:
+        from kfp.local import subprocess_task_handler as handler
+
+        handler.run_local_subprocess = through_files(handler.run_local_subprocess)
         return local.SubprocessRunner(use_venv=False)
     from docker.types import Mount
 
