@@ -103,6 +103,7 @@ def _digest(path: Path, kind: str) -> Any:
 def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
     """Fetch what `partial` lacks; return the hexadecimal digest of the whole."""
     import requests
+    import urllib3
 
     # Without the mark of the version that the first part belongs to, the parts could be of two versions.
     mark = _validator(partial).read_text() if _validator(partial).is_file() else ""
@@ -124,7 +125,8 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
             length = answer.headers.get("Content-Length")
             total = have + int(length) if length else None
             with partial.open("ab" if have else "wb") as file:
-                for block in answer.iter_content(_BLOCK):
+                # read1 hands on what has come; iter_content would lose up to a block of it when the connection breaks.
+                while block := answer.raw.read1(_BLOCK):
                     file.write(block)
                     digest.update(block)
                     have += len(block)
@@ -132,5 +134,5 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
             if total is not None and have != total:
                 raise _BrokenError(f"{have} of {total} bytes came")
             return str(digest.hexdigest())
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _BrokenError(str(error)) from error

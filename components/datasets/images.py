@@ -85,7 +85,7 @@ def to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
 
 def _check_area(width: int, height: int) -> None:
     if width * height > PIXEL_LIMIT:
-        raise UnreadableImageError(f"{width}×{height} pixels are more than {PIXEL_LIMIT // 1_000_000} million")
+        raise UnreadableImageError(f"it has more than {PIXEL_LIMIT // 1_000_000} million pixels")
 
 
 def _decode_jpeg(content: bytes) -> tuple[Pixels, str] | None:
@@ -109,9 +109,9 @@ def _decode_any(content: bytes) -> tuple[Pixels, str]:
             return np.asarray(rgb), converted
     except UnidentifiedImageError as error:
         raise UnreadableImageError("not an image, or of a kind that is not read") from error
-    except UnreadableImageError:
-        raise
-    except MemoryError:
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"it has more than {PIXEL_LIMIT // 1_000_000} million pixels") from error
+    except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:  # decoders raise nearly anything on damaged input
         raise UnreadableImageError(f"damaged: {error}") from error

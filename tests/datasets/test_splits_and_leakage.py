@@ -1,0 +1,108 @@
+"""Splits are stratified, seeded and, if asked for, kept apart by film; leakage across them is counted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.datasets.folders import FoundFile
+from components.datasets.importing import import_dataset
+from components.datasets.leakage import near_twins, thumbnails
+from components.datasets.packed import PackedDataset
+from components.datasets.splitting import draw_groups, draw_rows
+from tests.datasets import builders
+
+
+@pytest.mark.parametrize(
+    ("stem", "film"),
+    [
+        ("110_100", "Pear/"),
+        ("r_110_100", "Pear/r"),
+        ("r2_7", "Pear/r2"),
+        ("frame_0012", "Pear/frame"),
+        ("IMG", "Pear/IMG"),
+    ],
+)
+def test_a_film_is_told_by_the_name_of_its_frames(stem: str, film: str) -> None:
+    assert FoundFile(f"Pear/{stem}.jpg", ("Pear",), stem).film == film
+
+
+def test_draws_take_the_share_but_never_all() -> None:
+    rng = np.random.default_rng(0)
+    assert len(draw_rows(np.arange(45), 0.1, rng)) == 4  # 4.5 rounds to even
+    assert len(draw_rows(np.arange(2), 0.1, rng)) == 1
+    assert len(draw_rows(np.arange(3), 0.99, rng)) == 2
+    groups = ["a"] * 10 + ["b"] * 10 + ["c"] * 80
+    for seed in range(10):
+        drawn = draw_groups(np.arange(100), groups, 0.2, np.random.default_rng(seed))
+        whole = {groups[row] for row in drawn}
+        assert 0 < len(whole) < 3
+        assert len(drawn) == sum(groups.count(name) for name in whole), "groups stay whole"
+
+
+def test_a_split_by_film_keeps_films_apart(tmp_path: Path) -> None:
+    # Frames of one film are alike, so that the film can be told from the packed pixels.
+    root = tmp_path / "in"
+    for number, (name, film) in enumerate((n, f) for n in ("Apple 1", "Kiwi") for f in ("", "r_", "r2_")):
+        for split, frames in (("Training", range(6)), ("Test", range(6, 8))):
+            (root / split / name).mkdir(parents=True, exist_ok=True)
+            for frame in frames:
+                content = builders.encoded(number, "PNG")
+                (root / split / name / f"{film}{frame}_100.png").write_bytes(content)
+    official = import_dataset(str(root), tmp_path / "official", image_size=16)
+    assert official.duplicates_across_splits == official.counts["test"] == 12
+    assert official.near_duplicates_across_splits == 12
+    assert any("12 test images stand in training too" in note for note in official.record().notes)
+    apart = import_dataset(str(root), tmp_path / "film", image_size=16, split_by="film")
+    assert apart.duplicates_across_splits == 0
+    assert apart.class_counts["test"] == [8, 8], "one film of three, of each class"
+    assert apart.class_counts["validation"] == [8, 8]
+    validation = import_dataset(str(root), tmp_path / "validation", image_size=16, validation_by="film")
+    assert validation.class_counts == {"train": [12, 12], "validation": [6, 6], "test": [6, 6]}
+
+
+def test_a_split_by_variety_tests_on_other_varieties(tmp_path: Path) -> None:
+    kinds = [f"{fruit}/{fruit} {number}" for fruit in ("Apple", "Pear") for number in range(4)]
+    root = builders.write_tree(
+        tmp_path / "in", {f"{split}/{kind}": 4 for split in ("Training", "Test") for kind in kinds}
+    )
+    description = import_dataset(str(root), tmp_path / "out", image_size=16, split_by="variety")
+    assert description.class_counts["test"] == [8, 8]
+    same = import_dataset(str(builders.fruits(tmp_path / "flat")), tmp_path / "kept", image_size=16, split_by="variety")
+    assert any("No class has more than one variety" in note for note in same.notes)
+    assert same.counts["test"] == 6
+
+
+def test_duplicates_are_found_across_classes(tmp_path: Path) -> None:
+    root = builders.fruits(tmp_path / "in")
+    (root / "Test" / "Kiwi" / "copy_1.jpg").write_bytes((root / "Training" / "Pear" / "0_100.jpg").read_bytes())
+    description = import_dataset(str(root), tmp_path / "out", image_size=16)
+    assert description.duplicates_across_splits == 1
+    assert description.near_duplicates_across_splits == 0, "near-twins are counted within a class"
+
+
+def test_thumbnails_are_means_of_areas() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 52, 52, 3), dtype=np.uint8)
+    means = images.reshape(3, 13, 4, 13, 4, 3).mean(axis=(2, 4))
+    assert np.abs(thumbnails(images).reshape(3, 13, 13, 3) - means).max() <= 0.5
+
+
+def test_near_twins_are_those_that_comparing_every_pair_finds() -> None:
+    rng = np.random.default_rng(1)
+    known = rng.integers(60, 190, (150, 507), dtype=np.uint8)
+    queries = known[:60].astype(int) + rng.integers(-6, 7, (60, 507)) * rng.integers(0, 2, (60, 1))
+    queries[::3] += rng.integers(-4, 5, (20, 1))
+    queries = np.clip(queries, 0, 255).astype(np.uint8)
+    pairs = np.abs(queries[:, None].astype(int) - known[None]).mean(axis=2)
+    expected = (pairs < 3).any(axis=1)
+    assert 10 < expected.sum() < 55, "some are near and some are not"
+    assert np.array_equal(near_twins(queries, known), expected)
+
+
+def test_validation_is_stratified(tmp_path: Path) -> None:
+    root = builders.write_tree(tmp_path / "in", {"Training/a": 40, "Training/b": 20, "Test/a": 2, "Test/b": 2})
+    description = import_dataset(str(root), tmp_path / "out", image_size=16, validation_share=0.25)
+    assert description.class_counts == {"train": [30, 15], "validation": [10, 5], "test": [2, 2]}
+    images = {split: PackedDataset(tmp_path / "out").split(split)[0] for split in ("train", "validation")}
+    seen = [image.tobytes() for split in images for image in images[split]]
+    assert len(set(seen)) == 60, "no image is in both"
