@@ -60,6 +60,7 @@ class LocalRun:
         placement: fields of `pipelines.placement.Placement`.
         docker: None for a subprocess per task in this environment, or `user`, `network` and `mounts` (host folders
             that containers may read) for a container per task.
+        keep_open: file descriptors that the runner's process keeps open as long as it lives: a lock's.
     """
 
     builder: str
@@ -69,6 +70,7 @@ class LocalRun:
     build: dict[str, Any] = field(default_factory=dict)
     placement: dict[str, Any] = field(default_factory=dict)
     docker: dict[str, Any] | None = None
+    keep_open: tuple[int, ...] = ()
 
 
 @dataclass
@@ -105,6 +107,7 @@ def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PATH": _path_with_this_python()},
             # A group of its own: Ctrl-C reaches us alone, and we end the group in order.
             start_new_session=True,
+            pass_fds=run.keep_open,
         )
         try:
             return _follow(worker, log, listener)

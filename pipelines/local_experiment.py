@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 
@@ -31,6 +31,8 @@ WORK_FOLDER = ".work"
 LOG_FILE = "run.log"
 UNSOUND = 3
 INTERRUPTED = 130
+# Longer than the tasks of a killed run get to end.
+LOCK_SECONDS = 30.0
 
 
 @dataclass
@@ -61,7 +63,7 @@ def run_experiment(request: ExperimentRequest) -> int:
     console = Console()
     output = (request.output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")).resolve()
     _make_folder(output)
-    with _locked(output):
+    with _locked(output) as lock:
         run_id = _begin(output, request)
         work = output / WORK_FOLDER
         begun = time.monotonic()
@@ -69,7 +71,7 @@ def run_experiment(request: ExperimentRequest) -> int:
         display = LiveDisplay(console, _rows(request), verbose=request.verbose)
         try:
             with _terminated_like_interrupted(), display:
-                result = run_locally(_local_run(request, run_id, output), display)
+                result = run_locally(_local_run(request, run_id, output, lock), display)
         except KeyboardInterrupt:
             kept = collect_records(work, output)
             console.print(_interrupted(output, len(kept)), highlight=False)
@@ -116,7 +118,7 @@ def _rows(request: ExperimentRequest) -> list[Row]:
     ]
 
 
-def _local_run(request: ExperimentRequest, run_id: str, output: Path) -> LocalRun:
+def _local_run(request: ExperimentRequest, run_id: str, output: Path, lock: int) -> LocalRun:
     work = output / WORK_FOLDER
     docker = None
     if request.docker_image:
@@ -133,6 +135,7 @@ def _local_run(request: ExperimentRequest, run_id: str, output: Path) -> LocalRu
         build={"run_id": run_id, "baseline_data": request.baseline_data, "parallelism": 1},
         placement=Placement.here(request.docker_image or DEFAULT_IMAGE).model_dump(),
         docker=docker,
+        keep_open=(lock,),
     )
 
 
@@ -166,15 +169,41 @@ def _make_folder(output: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    with (output / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HeadstartError(
-                f"--output {output}: another `headstart run` is writing there.", "Wait for it or name another folder."
-            ) from None
-        yield
+def _locked(output: Path) -> Iterator[int]:
+    """Hold the lock of `output` and yield its file descriptor; HeadstartError where another run holds it.
+
+    The process that runs the tasks holds it too. Where a run was killed outright, its tasks still take a moment to
+    write their checkpoints and end; that is waited for.
+    """
+    with (output / ".lock").open("a+", encoding="ascii") as lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if _owner_lives(lock) or time.monotonic() > deadline:
+                    raise HeadstartError(
+                        f"--output {output}: another `headstart run` is writing there.",
+                        "Wait for it or name another folder.",
+                    ) from None
+                time.sleep(0.2)
+        with contextlib.suppress(OSError):  # a full disk stops what needs room, not this
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+        yield lock.fileno()
+
+
+def _owner_lives(lock: IO[str]) -> bool:
+    lock.seek(0)
+    try:
+        os.kill(int(lock.read()), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _begin(output: Path, request: ExperimentRequest) -> str:
