@@ -57,7 +57,7 @@ class Prefix:
         # A pass ends before its last layer, which is never called here.
         layers = [*model.layers[: length + 1]]
         self._passes = {
-            precision: tf.function(ForwardPass(layers, precision).body, [images])
+            precision: tf.function(ForwardPass(layers, precision).body, [images], autograph=False)
             for precision in {recipe.precision, "float32"}
         }
         self._trained = self._passes[recipe.precision]
