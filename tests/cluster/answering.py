@@ -58,7 +58,7 @@ class AnsweringServer:
                     self.command,
                     unquote(parts.path),
                     {key: values[0] for key, values in parse_qs(parts.query).items()},
-                    dict(self.headers.items()),
+                    {name.title(): value for name, value in self.headers.items()},
                     body,
                 )
                 outer.asked.append(asked)
