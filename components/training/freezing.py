@@ -46,6 +46,15 @@ def carry_over(source: Any, target: Any, *, new_head: str) -> None:
         layer.set_weights(values)
 
 
+def check_finite(model: Any) -> None:
+    """Raise HeadstartError where a weight is not finite: a ReLU fused with a convolution hides it from the loss."""
+    for layer in model.layers:
+        if not all(np.isfinite(value).all() for value in layer.get_weights()):
+            raise HeadstartError(
+                f"The initial model's weights of {layer.name} are not finite.", "Train the earlier stage again."
+            )
+
+
 def layer_digest(layer: Any) -> str:
     """SHA-256 of a layer's weights: for each, its shape and its bytes (little-endian)."""
     digest = hashlib.sha256()

@@ -116,6 +116,7 @@ class Run:
                 # A new object from the file for each run: nothing of an earlier run can be in it.
                 initial, description = export.load_model(self.spec.initial_model)
                 freezing.carry_over(initial, self.model, new_head=HEAD)
+                freezing.check_finite(self.model)
                 self.record.initial_model = description["weights"]
                 self.record.initial_weights = freezing.weights_digest(self.model)
             elif self.frozen:

@@ -17,7 +17,7 @@ from components.training.specification import RunSpecification
 
 
 class Zygote:
-    """Starts runs by forking; a run can be killed or asked to stop after so many seconds."""
+    """Starts runs by forking; a run can be killed or asked to stop on its way."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -34,30 +34,48 @@ class Zygote:
         return self._process.stdout.readline().strip()
 
     def run(
-        self, spec: RunSpecification, scratch: Path, *, after: float | None = None, send: int = signal.SIGKILL
-    ) -> tuple[int, float]:
-        """Run `spec`, send it a signal `after` seconds, and return its exit status and how long it lived."""
+        self,
+        spec: RunSpecification,
+        scratch: Path,
+        *,
+        epochs: int | None = None,
+        delay: float = 0.0,
+        send: int = signal.SIGKILL,
+    ) -> int:
+        """Run `spec` and return its exit status; send it a signal `delay` seconds after `epochs` more are done.
+
+        0 epochs: that long after it was started.
+        """
         file = scratch / "run.json"
         file.write_text(spec.model_dump_json())
+        before = epochs_in_journal(spec)
         assert self._process.stdin is not None
         self._process.stdin.write(f"{file}\n")
         self._process.stdin.flush()
-        began = time.monotonic()
         word, pid = self._line().split()
         assert word == "pid"
-        if after is not None:
-            while time.monotonic() - began < after and not _ended(int(pid)):
-                time.sleep(0.005)
+        if epochs is not None:
+            while not _ended(int(pid)) and epochs_in_journal(spec) - before < epochs:
+                time.sleep(0.002)
+            time.sleep(delay)
             if not _ended(int(pid)):
                 os.kill(int(pid), send)
         word, status = self._line().split()
         assert word == "ended"
-        return int(status), time.monotonic() - began
+        return int(status)
 
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
+
+
+def epochs_in_journal(spec: RunSpecification) -> int:
+    """Epochs that all attempts at a run have finished, as its journal says."""
+    try:
+        return Path(spec.checkpoints, "journal.txt").read_text().count("epoch")
+    except FileNotFoundError:
+        return 0
 
 
 def _ended(pid: int) -> bool:
@@ -90,5 +108,5 @@ def initial_model(zygote: Zygote, source_set: Path, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("initial")
     given = tiny_images.call(folder, "pretrain", source_set, settings={"epochs": 3, "dropout": 0.3})
     spec = RunSpecification(**given | {"model": folder / "model"})
-    assert zygote.run(spec, folder)[0] == 0
+    assert zygote.run(spec, folder) == 0
     return folder / "model"

@@ -214,7 +214,8 @@ def test_training_on_the_prefix_computed_once_is_the_same_training(settings, arm
 def test_features_that_are_not_finite_are_refused():
     recipe = Recipe()
     model = build(recipe, StageSettings().frozen_layers("transfer"))
-    layer = model.get_layer("batch_normalization_2")
-    layer.set_weights([np.full_like(value, np.inf) for value in layer.get_weights()])
+    # A ReLU that is fused with a convolution would turn it into 0; a dense layer's does not.
+    layer = model.get_layer("dense_1")
+    layer.set_weights([np.full_like(value, np.nan) for value in layer.get_weights()])
     with pytest.raises(FloatingPointError, match="not finite"):
         Prefix(model, prefix_length(model, recipe), recipe).features(IMAGES)

@@ -10,6 +10,7 @@ import pytest
 import tiny_images
 
 from components.records import RunRecord, read_record
+from components.training.checkpoint import unpack
 from components.training.specification import RunSpecification
 
 EPOCHS = 24
@@ -54,8 +55,7 @@ def test_killed_at_random_moments_ten_times(arm, zygote, target_set, initial_mod
     settings = {"flip": True, "shift": 2} if arm == "baseline" else {}
     start = {"settings": settings, "initial_model": initial_model if arm == "transfer" else None}
     whole = specification(tmp_path / "undisturbed", arm, target_set, **start)
-    status, lifetime = zygote.run(whole, tmp_path)
-    assert status == 0
+    assert zygote.run(whole, tmp_path) == 0
     undisturbed = read_record(whole.record)
     assert undisturbed.prefix_cached is (arm == "transfer")
     assert [attempt.ended for attempt in undisturbed.attempts] == ["completed"]
@@ -67,9 +67,11 @@ def test_killed_at_random_moments_ten_times(arm, zygote, target_set, initial_mod
         spec = specification(tmp_path / f"run-{run}", arm, target_set, **start)
         ended: list[int] = []
         while not ended or ended[-1] != 0:
-            # Early and late, while it starts, trains, writes a checkpoint or writes its results.
-            after = random.uniform(0.0, 1.1 * lifetime) if kills < 10 else None
-            ended.append(zygote.run(spec, tmp_path, after=after)[0])
+            # While it starts, trains, writes a checkpoint, evaluates or writes its results: an epoch and what belongs
+            # to it take some tens of milliseconds.
+            epochs = random.choice((0, 1, 2, 5, EPOCHS)) if kills < 10 else None
+            delay = random.uniform(0, 1.5 if epochs == 0 else 0.1)
+            ended.append(zygote.run(spec, tmp_path, epochs=epochs, delay=delay))
             assert ended[-1] in (0, -signal.SIGKILL)
             kills += ended[-1] != 0
         record = read_record(spec.record)
@@ -96,7 +98,7 @@ def test_repeated_runs_are_bit_equal_and_another_seed_is_not(zygote, target_set,
         spec = specification(
             tmp_path / str(number), "baseline", target_set, seed=seed, settings={"epochs": 3}, checkpoints=""
         )
-        assert zygote.run(spec, tmp_path)[0] == 0
+        assert zygote.run(spec, tmp_path) == 0
         records.append(read_record(spec.record))
     assert_same_result(records[1], records[0])
     assert records[2].final_weights != records[0].final_weights
@@ -105,50 +107,39 @@ def test_repeated_runs_are_bit_equal_and_another_seed_is_not(zygote, target_set,
 @pytest.mark.slow
 def test_sigterm_leaves_a_checkpoint_and_the_next_attempt_goes_on(zygote, target_set, tmp_path):
     # Checkpoints are an hour apart, so the only one there can be is the one that SIGTERM asked for.
-    long = {"settings": {"epochs": 400, "patience": 0, "checkpoint_seconds": 3600}}
+    long = {"settings": {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 3600}}
     spec = specification(tmp_path / "run", "baseline", target_set, **long)
-    folder = Path(spec.checkpoints)
-    status = 0
-    for attempt in range(1, 6):
-        status, _ = zygote.run(spec, tmp_path, after=1.5 + attempt, send=signal.SIGTERM)
-        assert status == 143
+    checkpoint = Path(spec.checkpoints, "checkpoint.npz")
+    done = []
+    for _ in range(2):
+        assert zygote.run(spec, tmp_path, epochs=2, send=signal.SIGTERM) == 143
         assert not spec.record.exists()
-        if (folder / "checkpoint.npz").exists():
-            break
-    before = (folder / "checkpoint.npz").stat().st_mtime_ns
-    status, _ = zygote.run(spec, tmp_path, after=3.0 + attempt, send=signal.SIGTERM)
-    assert status == 143
-    assert (folder / "checkpoint.npz").stat().st_mtime_ns > before
+        done.append(unpack(checkpoint.read_bytes())[1]["progress"]["rows"])
+    assert len(done[0]) >= 2
+    assert done[1][: len(done[0])] == done[0]
+    assert len(done[1]) >= len(done[0]) + 2
 
 
 @pytest.mark.slow
 def test_other_settings_do_not_go_on_from_a_checkpoint(zygote, target_set, tmp_path):
     spec = specification(tmp_path / "run", "baseline", target_set, settings={"epochs": 400, "patience": 0})
-    folder = Path(spec.checkpoints)
-    for attempt in range(1, 6):
-        zygote.run(spec, tmp_path, after=1.5 + attempt)
-        if (folder / "checkpoint.npz").exists():
-            break
-    assert (folder / "checkpoint.npz").exists()
+    assert zygote.run(spec, tmp_path, epochs=2) == -signal.SIGKILL
+    assert Path(spec.checkpoints, "checkpoint.npz").exists()
     changed = specification(tmp_path / "run", "baseline", target_set, settings={"epochs": 2, "learning_rate": 2e-3})
     fresh = specification(tmp_path / "fresh", "baseline", target_set, settings={"epochs": 2, "learning_rate": 2e-3})
-    assert zygote.run(changed, tmp_path)[0] == zygote.run(fresh, tmp_path)[0] == 0
+    assert zygote.run(changed, tmp_path) == zygote.run(fresh, tmp_path) == 0
     assert_same_result(read_record(changed.record), read_record(fresh.record))
     assert len(read_record(changed.record).attempts) == 1
 
 
 @pytest.mark.slow
 def test_a_damaged_checkpoint_costs_its_epochs_and_no_more(zygote, target_set, tmp_path):
-    spec = specification(tmp_path / "run", "baseline", target_set, settings={"epochs": 3})
-    whole = specification(tmp_path / "whole", "baseline", target_set, settings={"epochs": 3})
-    assert zygote.run(whole, tmp_path)[0] == 0
-    folder = Path(spec.checkpoints)
-    for attempt in range(1, 6):
-        zygote.run(spec, tmp_path, after=1.5 + attempt / 4)
-        if (folder / "checkpoint.npz").exists():
-            break
-    content = (folder / "checkpoint.npz").read_bytes()
-    (folder / "checkpoint.npz").write_bytes(content[: len(content) // 2])
-    (folder / "finished.tar").unlink(missing_ok=True)
-    assert zygote.run(spec, tmp_path)[0] == 0
+    spec = specification(tmp_path / "run", "baseline", target_set, settings={"epochs": 6})
+    whole = specification(tmp_path / "whole", "baseline", target_set, settings={"epochs": 6})
+    assert zygote.run(whole, tmp_path) == 0
+    assert zygote.run(spec, tmp_path, epochs=2) == -signal.SIGKILL
+    checkpoint = Path(spec.checkpoints, "checkpoint.npz")
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2])
+    assert zygote.run(spec, tmp_path) == 0
     assert_same_result(read_record(spec.record), read_record(whole.record))

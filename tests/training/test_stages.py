@@ -1,0 +1,252 @@
+"""`run_stage`: a run in a process of its own, and what becomes of it when things go wrong, with real processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import tiny_images
+
+from components.errors import SettingError
+from components.records import RunRecord, read_record
+from components.training import stages
+from components.training.specification import RunSpecification
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def training_process(pid: int) -> int | None:
+    for child in children(pid):
+        if b"components.training.process" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    return None
+
+
+def wait_until(condition, seconds: float = 120.0):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def final(tmp_path_factory, target_set, initial_model) -> tuple[RunRecord, dict]:
+    folder = tmp_path_factory.mktemp("final")
+    given = tiny_images.call(
+        folder,
+        "final",
+        target_set,
+        initial_model=initial_model,
+        checkpoints=str(folder / "checkpoints"),
+        model=folder / "model",
+        saved_model=folder / "served",
+    )
+    return stages.run_stage(**given), given
+
+
+@pytest.mark.slow
+def test_a_run_leaves_record_model_and_served_model(final, initial_model, target_set):
+    record, given = final
+    assert record.status == "succeeded", record.reason
+    assert record == read_record(given["record"])
+    described = json.loads((given["model"] / "model.json").read_text())
+    assert described["classes"] == record.data.classes == ["pattern 0", "pattern 1", "pattern 2"]
+    assert described["weights"] == record.final_weights
+    assert described["sha256"] == hashlib.sha256((given["model"] / "model.keras").read_bytes()).hexdigest()
+    assert record.initial_model == json.loads((initial_model / "model.json").read_text())["weights"]
+    assert (given["saved_model"] / "saved_model.pb").is_file()
+    assert (given["saved_model"] / "assets" / "classes.txt").read_text().splitlines() == described["classes"]
+
+    assert [layer.layer for layer in record.frozen] == record.stage["frozen"]
+    assert record.frozen
+    assert all(layer.before == layer.after for layer in record.frozen)
+    assert record.prefix_cached
+    assert record.prefix_seconds > 0
+    # dense_2 and dense_3: 512·513 + 3·513.
+    assert record.trainable_parameters == 262_656 + 1_539
+    phases = record.phases
+    assert min(phases.startup, phases.data, phases.compile, phases.train, phases.evaluate) > 0
+    assert phases.train == pytest.approx(record.prefix_seconds + sum(row.train_seconds for row in record.epochs))
+    assert record.epochs[0].elapsed == pytest.approx(record.prefix_seconds + record.epochs[0].train_seconds)
+    assert record.epochs[-1].elapsed == pytest.approx(phases.train)
+
+    assert sum(map(sum, record.result.confusion)) == record.data.counts["test"]
+    right = sum(record.result.confusion[label][label] for label in range(3))
+    assert record.result.test_accuracy == pytest.approx(right / record.data.counts["test"])
+    assert len(record.samples) == 12
+    assert {sample.truth for sample in record.samples} == set(record.data.classes)
+    assert record.environment.device_kind == "cpu"
+    assert record.environment.threads >= 1
+    assert record.peak_memory_bytes > 100 << 20
+    assert [attempt.ended for attempt in record.attempts] == ["completed"]
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_trained_again(final, tmp_path, monkeypatch):
+    record, given = final
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(stages, "_spawn", refuse)
+    outputs = {"record": tmp_path / "again.json", "model": tmp_path / "model", "saved_model": tmp_path / "served"}
+    again = stages.run_stage(**given | outputs)
+    assert again == record
+    for name in ("model", "saved_model"):
+        for file in given[name].rglob("*"):
+            if file.is_file():
+                assert (outputs[name] / file.relative_to(given[name])).read_bytes() == file.read_bytes()
+    # Anything that decides the result, and it is another run.
+    for changes in ({"settings": {"epochs": 3}}, {"seed": 2}, {"run_id": "another"}, {"image": "other:1"}):
+        with pytest.raises(AssertionError, match="a process was started"):
+            stages.run_stage(**given | outputs | changes)
+
+
+@pytest.mark.slow
+def test_a_killed_process_gives_a_failed_record_and_the_next_start_goes_on(target_set, tmp_path):
+    settings = {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 0}
+    given = tiny_images.call(
+        tmp_path, "baseline", target_set, settings=settings, checkpoints=str(tmp_path / "checkpoints")
+    )
+    records: list[RunRecord] = []
+    thread = threading.Thread(target=lambda: records.append(stages.run_stage(**given)))
+    thread.start()
+    child = wait_until(lambda: training_process(os.getpid()))
+    checkpoint = tmp_path / "checkpoints" / "test-run" / "baseline-1" / "checkpoint.npz"
+    wait_until(checkpoint.exists)
+    os.kill(child, signal.SIGKILL)
+    thread.join(60)
+    (record,) = records
+    assert record.status == "failed"
+    assert "killed by signal 9 (SIGKILL); out of memory?" in record.reason
+    assert record == read_record(given["record"])
+    assert record.data.counts["train"] == 96
+    assert record.recipe["epochs"] == 10_000
+    (attempt,) = record.attempts
+    assert attempt.ended == "was killed by signal 9 (SIGKILL)"
+    assert attempt.epochs > 0
+    assert checkpoint.exists()
+
+
+PARENT = """
+import json, sys
+from pathlib import Path
+from components.training.stages import run_stage
+given = json.loads(sys.argv[1])
+for name in ("dataset", "record"):
+    given[name] = Path(given[name])
+run_stage(**given)
+"""
+
+
+@pytest.mark.slow
+def test_the_process_does_not_outlive_its_parent_and_sigterm_is_passed_on(target_set, tmp_path):
+    settings = {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 0}
+    given = tiny_images.call(
+        tmp_path, "baseline", target_set, settings=settings, checkpoints=str(tmp_path / "checkpoints")
+    )
+    command = [sys.executable, "-c", PARENT, json.dumps(given, default=str)]
+    folder = tmp_path / "checkpoints" / "test-run" / "baseline-1"
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as parent:
+        child = wait_until(lambda: training_process(parent.pid))
+        wait_until((folder / "checkpoint.npz").exists)
+        parent.kill()
+    wait_until(lambda: not alive(child), 20)
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        for line in parent.stdout:
+            if "event=epoch" in line:
+                break
+        parent.terminate()
+        parent.stdout.read()
+    assert parent.returncode == 143
+    assert not Path(given["record"]).exists()
+    first, second = json.loads((folder / "attempts.json").read_text())["attempts"]
+    assert first["ended"].startswith("killed without notice")
+    assert second["ended"] == "terminated (SIGTERM)"
+    assert first["epochs"] > 0
+    assert second["epochs"] > 0
+
+
+@pytest.mark.slow
+def test_an_accelerator_that_is_not_there_fails_the_run_at_once(target_set, tmp_path):
+    record = stages.run_stage(**tiny_images.call(tmp_path, "baseline", target_set, accelerators=1))
+    assert record.status == "failed"
+    assert "accelerators: 1 requested, TensorFlow sees 0" in record.reason
+    assert not record.epochs
+
+
+def test_what_cannot_start_says_so_without_a_process(target_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "_spawn", None)
+    record = stages.run_stage(**tiny_images.call(tmp_path, "transfer", target_set, initial_model=tmp_path / "absent"))
+    assert record.status == "failed"
+    assert "no initial model" in record.reason
+    assert record == read_record(tmp_path / "transfer.json")
+    with pytest.raises(SettingError, match="epoch: no such setting"):
+        stages.run_stage(**tiny_images.call(tmp_path, "baseline", target_set, settings={"epoch": 2}))
+
+
+@pytest.mark.slow
+def test_training_that_diverges_says_when(zygote, target_set, tmp_path):
+    settings = {"epochs": 50, "patience": 0, "learning_rate": 10.0}
+    given = tiny_images.call(tmp_path, "baseline", target_set, settings=settings, model=tmp_path / "model")
+    assert zygote.run(RunSpecification(**given), tmp_path) == 0
+    record = read_record(given["record"])
+    assert (record.status, record.stop_reason) == ("diverged", "diverged")
+    assert f"epoch {len(record.epochs) + 1}" in record.reason
+    assert not (tmp_path / "model").exists()
+    assert "NaN" not in Path(given["record"]).read_text()
+
+
+@pytest.mark.slow
+def test_an_initial_model_that_is_not_finite_is_refused(zygote, target_set, initial_model, tmp_path):
+    # A ReLU fused with a convolution hides it: the loss would look healthy all the way.
+    pytest.importorskip("keras")
+    from components.training.export import load_model, save_model
+
+    loaded, description = load_model(initial_model)
+    layer = loaded.get_layer("conv2d_1")
+    kernel, bias = layer.get_weights()
+    kernel[0, 0, 0, 0] = float("nan")
+    layer.set_weights([kernel, bias])
+    save_model(loaded, tmp_path / "spoiled", description)
+    given = tiny_images.call(tmp_path, "transfer", target_set, initial_model=tmp_path / "spoiled")
+    assert zygote.run(RunSpecification(**given), tmp_path) == 0
+    record = read_record(given["record"])
+    assert record.status == "failed"
+    assert "conv2d_1 are not finite" in record.reason
+
+
+@pytest.mark.slow
+def test_a_damaged_data_set_fails_with_its_file_named(zygote, tmp_path):
+    dataset = tiny_images.packed(tmp_path / "data", 3, 48)
+    images = dataset / "train" / "images.npy"
+    images.write_bytes(images.read_bytes()[:1000])
+    given = tiny_images.call(tmp_path, "baseline", dataset)
+    assert zygote.run(RunSpecification(**given), tmp_path) == 0
+    record = read_record(given["record"])
+    assert record.status == "failed"
+    assert "images.npy" in record.reason
