@@ -214,8 +214,10 @@ def test_training_on_the_prefix_computed_once_is_the_same_training(settings, arm
 def test_features_that_are_not_finite_are_refused():
     recipe = Recipe()
     model = build(recipe, StageSettings().frozen_layers("transfer"))
-    # A ReLU that is fused with a convolution would turn it into 0; a dense layer's does not.
+    # Not NaN: a ReLU that TensorFlow fuses with a convolution or an inner product turns that into 0, which is why
+    # weights are looked at as well.
     layer = model.get_layer("dense_1")
-    layer.set_weights([np.full_like(value, np.nan) for value in layer.get_weights()])
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, np.full_like(bias, np.inf)])
     with pytest.raises(FloatingPointError, match="not finite"):
         Prefix(model, prefix_length(model, recipe), recipe).features(IMAGES)
