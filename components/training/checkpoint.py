@@ -129,12 +129,19 @@ def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) 
             for name, path in wanted.items():
                 with whole_folder(path) as new:
                     for entry in archive.getmembers():
-                        if entry.name.startswith(f"{name}/"):
-                            inside = entry.replace(name=entry.name.removeprefix(f"{name}/"), deep=False)
-                            archive.extract(inside, new, filter="data")
+                        if entry.isreg() and entry.name.startswith(f"{name}/"):
+                            _unpack(archive, entry, new / entry.name.removeprefix(f"{name}/"), new)
             return record
     except (tarfile.TarError, ValueError, KeyError):
         return None  # damaged: it is trained again
+
+
+def _unpack(archive: tarfile.TarFile, entry: tarfile.TarInfo, target: Path, folder: Path) -> None:
+    # By hand: Python 3.11.2, which Debian 12 has, knows no extraction filters.
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{entry.name} leads out of the folder it is unpacked to")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(_member(archive, entry.name))
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
