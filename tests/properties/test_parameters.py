@@ -67,5 +67,5 @@ def test_a_seed_that_is_there_twice_is_refused(seeds: list[int], data: st.DataOb
 
 @pytest.mark.parametrize("seeds", [[], [1.5], [True], ["1"], [-1], [2**32], [None], {"1": 1}, "123", 5, [float("nan")]])
 def test_seeds_that_are_none(seeds: Any) -> None:
-    with pytest.raises(SettingError, match="^seeds: "):
+    with pytest.raises(SettingError, match=r"^seeds: "):
         check_seeds(seeds)

@@ -118,7 +118,7 @@ def test_a_cron_of_every_day_agrees_with_a_count_by_hand() -> None:
 
 
 def test_a_placement_file_with_a_path_with_spaces_and_quotes(tmp_path: Path) -> None:
-    file = tmp_path / "it's \"a\" file.yaml"
+    file = tmp_path / 'it\'s "a" file.yaml'
     file.write_text("accelerators: 99\n")
     with pytest.raises(SettingError, match="accelerators") as caught:
         read_placement(file)
