@@ -82,14 +82,13 @@ def _fast(stage: Stage) -> dict[str, Any]:
         return shared | {
             "learning_rate": 3e-3,
             "schedule": "one_cycle",
-            "warmup": 0.2,
             "dropout": 0.25,
             "batch_size": 256,
             "flip": True,
             "shift": 3,
             "crop": 48,
             "whole_epochs": 3,
-            "epochs": 20,
+            "epochs": 22,
         }
     if stage == "finetune":
         return shared | {
