@@ -132,6 +132,9 @@ def decode(content: bytes, size: int) -> tuple[Pixels, str]:
 def read_image(path: str | Path, size: int) -> tuple[Pixels, str]:
     """Read one image file as `decode` does."""
     try:
-        return decode(Path(path).read_bytes(), size)
+        # Unbuffered and without a Path: this is called for every image, and they would cost as much as reading it.
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            content = file.read()
+        return decode(content, size)
     except OSError as error:
         raise UnreadableImageError(f"cannot be read: {error.strerror}") from error

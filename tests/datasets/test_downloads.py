@@ -109,7 +109,7 @@ def test_a_wrong_checksum_removes_the_file(server: Server, tmp_path: Path) -> No
         downloads.fetch(f"{server.url}/set.bin#sha256={'0' * 64}", tmp_path)
     assert not list(tmp_path.iterdir())
     # The well-known file is checked against its published MD5 without being asked to.
-    with pytest.raises(HeadstartError, match="MD5 is .*, expected eb9058c3a382ffc7106e4002c42a8d85"):
+    with pytest.raises(HeadstartError, match=r"MD5 is .*, expected eb9058c3a382ffc7106e4002c42a8d85"):
         downloads.fetch(f"{server.url}/cifar-100-python.tar.gz", tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_what_a_server_refuses_is_said(server: Server, tmp_path: Path) -> None:
     with pytest.raises(HeadstartError, match="answered 404"):
         downloads.fetch(f"{server.url}/set.bin", tmp_path)
     server.status = 503
-    with pytest.raises(HeadstartError, match="broke 6 times.*503"):
+    with pytest.raises(HeadstartError, match=r"broke 6 times.*503"):
         downloads.fetch(f"{server.url}/set.bin", tmp_path)
     with pytest.raises(SettingError, match=r"http:// can be changed"):
         downloads.fetch("http://example.org/set.bin", tmp_path)
