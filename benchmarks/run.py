@@ -12,11 +12,23 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import growth, image_folders, orchestration, report_rendering, results, training_speed, whole_experiment
+from benchmarks import (
+    growth,
+    image_folders,
+    import_rows,
+    orchestration,
+    report_rendering,
+    results,
+    training_speed,
+    training_start,
+    whole_experiment,
+)
 from benchmarks.timing import REPOSITORY
 
 DESCRIPTIONS = {
+    "import": "reading, decoding and resizing beside image_dataset_from_directory; whole imports",
     "training": "training beside model.fit: throughput, a baseline run, a transfer run",
+    "start-up": "everything of a training component's process outside training",
     "orchestration": "what the local runner costs a task",
     "report": "rendering 23 and 10,000 records",
     "growth": "cost by images, runs and classes",
@@ -57,7 +69,9 @@ def main() -> None:
         return whole_experiment.entries(whole_experiment.run(whole), whole)
 
     sections: dict[str, Callable[[], list[results.Entry]]] = {
+        "import": lambda: import_rows.measure(images, options.work, options.repeats),
         "training": lambda: training_speed.measure(options.work, options.repeats),
+        "start-up": lambda: training_start.measure(options.work / "start-up", options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
         "report": lambda: report_rendering.measure(options.work, options.repeats),
         "growth": lambda: growth.measure(options.work),
