@@ -31,6 +31,12 @@ def find(data: Path) -> ImageFolders:
     return ImageFolders(**found, name=" + ".join(f"{folder.name} ({count(folder):,})" for folder in found.values()))
 
 
+def split_folder(root: Path, split: str) -> Path:
+    """Return the folder of the training or the test images."""
+    names = {"train": ("train", "Training", "training"), "test": ("test", "Test")}[split]
+    return next(root / name for name in names if (root / name).is_dir())
+
+
 def count(folder: Path) -> int:
     """Number of files below a folder."""
     return sum(len(files) for _, _, files in os.walk(folder))

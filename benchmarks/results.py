@@ -7,6 +7,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -176,4 +177,4 @@ def show(entries: Sequence[Entry]) -> None:
         table.add_column(heading, justify="left" if heading == "what" else "right", overflow="fold")
     for entry in entries:
         table.add_row(*cells(entry)[:7])
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -1,0 +1,84 @@
+"""Rows of the one table from `benchmarks.import_speed`, and of whole imports with every check."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.image_folders import ImageFolders, split_folder
+from benchmarks.results import Entry
+from benchmarks.timing import REPOSITORY, others_share, python
+from components.training.clock import machine_busy_seconds
+
+SECTION = "import"
+Figures = dict[str, float]
+
+
+def side(name: str, folder: Path) -> Figures:
+    """Measure one side once, in a process of its own."""
+    busy, began = machine_busy_seconds(), time.perf_counter()
+    command = python("benchmarks.import_speed", "--side", name, folder)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    others = others_share(busy, time.perf_counter() - began, found["processor"])
+    return found | {"others": others or 0.0}
+
+
+def measure(images: ImageFolders, _: Path, repeats: int) -> list[Entry]:
+    """Read the training folders of both sets on both sides in turn, then import both sets whole."""
+    rows: list[Entry] = []
+    for root in (images.source, images.intermediate):
+        folder = split_folder(root, "train")
+        for file in folder.rglob("*"):  # so that the files are in the page cache for both
+            if file.is_file():
+                file.read_bytes()
+        turns = [(side("headstart", folder), side("keras", folder)) for _ in range(repeats)]
+        whole = [side("import", root) for _ in range(repeats)] if not _has_gaps(root) else []
+        rows += _rows(root.name, turns, whole)
+    return rows
+
+
+def _has_gaps(root: Path) -> bool:
+    """Whether a class lacks training or test images, which an import refuses unless it is told otherwise."""
+    names = [{child.name for child in split_folder(root, split).iterdir()} for split in ("train", "test")]
+    return names[0] != names[1]
+
+
+def _rows(name: str, turns: list[tuple[Figures, Figures]], whole: list[Figures]) -> list[Entry]:
+    count = int(turns[0][0]["images"])
+    on = f"{name}, {count:,} training images"
+    others = sum(mine["others"] + theirs["others"] for mine, theirs in turns) / (2 * len(turns))
+
+    def row(
+        key: str, what: str, unit: str, value: Callable[[Figures], float], faster_is: str, target: str = ""
+    ) -> Entry:
+        mine, theirs = [value(one) for one, _ in turns], [value(other) for _, other in turns]
+        more = {"faster_is": faster_is, "target": target, "on": on, "others": others}
+        return Entry(f"{SECTION}/{name}/{key}", SECTION, what, unit, mine, theirs, **more)
+
+    rows = [
+        row(
+            "rate",
+            "reading, decoding, resizing",
+            "images/s",
+            lambda one: one["images"] / one["seconds"],
+            "more",
+            ">= 2",
+        ),
+        row("cpu", "the same, a processor second", "images/s", lambda one: one["images"] / one["processor"], "more"),
+        row(
+            "start", "the same, with the start of its process", "s", lambda one: one["seconds"] + one["startup"], "less"
+        ),
+        row("memory", "the same, peak memory", "MiB", lambda one: one["peak_mib"], "less"),
+    ]
+    if whole:
+        images = f"{name}, {int(whole[0]['images']):,} images"
+        seconds, memory = [one["seconds"] for one in whole], [one["peak_mib"] for one in whole]
+        more = {"on": images, "others": sum(one["others"] for one in whole) / len(whole)}
+        what = "whole import: splits, leakage, digest"
+        rows.append(Entry(f"{SECTION}/{name}/whole", SECTION, what, "s", seconds, **more))
+        rows.append(Entry(f"{SECTION}/{name}/whole-memory", SECTION, f"{what}, peak memory", "MiB", memory, **more))
+    return rows
