@@ -176,6 +176,13 @@ def read_record(path: str | Path) -> RunRecord:
     except (OSError, UnicodeDecodeError) as error:
         raise HeadstartError(f"{path}: cannot be read as a run record: {error}.") from error
     try:
+        # The common case at once; what is wrong with another is found out below.
+        record = RunRecord.model_validate_json(text)
+        if record.schema_version <= SCHEMA_VERSION:
+            return record
+    except ValidationError:
+        pass
+    try:
         value = json.loads(text)
         version = value.get("schema_version") if isinstance(value, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:

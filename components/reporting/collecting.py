@@ -42,15 +42,16 @@ def group(files: Sequence[Path]) -> dict[str, list[RunRecord]]:
     Where every file has a folder of its own, as tasks on a cluster write them, the pipeline run id decides.
     """
     read = [(file, read_record(file)) for file in files]
-    folders = {file.resolve().parent for file in files}
+    # Asking the file system once a folder, not once a file.
+    folders = {parent: parent.resolve() for parent in {file.parent for file in files}}
     groups: dict[str, list[RunRecord]] = {}
-    if len(folders) == len(files) and len(files) > 1:
+    if len(set(folders.values())) == len(files) and len(files) > 1:
         for _, record in read:
             groups.setdefault(record.run_id or "run", []).append(record)
         return groups
     keys: dict[Path, str] = {}
     for file, record in read:
-        folder = file.resolve().parent
+        folder = folders[file.parent]
         if folder not in keys:
             name = folder.parent.name if folder.name == "records" else folder.name
             keys[folder] = _unused(name or "run", set(keys.values()))

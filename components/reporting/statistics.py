@@ -46,7 +46,7 @@ def describe(values: Sequence[float]) -> Description:
 
 def resamples(n: int) -> int:
     """Bootstrap resamples for arms of `n` runs: 9999, fewer for thousands of runs, never under 999."""
-    return int(min(9999, max(999, 20_000_000 // max(n, 1))))
+    return int(min(9999, max(999, 5_000_000 // max(n, 1))))
 
 
 def _ratio_of_medians(a: Floats, b: Floats, axis: int = -1) -> Any:

@@ -63,7 +63,8 @@ def _panel(
         chosen = found[arm]
         if len(chosen) > MOST_DOTS:
             places = np.linspace(0, len(chosen) - 1, MOST_DOTS).round().astype(int)
-            chosen = [sorted(chosen)[place] for place in places]
+            ordered = sorted(chosen)
+            chosen = [ordered[place] for place in places]
         for at, offset in _spread([x(value) for value in chosen]):
             drawing.mark((at, middle + offset), arm, 3.4)
         place = x(description.median)
