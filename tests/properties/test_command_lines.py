@@ -80,7 +80,8 @@ def nothing_starts(
         result = LocalResult(succeeded=False, failed_task="nothing", message="a test lets no pipeline start")
         monkeypatch.setattr(f"{module}.run_locally", lambda *_, result=result: result)
     monkeypatch.setattr(Connection, "pause", lambda *_: None)
-    for module in ("packages", "commands.submit"):  # what `compile` does is tried there
+    # A package is compiled once and for all: what goes into one is tried by the properties of placements.
+    for module in ("packages", "commands.submit", "commands.compile"):
         monkeypatch.setattr(f"pipelines.{module}.compile_package", lambda name, *_, **__: packages[name])
     monkeypatch.chdir(folder)
     for name in ("KUBECONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "KF_PIPELINES_SA_TOKEN_PATH"):
@@ -110,7 +111,7 @@ def check(status: int, err: str, *context: object) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
-@settings(max_examples=20 if settings.default and settings.default.max_examples < 1000 else 3000)
+@settings(max_examples=12 if settings.default and settings.default.max_examples < 1000 else 3000)
 @given(data=st.data())
 def test_option(path: tuple[str, ...], data: st.DataObject, nothing_starts: Path, closed_port: int) -> None:
     parameter = data.draw(st.sampled_from(LEAVES[path].params))
