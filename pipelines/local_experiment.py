@@ -209,7 +209,7 @@ def _owner_lives(lock: IO[str]) -> bool:
 def _begin(output: Path, request: ExperimentRequest) -> str:
     """Return the run id: the earlier one where this goes on with an interrupted run, else a new one."""
     file = output / REQUEST_FILE
-    if request.restart:
+    if request.restart and file.exists():
         for name in (WORK_FOLDER, "records", "model"):
             shutil.rmtree(output / name, ignore_errors=True)
         for name in (REQUEST_FILE, LOG_FILE, "report.html", "report.md", "runs.csv", "summary.json"):
@@ -218,7 +218,8 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
         try:
             earlier = json.loads(file.read_text(encoding="utf-8"))
             state, run_id, identity = earlier["state"], str(earlier["run_id"]), earlier["request"]
-        except (ValueError, KeyError, TypeError) as error:
+            before = dict(identity.get("parameters", {}))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise HeadstartError(
                 f"{file}: does not describe a run of this version of Headstart.",
                 "Name another --output, or begin again there with --restart.",
@@ -229,9 +230,7 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
             )
         if identity != request.identity():
             changed = sorted(
-                key
-                for key in {*identity.get("parameters", {}), *request.parameters}
-                if identity.get("parameters", {}).get(key) != request.parameters.get(key)
+                key for key in {*before, *request.parameters} if before.get(key) != request.parameters.get(key)
             )
             raise SettingError(
                 f"--output {output}: holds an interrupted run with other settings"
