@@ -141,7 +141,7 @@ def examine(folder: Path, labels: dict[str, Labels], size: int, near: bool = Tru
             twins["validation"] += in_validation
     found.near_duplicates = twins["test"]
     for split, remedy in (
-        ("test", "the test accuracy says little about fruit never seen; split_by=film or variety is stricter"),
+        ("test", "the test accuracy says little about what was never seen; split_by=film or variety is stricter"),
         ("validation", "early stopping sees images much like those trained on; validation_by=film is stricter"),
     ):
         share = twins[split] / max(1, len(labels[split]))

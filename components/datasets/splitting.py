@@ -26,18 +26,19 @@ def draw_rows(rows: Rows, share: float, rng: np.random.Generator) -> Rows:
 
 
 def draw_groups(rows: Rows, groups: list[str], share: float, rng: np.random.Generator) -> Rows:
-    """Draw whole groups until their rows come nearest to `share`; at least one group and never all of them."""
+    """Draw whole groups, in random order, that each bring their rows nearer to `share`; never none and never all."""
     members: dict[str, list[int]] = {}
     for row in rows:
         members.setdefault(groups[row], []).append(int(row))
     names = sorted(members)
-    drawn: list[int] = []
-    for name in [names[index] for index in rng.permutation(len(names))][: len(names) - 1]:
-        grown = len(drawn) + len(members[name])
-        if drawn and abs(grown - share * len(rows)) > abs(len(drawn) - share * len(rows)):
-            break
-        drawn += members[name]
-    return np.array(sorted(drawn), np.intp)
+    drawn: list[str] = []
+    missing = share * len(rows)
+    for name in [names[index] for index in rng.permutation(len(names))]:
+        if len(drawn) < len(names) - 1 and abs(missing - len(members[name])) < missing:
+            drawn.append(name)
+            missing -= len(members[name])
+    drawn = drawn or [min(names, key=lambda name: len(members[name]))]
+    return np.array(sorted(row for name in drawn for row in members[name]), np.intp)
 
 
 def _draw(collection: Collection, rows: Rows, share: float, by: str, rng: np.random.Generator, label: str) -> Rows:
@@ -63,7 +64,8 @@ def _note_single_groups(collection: Collection, by: str, split: int, rows_of: li
         names = ", ".join(single[:5]) + (", …" if len(single) > 5 else "")
         what = "test" if split == TEST else "validation"
         collection.notes.append(
-            f"{len(single)} classes are a single {by}, so their {what} images were drawn one by one: {names}."
+            f"The {what} images of {len(single)} of {len(rows_of)} classes were drawn one by one, since all images "
+            f"of such a class are of one {by}: {names}."
         )
 
 
@@ -77,8 +79,9 @@ def assign_splits(collection: Collection, settings: ImportSettings) -> None:
         collection.notes.append(f"No class has more than one {settings.split_by}; the split of the source was kept.")
         anew = grouped = False
     if anew:
+        if (splits != UNASSIGNED).any():
+            collection.notes.append(f"The split was drawn by {settings.split_by}; the one of the source was not used.")
         splits[:] = UNASSIGNED
-        collection.notes.append(f"The split was drawn by {settings.split_by}; the one of the source was not used.")
         if grouped:
             _note_single_groups(collection, settings.split_by, TEST, every)
     by = settings.split_by if grouped else "image"
