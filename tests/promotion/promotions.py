@@ -13,7 +13,7 @@ from components.promotion.commit import conclude, switch
 from components.promotion.gate import Rules
 from components.promotion.store import open_store
 
-# What Python reports before it does it (sys.addaudithook): every change of a file system, every request sent.
+# What Python reports before it does it (sys.addaudithook): changes of a file system, requests that are sent.
 OPERATIONS = {
     "open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.truncate", "shutil.copyfile",
     "http.client.send",
@@ -34,7 +34,13 @@ def _counts(event: str, arguments: tuple[Any, ...], uri: str) -> bool:
     if event not in OPERATIONS:
         return False
     if event == "http.client.send":
-        return uri.startswith("gs://")
+        # Requests that only read change nothing: a kill before one is a kill after the change before it.
+        return uri.startswith("gs://") and bytes(arguments[1][:7]).split(b" ")[0] in (
+            b"POST",
+            b"PUT",
+            b"PATCH",
+            b"DELETE",
+        )
     if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")):
         return False
     # Opened with a number of flags (mkstemp) or relative to a folder's descriptor (rmtree): counted by its path alone.
@@ -65,8 +71,9 @@ def promote_and_die(
 
 
 def promote_at_once(
-    uri: str, place: Path, text: str, generation: int, current: int | None, go: Any, result: Any
+    uri: str, place: Path, text: str, generation: int, current: int | None, emulator: str, go: Any, result: Any
 ) -> None:
     """Promote as soon as all others are ready too."""
+    os.environ["STORAGE_EMULATOR_HOST"] = emulator
     go.wait()
     result.put((text, promote(uri, place, text, generation, current)))

@@ -76,7 +76,7 @@ def test_of_racing_promotions_exactly_one_wins(store: ModelStore, tmp_path: Path
     for lap in range(3):
         pointer, generation = store.pointer()
         current = pointer.version if pointer else None
-        go, result = FORK.Barrier(racers), FORK.SimpleQueue()
+        go, result = FORK.Barrier(racers), FORK.Queue()
         children = [
             FORK.Process(
                 target=promote_at_once,
@@ -86,7 +86,7 @@ def test_of_racing_promotions_exactly_one_wins(store: ModelStore, tmp_path: Path
         ]
         for child in children:
             child.start()
-        ends = dict(result.get() for _ in children)
+        ends = dict(result.get(timeout=120) for _ in children)
         for child in children:
             child.join(60)
         winners = [text for text, status in ends.items() if status == "promoted"]
