@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from components.errors import HeadstartError
 from components.promotion.store import ModelStore, open_store
 from components.promotion.versions import Outcome
+from pipelines.interruption import terminated_like_interrupted
 from pipelines.live_display import LiveDisplay, Row, duration
 from pipelines.local import LocalRun, run_locally
 from pipelines.placement import Placement
@@ -52,7 +54,7 @@ def run_retraining(request: RetrainingRequest) -> int:
         placement=Placement.here().model_dump(),
     )
     try:
-        with display:
+        with terminated_like_interrupted(), display:
             result = run_locally(run, display)
     except KeyboardInterrupt:
         shutil.rmtree(work, ignore_errors=True)
@@ -117,14 +119,18 @@ def _print(console: Console, store: ModelStore, outcome: Outcome) -> None:
     console.print()
     console.print(Text(outcome.title, style=_STYLES.get(outcome.status, "bold")))
     for reason in outcome.reasons:
-        console.print(Text(f"  {reason}"))
+        console.print(_indented(reason))
     if outcome.candidate.get("runs"):
         runs = outcome.candidate["runs"]
-        seconds = sum(run["train_seconds"] for run in runs)
-        console.print(Text(f"  {len(runs)} runs, {duration(seconds)} of training; best by validation: seed "
-                           f"{outcome.candidate.get('seed', '–')}."))  # fmt: skip
+        seconds = duration(sum(run["train_seconds"] for run in runs))
+        best = outcome.candidate.get("seed", "–")
+        console.print(_indented(f"{len(runs)} runs, {seconds} of training; best by validation: seed {best}."))
     if outcome.removed:
-        console.print(Text(f"  Retention removed version {', '.join(map(str, outcome.removed))}."))
+        console.print(_indented(f"Retention removed version {', '.join(map(str, outcome.removed))}."))
     pointer, _ = store.pointer()
     if pointer:
         console.print(Text(f"In use: version {pointer.version}, {store.serving_uri(pointer.version)}"))
+
+
+def _indented(text: str) -> Padding:
+    return Padding(Text(text), (0, 0, 0, 2))
