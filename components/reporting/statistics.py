@@ -23,6 +23,8 @@ Statistic = Callable[..., Any]
 SEED = 20201119
 # Below this many values in an arm the jackknife behind BCa has too little to work with.
 FEWEST_FOR_BOOTSTRAP = 5
+# Beyond so many, what BCa corrects (of order 1/n) is lost in the noise of resampling, and its jackknife is quadratic.
+MOST_FOR_BCA = 1000
 
 
 def describe(values: Sequence[float]) -> Description:
@@ -143,11 +145,11 @@ def difference_of_means(
 
 
 def bootstrap(samples: tuple[Floats, ...], statistic: Statistic, confidence: float) -> tuple[float, float, str]:
-    """Return low, high and the method that gave them: `BCa`, or `percentile` where BCa degenerates."""
+    """Return low, high and the method that gave them: `BCa`, or `percentile` where that degenerates or n is large."""
     from scipy import stats
 
     largest = max(sample.size for sample in samples)
-    for method in ("BCa", "percentile"):
+    for method in ("BCa", "percentile") if largest <= MOST_FOR_BCA else ("percentile",):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a degenerate BCa shows as NaN and is handled below
             found = stats.bootstrap(

@@ -162,3 +162,14 @@ def test_tests_of_arms_without_spread_are_null() -> None:
 
 def test_resamples_shrink_with_the_number_of_runs_but_never_under_999() -> None:
     assert [statistics.resamples(n) for n in (0, 10, 500, 1000, 10**6)] == [9999, 9999, 9999, 5000, 999]
+
+
+def test_thousands_of_runs_get_the_percentile_interval_which_is_then_as_good() -> None:
+    rng = np.random.default_rng(8)
+    a, b = rng.normal(40, 8, 1500), rng.normal(5, 1, 1500)
+    found = statistics.difference_of_means(a, b)
+    half = 1.959964 * math.sqrt(a.var(ddof=1) / 1500 + b.var(ddof=1) / 1500)
+    assert found.method == "percentile"
+    assert found.estimate is not None and found.low is not None and found.high is not None
+    assert found.estimate - found.low == pytest.approx(half, rel=0.06)
+    assert found.high - found.estimate == pytest.approx(half, rel=0.06)
