@@ -220,7 +220,8 @@ def download(uri: str, folder: str | Path) -> Path:
         if blob is not None:
             path = _inside(folder, PurePosixPath(name).name, uri)
             _check_room(folder, int(blob.size), uri)
-            _fetch_one(blob, path)
+            # Pinned to its generation, so that what is taken up again after a break belongs to what came before it.
+            _fetch_one(bucket.blob(name, generation=int(blob.generation)), int(blob.size), path)
             return path
         prefix = f"{name.rstrip('/')}/" if name.strip("/") else ""
         blobs = [
@@ -247,10 +248,10 @@ def _check_room(folder: Path, needed: int, uri: str) -> None:
         )
 
 
-def _fetch_one(blob: Any, path: Path) -> None:
+def _fetch_one(blob: Any, size: int, path: Path) -> None:
     from google.cloud.storage import transfer_manager
 
-    if int(blob.size) < _LARGE:
+    if size < _LARGE:
         blob.download_to_filename(str(path), timeout=_TIMEOUT)
         return
     transfer_manager.download_chunks_concurrently(
