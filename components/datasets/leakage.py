@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.datasets.packed import SPLITS, Labels, Pixels, streamed_digest
-from components.datasets.packing import usable_cores
+from components.training.environment import thread_count, usable_cores
 
 THRESHOLD = 3.0
 """Mean absolute difference, of 255, below which two thumbnails are called near-twins."""
@@ -133,7 +133,7 @@ def examine(folder: Path, labels: dict[str, Labels], size: int, near: bool = Tru
         in_test = int(near_twins(own["test"], training).sum())
         return in_test, int(near_twins(own["validation"], own["train"]).sum())
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(thread_count(usable_cores())) as pool:
         for in_test, in_validation in pool.map(
             compare, range(int(max(each.max(initial=-1) for each in labels.values())) + 1)
         ):

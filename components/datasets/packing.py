@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from components.datasets.collection import Collection
 from components.datasets.images import UnreadableImageError, read_image, resize
 from components.datasets.packed import SPLITS, Labels, Pixels
 from components.progress import emit
+from components.training.environment import thread_count, usable_cores
 
 _CHUNK = 256
 """Images a worker decodes at a time; what is in memory is a few such chunks a worker."""
@@ -73,11 +73,6 @@ class ImageWriter:
         self._file.close()
 
 
-def usable_cores() -> int:
-    """Return the number of cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _decode_rows(collection: Collection, rows: list[int], size: int) -> Chunk:
     chunk = Chunk([], np.empty((len(rows), size, size, 3), np.uint8))
     for row in rows:
@@ -121,7 +116,7 @@ def pack(collection: Collection, folder: Path, size: int, workers: int = 0) -> P
         kept: list[int] = []
         writer = ImageWriter(folder / split / "images.npy", size)
         try:
-            for chunk in _chunks(collection, rows, size, workers or usable_cores()):
+            for chunk in _chunks(collection, rows, size, workers or thread_count(usable_cores())):
                 writer.append(chunk.pixels)
                 kept += chunk.rows
                 packing.failures += [(collection.title(row), why) for row, why in chunk.failures]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from components.datasets.packed import SPLITS, Description
@@ -16,12 +17,12 @@ _ROWS = 40
 def print_description(description: Description, folder: Path) -> None:
     """Print a table of classes and counts, then what was converted, skipped and is worth knowing."""
     console = Console()
-    table = Table(title=f"{description.name}: {len(description.classes)} classes", title_justify="left")
+    table = Table(title=f"{escape(description.name)}: {len(description.classes)} classes", title_justify="left")
     table.add_column("class")
     for split in SPLITS:
         table.add_column(split, justify="right")
     for index, name in enumerate(description.classes[:_ROWS]):
-        table.add_row(name, *(f"{description.class_counts[split][index]:,}" for split in SPLITS))
+        table.add_row(escape(name), *(f"{description.class_counts[split][index]:,}" for split in SPLITS))
     if len(description.classes) > _ROWS:
         table.add_row(f"… and {len(description.classes) - _ROWS} more", *("" for _ in SPLITS))
     table.add_section()

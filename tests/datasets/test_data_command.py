@@ -1,11 +1,19 @@
 """`headstart data` as a person uses it."""
 
+import functools
+import hashlib
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from components.datasets import published
+from pipelines.commands import data
 from tests.datasets import builders
 
 
@@ -52,3 +60,23 @@ def test_wrong_use_is_explained(tmp_path: Path) -> None:
     rule = headstart("select", str(tmp_path / "empty"), "--output", str(tmp_path / "out"), "-c", "apple")
     assert rule.returncode == 2
     assert "expected NEW=WORDS" in rule.stderr
+
+
+def test_fetch_downloads_checks_and_says_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"an archive" * 1000
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "set.tar.gz").write_bytes(content)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/set.tar.gz"
+    checksum = f"md5={hashlib.md5(content).hexdigest()}"
+    # The address alone is another; everything behind it is the real thing.
+    monkeypatch.setitem(published.FILES, "cifar100", published.PublishedFile(url, checksum, "a page"))
+    done = CliRunner().invoke(data.command, ["fetch", "cifar100", "--output", str(tmp_path / "in")])
+    server.shutdown()
+    server.server_close()
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "in" / "set.tar.gz").read_bytes() == content
+    assert "its published MD5 is right" in done.output
+    assert "headstart data cifar100" in done.output
