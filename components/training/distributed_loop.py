@@ -9,6 +9,7 @@ draw the same dropout masks for their different parts: Keras mirrors the seed.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -67,8 +68,11 @@ class DistributedLoop(TrainingLoop):
         self._answer(self._images[: min(self.recipe.evaluation_batch_size, self.examples)])
         self.restore(before)
 
-    def run_epoch(self, epoch: int) -> tuple[float, float]:
-        """Train one epoch (1 is the first); return mean training loss and accuracy, read after the devices are done."""
+    def run_epoch(self, epoch: int, interrupted: Callable[[], bool] = lambda: False) -> tuple[float, float]:
+        """Train one epoch (1 is the first); return mean training loss and accuracy, read after the devices are done.
+
+        `interrupted` is not asked: on several accelerators an epoch is short.
+        """
         return self._epoch_of(epoch, self.order(epoch), self.learning_rates(epoch), self.image_size(epoch))
 
     def _epoch_of(self, epoch: int, order: Array, rates: Array, size: int) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from components.progress import emit
 from components.records import Epoch
 from components.training.clock import Clock
+from components.training.interruption import Interrupted
 from components.training.stop_rule import StopRule
 
 Array = npt.NDArray[Any]
@@ -82,8 +83,12 @@ def fit(
     reason = rule.reason(progress.epoch) if progress.rows else ""
     while not reason:
         epoch = progress.epoch + 1
-        with clock.phase("train") as laps:
-            loss, accuracy = loop.run_epoch(epoch)
+        try:
+            with clock.phase("train") as laps:
+                loss, accuracy = loop.run_epoch(epoch, termination)
+        except Interrupted as error:
+            # Waiting for the end of a long epoch would outlast the grace period; the last checkpoint stands.
+            raise Terminated(str(error)) from error
         with clock.phase("evaluate") as evaluation:
             check_finite(loop, epoch, loss)
             validation_loss, validation_accuracy, _ = loop.evaluate(*validation)

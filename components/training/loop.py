@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import functools
 import math
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,12 @@ import tensorflow as tf
 from components.errors import SettingError
 from components.training.augmentation import augmented
 from components.training.fused_operations import Adam, ForwardPass, keep_moments
+from components.training.interruption import Interrupted
 from components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
 ITERATIONS = "optimizer/iterations"
+PART_SECONDS, LONG_SECONDS = 1.0, 10.0
 
 
 class TrainingLoop:
@@ -50,6 +54,7 @@ class TrainingLoop:
         self._variables = model.trainable_variables
         self._adam = Adam(self._variables, recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
         self._iterations = 0
+        self._part_steps = 16
         self._trained = ForwardPass(model.layers, recipe.precision)
         # What is measured is what is saved: evaluation computes in float32 whatever training did.
         self._evaluated = ForwardPass(model.layers, "float32")
@@ -59,6 +64,8 @@ class TrainingLoop:
             tf.TensorSpec([None], tf.float32),
             tf.TensorSpec([2], tf.int32),
             tf.TensorSpec([], tf.float32),
+            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([2], tf.float32),
         ]
         # Without AutoGraph, whose rewriting of the sources took longer than all other tracing: no Python statement
         # here depends on a tensor.
@@ -113,26 +120,44 @@ class TrainingLoop:
         count = min(self.recipe.evaluation_batch_size, self.examples)
         return np.zeros([count, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
 
-    def run_epoch(self, epoch: int) -> tuple[float, float]:
-        """Train one epoch (1 is the first); return mean training loss and accuracy, read after the device is done."""
-        return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self.image_size(epoch))
+    def run_epoch(self, epoch: int, interrupted: Callable[[], bool] = lambda: False) -> tuple[float, float]:
+        """Train one epoch (1 is the first); return mean training loss and accuracy, read after the device is done.
 
-    def _run(self, epoch: int, order: Array, rates: Array, size: int) -> tuple[float, float]:
+        Every second or so `interrupted` is asked; where it says so and much of the epoch is left, Interrupted is
+        raised, and the weights are those of no epoch.
+        """
+        return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self.image_size(epoch), interrupted)
+
+    def _run(
+        self, epoch: int, order: Array, rates: Array, size: int, interrupted: Callable[[], bool] = lambda: False
+    ) -> tuple[float, float]:
         key = np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**31, 2, dtype=np.int32)
         first = np.float32(self._iterations + 1)
-        loss, correct = self._epochs[size](*(tf.constant(given) for given in (order, rates, key, first)))
+        given = [tf.constant(value) for value in (order, rates, key, first)]
+        # An epoch may take a minute; Python, which hears signals, gets its turn between parts of it. Sums are carried
+        # through the parts, so that where they are divided changes no bit.
+        sums, done = tf.zeros(2), 0
+        while done < len(order):
+            end = min(done + self._part_steps, len(order))
+            began = time.perf_counter()
+            sums = self._epochs[size](*given, tf.constant([done, end]), sums)
+            total = sums.numpy()
+            pace = (time.perf_counter() - began) / (end - done)
+            self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
+            done = end
+            if (len(order) - done) * pace > LONG_SECONDS and interrupted():
+                raise Interrupted(f"interrupted after {done} of {len(order)} steps of epoch {epoch}")
         self._iterations += len(order)
-        return float(loss) / len(order), float(correct) / order.size
+        return float(total[0]) / len(order), float(total[1]) / order.size
 
-    def _train_steps(self, size: int, order: Any, rates: Any, key: Any, first: Any) -> Any:
-        def step(number: Any, loss_sum: Any, correct: Any) -> tuple[Any, Any, Any]:
+    def _train_steps(self, size: int, order: Any, rates: Any, key: Any, first: Any, part: Any, sums: Any) -> Any:
+        def step(number: Any, sums: Any) -> tuple[Any, Any]:
             drawn = key + tf.stack([0, number * 104_729])
             iteration = first + tf.cast(number, tf.float32)
-            loss, right = self._train_step(order[number], rates[number], drawn, iteration, size)
-            return number + 1, loss_sum + loss, correct + right
+            found = self._train_step(order[number], rates[number], drawn, iteration, size)
+            return number + 1, sums + tf.stack(found)
 
-        steps = tf.shape(order)[0]
-        return tf.while_loop(lambda number, *_: number < steps, step, (tf.constant(0), *tf.unstack(tf.zeros(2))))[1:]
+        return tf.while_loop(lambda number, _: number < part[1], step, (part[0], sums))[1]
 
     def _train_step(self, batch: Any, rate: Any, key: Any, number: Any, size: int) -> Any:
         """Train on one batch (indices); return its mean loss and how many answers were right."""

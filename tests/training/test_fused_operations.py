@@ -11,6 +11,7 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 from components.training.fused_operations import Adam, ForwardPass  # noqa: E402
+from components.training.interruption import Interrupted  # noqa: E402
 from components.training.loop import TrainingLoop  # noqa: E402
 from components.training.network import build_network  # noqa: E402
 from components.training.recipes import Recipe  # noqa: E402
@@ -182,3 +183,24 @@ def test_dropout_is_drawn_anew_for_each_step_and_layer_and_scales_what_stays() -
     np.testing.assert_array_equal(first, forward(ones, key=tf.constant([1, 2])).numpy())
     assert (first != forward(ones, key=tf.constant([1, 3])).numpy()).mean() > 0.3
     np.testing.assert_array_equal(forward(ones).numpy(), np.ones((1, 4000), np.float32))
+
+
+def test_where_an_epoch_is_divided_changes_no_bit_and_a_long_one_can_be_left(
+    images: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(batch_size=4, epochs=3, schedule="one_cycle", dropout=0.0, flip=True)
+    states, losses = [], []
+    for seconds in (1e9, 1e-9):  # in one part, and after the first part step by step
+        monkeypatch.setattr("components.training.loop.PART_SECONDS", seconds)
+        loop = TrainingLoop(network(), recipe, *images, seed=3)
+        loop.warm_up()
+        asked: list[int] = []
+        losses.append([loop.run_epoch(epoch, lambda asked=asked: bool(asked.append(1))) for epoch in (1, 2)])
+        states.append(loop.state())
+        assert not asked  # what is left is short
+    assert losses[0] == losses[1]
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][name])
+    monkeypatch.setattr("components.training.loop.LONG_SECONDS", 0.0)
+    with pytest.raises(Interrupted, match="of 12 steps of epoch 3"):
+        loop.run_epoch(3, lambda: True)
