@@ -20,6 +20,7 @@ from typing import IO, Any, Protocol
 
 from components import progress
 from components.atomic_files import write_json
+from components.credentials import masked
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
@@ -190,7 +191,7 @@ def _follow(worker: subprocess.Popen[str], log: _Log, listener: Listener) -> Loc
 def _lines(worker: subprocess.Popen[str]) -> Iterator[str]:
     assert worker.stdout is not None
     for line in worker.stdout:
-        yield line.rstrip("\n")
+        yield masked(line.rstrip("\n"))
 
 
 def _last_words(lines: list[str]) -> str:
@@ -214,5 +215,5 @@ def _end_group(worker: subprocess.Popen[str], log: _Log) -> None:
             rest, _ = worker.communicate(timeout=GRACE_SECONDS)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             continue  # too slow, or asked a second time: insist
-        log.write(rest or "")
+        log.write(masked(rest or ""))
     worker.wait()

@@ -19,6 +19,7 @@ from typing import IO, Any
 from rich.console import Console
 
 from components.atomic_files import write_json
+from components.credentials import reveal
 from components.errors import HeadstartError, SettingError
 from pipelines.experiment_outputs import collect, collect_records, read_summary
 from pipelines.experiment_summary import print_summary
@@ -150,6 +151,12 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
         for folder in (work, work / "checkpoints"):
             folder.chmod(0o777)
     sources = [request.parameters[name] for name in ("source_data", "intermediate_data", "target_data")]
+    for source in sources:
+        if reveal(source) != source:
+            raise SettingError(
+                f"--docker: {source} was given with a password or a query, which containers are not told.",
+                "Fetch it with `headstart data fetch` and name the file.",
+            )
     return {
         "user": f"{user}:0",
         "network": "host",

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from components.atomic_files import whole_folder
+from components.credentials import without_credentials
 from components.datasets import cifar100, folders, leakage
 from components.datasets.collection import TRAIN, Collection
 from components.datasets.packed import SPLITS, Description, write_description
 from components.datasets.packing import Packing, pack
 from components.datasets.preview import PREVIEW_FILE, write_preview
 from components.datasets.settings import ImportSettings, parse_settings
-from components.datasets.sources import opened, unpacked, without_credentials
+from components.datasets.sources import opened, unpacked
 from components.datasets.splitting import assign_splits, check_classes, generator, reorder
 from components.datasets.tables import read_table
 from components.errors import HeadstartError

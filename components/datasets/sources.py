@@ -6,22 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from components import storage
+from components.credentials import reveal
 from components.datasets import downloads
 from components.datasets.archives import is_archive, unpack
 from components.datasets.collection import Collection
 from components.datasets.settings import ImportSettings
 from components.errors import SettingError
-
-
-def without_credentials(uri: str) -> str:
-    """Return `uri` without user, password, query and fragment, which may hold a signature."""
-    if "://" not in uri:
-        return uri
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 @contextmanager
@@ -35,6 +27,7 @@ def opened(uri: str, options: ImportSettings) -> Iterator[Path | Collection]:
 
         yield demonstration.draw(uri, options.seed)
         return
+    uri = reveal(uri)
     if storage.is_remote(uri) or uri.startswith(("https://", "http://")):
         with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
             fetch = storage.download if storage.is_remote(uri) else downloads.fetch

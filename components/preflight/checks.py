@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
+from components.credentials import masked, reveal
 from components.errors import HeadstartError
 
 Outcome = Literal["passed", "warning", "failed"]
@@ -115,8 +117,9 @@ def check_home() -> Check:
 
 def check_readable(uri: str) -> Check:
     """Can this pod see the data that the run will read?"""
-    name = f"read {uri}"
+    name = f"read {masked(uri)}"
     try:
+        uri = reveal(uri)
         if uri.startswith("demo:"):
             return Check(name, "passed", "drawn by Headstart itself")
         if uri.startswith("gs://"):
@@ -133,7 +136,8 @@ def check_readable(uri: str) -> Check:
         return Check(name, "failed", "no such file or folder in a pod.",
                      "Use a gs:// or https:// URI, or compile with --volume-claim and use /mnt/headstart/….")  # fmt: skip
     except Exception as error:
-        return Check(name, "failed", f"{type(error).__name__}: {_first_line(error)}",
+        found = masked(_first_line(error)).replace(urlsplit(uri).query or "\0", "***")
+        return Check(name, "failed", f"{type(error).__name__}: {found}",
                      "Check the rights of the pod's service account and the network policy.")  # fmt: skip
 
 

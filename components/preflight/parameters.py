@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from components.credentials import has_credentials, masked
 from components.errors import SettingError
 
 LARGEST_SEED = 2**32 - 1
@@ -25,6 +26,13 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     from components.training.settings import resolve
 
     given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}
+    for name in _URIS:
+        if has_credentials(str(given.get(name, ""))):
+            raise SettingError(
+                f"{name}: {masked(str(given[name]))} carries a password or a signature, which everyone who may look at "
+                "the run could read.",
+                "Put the data where the run's own account may read them, such as a gs:// bucket.",
+            )
     if "seeds" in given:
         check_seeds(given["seeds"])
     if "image_size" in given:
@@ -45,6 +53,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     Rules.of(given.get("promotion", {}))
 
 
+_URIS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")
 _TABLES = ("settings", "data_settings", "report_settings", "promotion", "classes")
 _SELECTION = ("classes", "images_per_class", "test_images_per_class")
 

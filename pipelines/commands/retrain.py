@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from components.credentials import conceal
 from components.errors import SettingError
 from pipelines.commands.models import store_option
 from pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
@@ -63,7 +64,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     request = RetrainingRequest(
         parameters={
             "store": store,
-            "data": data,
+            "data": conceal(data, "data"),
             "prepared": prepared,
             "layout": options["layout"],
             "classes": {} if options["as_is"] else options["classes"],

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from components.credentials import conceal, masked
 from components.errors import SettingError
 from pipelines.local_experiment import ExperimentRequest, run_experiment
 from pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
@@ -60,7 +61,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "source_layout": source_layout,
             "intermediate_data": intermediate,
             "intermediate_layout": intermediate_layout,
-            "target_data": _absolute(options["target"]),
+            "target_data": _absolute(options["target"], "target"),
             "target_layout": options["target_layout"],
             "seeds": list(range(1, options["runs"] + 1)),
             "preset": options["preset"] or ("demo" if drawn else "paper"),
@@ -74,7 +75,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         report_settings={
             "target_accuracy": options["target_accuracy"],
             "price_per_hour": options["price_per_hour"],
-            "command": shlex.join(["headstart", *sys.argv[1:]]),
+            "command": masked(shlex.join(["headstart", *sys.argv[1:]])),
         },
         baseline_data=options["baseline_data"],
         output=options["output"],
@@ -91,14 +92,14 @@ def _data_set(options: dict[str, Any], role: str, alias: str) -> tuple[str, str]
     if options[role] and options[alias]:
         raise SettingError(f"--{role} and --{alias} name the same set twice.", "Give one of them.")
     if options[alias]:
-        return _absolute(options[alias]), alias
-    return _absolute(options[role] or DEMONSTRATION[role]), options[f"{role}_layout"]
+        return _absolute(options[alias], role), alias
+    return _absolute(options[role] or DEMONSTRATION[role], role), options[f"{role}_layout"]
 
 
-def _absolute(uri: str) -> str:
+def _absolute(uri: str, role: str) -> str:
     """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here."""
     if not uri or "://" in uri or uri.startswith("demo:"):
-        return uri
+        return conceal(uri, role)
     path = Path(uri).expanduser().resolve()
     if not path.exists():
         raise SettingError(f"{uri}: there is no such file or folder.", "Name a path, gs://…, https://… or file://….")
