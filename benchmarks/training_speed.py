@@ -28,7 +28,7 @@ from components.training.clock import machine_busy_seconds
 
 IMAGE_SIZE, CLASSES = 52, 100
 TARGET_CLASSES, TARGET_IMAGES, VALIDATION_IMAGES = 3, 1200, 120
-RUN_EPOCHS = 10
+RUN_EPOCHS = 20
 BATCHES = (32, 128, 512)
 PRECISIONS = ("float32", "bfloat16")
 Side = Callable[[], float]
