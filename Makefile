@@ -3,6 +3,7 @@ PYTHON ?= python3
 HEADSTART = .venv/bin/headstart
 VERSION = 0.1.0
 ARGS ?=
+IMAGE ?= headstart:$(VERSION)
 
 .DEFAULT_GOAL := help
 
@@ -32,6 +33,24 @@ golden: .venv/.development ## renew the committed golden of the compiled package
 lock: .venv/.development ## resolve the dependencies again and write the locks with hashes (needs uv)
 	for part in cpu gpu development; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -q requirements/$$part.in -o requirements/$$part.txt; done
 
+image: ## build the image; BASE_IMAGE=headstart-base:bookworm NETWORK=host where no registry is reached (docs/image.md)
+	BASE_IMAGE=$(BASE_IMAGE) NETWORK=$(NETWORK) docker/build.sh cpu $(IMAGE)
+
+image-gpu: ## build the image with CUDA
+	BASE_IMAGE=$(BASE_IMAGE) NETWORK=$(NETWORK) docker/build.sh gpu $(IMAGE)-gpu
+
+push: ## push the images that were built; REGISTRY=europe-docker.pkg.dev/PROJECT/REPOSITORY
+	docker/push.sh "$(REGISTRY)" $(IMAGE) $(IMAGE)-gpu
+
+kind-up: ## make a kind cluster with Kubeflow Pipelines and the image on it
+	manifests/kind/up.sh $(IMAGE)
+
+kind-test: setup ## run the demonstration with 2 + 2 runs on it and check its report
+	manifests/kind/test.sh $(IMAGE)
+
+kind-down: ## delete that cluster
+	manifests/kind/down.sh
+
 clean: ## remove what was built and run here, .venv included
 	rm -rf .venv build dist outputs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -47,4 +66,4 @@ clean: ## remove what was built and run here, .venv included
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	@touch $@
 
-.PHONY: help setup run test bench bench-gpu lint golden lock clean
+.PHONY: image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean
