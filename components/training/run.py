@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -200,8 +201,20 @@ class Run:
             "clock": self.clock.dump(),
             "prepared": self.prepared,
         }
-        self.folder.write(checkpoint.CHECKPOINT, checkpoint.pack(state | best, stored))
-        self.attempts.note(self.progress.epoch)
+        with self._storing("checkpoint"):
+            self.folder.write(checkpoint.CHECKPOINT, checkpoint.pack(state | best, stored))
+            self.attempts.note(self.progress.epoch)
+
+    @contextlib.contextmanager
+    def _storing(self, what: str) -> Iterator[None]:
+        """Training goes on where a checkpoint cannot be written: what it would save is lost only if it is stopped.
+
+        That the place can be written at all has been found when the attempt began.
+        """
+        try:
+            yield
+        except (HeadstartError, OSError) as error:
+            emit("warning", **self.identity, what=what, reason=str(error))
 
     def _evaluate(self) -> None:
         rule = self.progress.rule
@@ -257,10 +270,11 @@ class Run:
         record.phases = Phases(**self.clock.seconds, repeated=repeated)
         record.train_cpu_seconds, record.stolen_share = self.clock.train_cpu_seconds, self.clock.stolen_share
         record.peak_memory_bytes = peak_memory_bytes()
-        self.attempts.note(self.progress.epoch, "completed" if record.status == "succeeded" else record.status)
-        if record.status == "succeeded":
-            outputs = {"model": self.spec.model, "saved_model": self.spec.saved_model}
-            checkpoint.keep_finished(self.folder, self.fingerprint, record, outputs)
+        with self._storing("finished run"):
+            self.attempts.note(self.progress.epoch, "completed" if record.status == "succeeded" else record.status)
+            if record.status == "succeeded":
+                outputs = {"model": self.spec.model, "saved_model": self.spec.saved_model}
+                checkpoint.keep_finished(self.folder, self.fingerprint, record, outputs)
 
 
 def _size(weights: Any) -> int:

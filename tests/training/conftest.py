@@ -68,6 +68,8 @@ class Zygote:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def epochs_in_journal(spec: RunSpecification) -> int:

@@ -265,3 +265,16 @@ def test_a_damaged_data_set_fails_with_its_file_named(zygote, tmp_path):
     record = read_record(given["record"])
     assert record.status == "failed"
     assert "images.npy" in record.reason
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(zygote, target_set, tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    # What it would replace is a folder: the attempt can be written down, the checkpoint cannot.
+    (checkpoints / "checkpoint.npz" / "in the way").mkdir(parents=True)
+    settings = {"epochs": 3, "checkpoint_seconds": 0}
+    given = tiny_images.call(tmp_path, "baseline", target_set, settings=settings, checkpoints=str(checkpoints))
+    assert zygote.run(RunSpecification(**given), tmp_path) == 0
+    record = read_record(given["record"])
+    assert (record.status, len(record.epochs)) == ("succeeded", 3)
+    assert [attempt.ended for attempt in record.attempts] == ["completed"]
