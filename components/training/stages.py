@@ -184,6 +184,8 @@ def _wait(spec: RunSpecification, command: list[str]) -> tuple[int, str]:
             child.kill()
             child.wait()
         reader.join(timeout=5)
+        if child.stderr is not None and not reader.is_alive():
+            child.stderr.close()
     return (TERMINATED if deadline else status), next((line for line in reversed(lines) if line), "")
 
 
