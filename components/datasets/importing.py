@@ -148,6 +148,10 @@ def describe(
     """Count, hash and look for leakage in what was packed."""
     found = leakage.examine(folder, packing.labels, options.image_size, options.near_duplicates)
     classes = collection.classes
+    examples = [f"{path}: {why}" for path, why in packing.failures[:10]]
+    notes = collection.notes + found.notes
+    if examples:
+        notes.append(f"{len(packing.failures)} images cannot be read and were left out, such as {'; '.join(examples)}.")
     return Description(
         name=collection.name,
         digest=leakage.digest(folder, classes, options.image_size, packing.labels),
@@ -157,10 +161,10 @@ def describe(
         counts={split: len(packing.labels[split]) for split in SPLITS},
         class_counts={split: np.bincount(packing.labels[split], minlength=len(classes)).tolist() for split in SPLITS},
         skipped=len(packing.failures),
-        skipped_examples=[f"{path}: {why}" for path, why in packing.failures[:10]],
+        skipped_examples=examples,
         converted=dict(sorted(packing.converted.items())),
         duplicates_across_splits=found.duplicates,
         near_duplicates_across_splits=found.near_duplicates,
-        notes=collection.notes + found.notes,
+        notes=notes,
         settings=options.model_dump(),
     )

@@ -46,7 +46,5 @@ def print_description(description: Description, folder: Path) -> None:
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         console.print(f"{name:<{width}}  {value}", highlight=False, soft_wrap=True, markup=False)
-    for example in description.skipped_examples:
-        console.print(f"  {example}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     for note in description.notes:
         console.print(f"Note: {note}", style="yellow", highlight=False, soft_wrap=True, markup=False)
