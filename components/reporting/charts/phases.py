@@ -22,6 +22,8 @@ NAMES = {
     "checkpoint": "checkpoints",
     "repeated": "repeated",
 }
+# Seven fills are more than shades of gray keep apart.
+HATCHED = ("evaluate", "repeated")
 # With more runs than this an arm is drawn as its median run.
 MOST_BARS = 12
 
@@ -45,11 +47,13 @@ def draw(experiment: Experiment, identity: str) -> Figure | None:
     bars = (19.0, 13.0)
     height = 52 + sum(len(rows) * bar + 50 for rows, bar in ((once, bars[0]), (runs, bars[1])) if rows)
     drawing = Drawing(height)
-    _legend(drawing, [record for _, record in [*once, *runs]])
+    for phase in HATCHED:
+        drawing.hatch(f"{identity}-{phase}", phase, crossed=phase == "repeated")
+    _legend(drawing, identity, [record for _, record in [*once, *runs]])
     top = 46.0
     for rows, bar in ((once, bars[0]), (runs, bars[1])):
         if rows:
-            top = _stack(drawing, top, rows, bar) + 46
+            top = _stack(drawing, identity, top, rows, bar) + 46
     return Figure(
         "Where the time went",
         drawing.render(identity, "Seconds in each phase of every stage and run", _alternative(once, experiment)),
@@ -63,7 +67,7 @@ def _evenly(records: Sequence[RunRecord], count: int) -> list[RunRecord]:
     return [records[index] for index in np.linspace(0, len(records) - 1, count).round().astype(int)]
 
 
-def _stack(drawing: Drawing, top: float, rows: list[tuple[str, RunRecord]], bar: float) -> float:
+def _stack(drawing: Drawing, identity: str, top: float, rows: list[tuple[str, RunRecord]], bar: float) -> float:
     longest = max(total_seconds(record) for _, record in rows)
     unit, name = time_unit(longest)
     x = Scale(0.0, longest * 1.02, 84.0, WIDTH - 14)
@@ -78,12 +82,13 @@ def _stack(drawing: Drawing, top: float, rows: list[tuple[str, RunRecord]], bar:
             if took > 0:
                 width = x(begin + took) - x(begin)
                 hint = f"{record.name} {NAMES[phase]}: {units.duration(took)}"
-                drawing.rect((x(begin), y), width, bar - 3, f"phase {phase}", hint=hint)
+                kind, fill = _look(identity, phase)
+                drawing.rect((x(begin), y), width, bar - 3, kind, hint=hint, fill=fill)
                 begin += took
     return bottom
 
 
-def _legend(drawing: Drawing, records: Sequence[RunRecord]) -> None:
+def _legend(drawing: Drawing, identity: str, records: Sequence[RunRecord]) -> None:
     x, y = 4.0, 12.0
     for phase in PHASES:
         if not any(getattr(record.phases, phase) > 0 for record in records):
@@ -91,9 +96,15 @@ def _legend(drawing: Drawing, records: Sequence[RunRecord]) -> None:
         width = 20 + 6.6 * len(NAMES[phase]) + 12
         if x + width > WIDTH:
             x, y = 4.0, y + 17
-        drawing.rect((x, y - 9), 14, 10, f"phase {phase}")
+        kind, fill = _look(identity, phase)
+        drawing.rect((x, y - 9), 14, 10, kind, fill=fill)
         drawing.text((x + 19, y), NAMES[phase], "label")
         x += width
+
+
+def _look(identity: str, phase: str) -> tuple[str, str]:
+    """Classes and hatch of a phase."""
+    return ("phase", f"{identity}-{phase}") if phase in HATCHED else (f"phase {phase}", "")
 
 
 def _alternative(once: list[tuple[str, RunRecord]], experiment: Experiment) -> str:

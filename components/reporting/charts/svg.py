@@ -48,11 +48,21 @@ class Drawing:
         places = [f"{_number(x)} {_number(y)}" for x, y in points]
         self._add("path", d="M" + "L".join(places), class_=kind)
 
-    def rect(self, corner: Point, width: float, height: float, kind: str, *, hint: str = "") -> None:
-        """A rectangle from its upper left corner; `hint` shows under a pointer."""
+    def rect(self, corner: Point, width: float, height: float, kind: str, *, hint: str = "", fill: str = "") -> None:
+        """A rectangle from its upper left corner; `hint` shows under a pointer, `fill` names a hatch."""
         shape = f'x="{_number(corner[0])}" y="{_number(corner[1])}" width="{_number(max(width, 0))}"'
         shape += f' height="{_number(max(height, 0))}" class="{escape(kind)}"'
+        shape += f' fill="url(#{escape(fill)})"' if fill else ""
         self.parts.append(f"<rect {shape}><title>{escape(hint)}</title></rect>" if hint else f"<rect {shape}/>")
+
+    def hatch(self, identity: str, kind: str, *, crossed: bool = False) -> None:
+        """Define a hatched fill, lines over the colour of `kind`, for rectangles of `fill=identity`."""
+        lines = '<line x1="0" y1="0" x2="0" y2="5" class="hatch"/>'
+        lines += '<line x1="0" y1="0" x2="5" y2="0" class="hatch"/>' if crossed else ""
+        self.parts.append(
+            f'<defs><pattern id="{escape(identity)}" width="5" height="5" patternUnits="userSpaceOnUse" '
+            f'patternTransform="rotate(45)"><rect width="5" height="5" class="{escape(kind)}"/>{lines}</pattern></defs>'
+        )
 
     def mark(self, at: Point, arm: str, size: float = 4.0, kind: str = "mark") -> None:
         """A run as a dot: a circle for the baseline, a square for transfer."""
