@@ -82,19 +82,21 @@ class Attempts:
         self._folder.write(FILE, json.dumps(content).encode())
 
 
+def fingerprint(folder: Folder) -> str:
+    """Return the fingerprint of the run whose attempts are in `folder`, or an empty text."""
+    try:
+        return str(json.loads(folder.read(FILE) or b"{}").get("fingerprint", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
 def close(folder: Folder, ended: str) -> list[Attempt]:
     """Write down for a process that is gone how it ended, and return the attempts; none where it left no trace."""
-    stored = folder.read(FILE)
-    if stored is None:
-        return []
-    try:
-        fingerprint = str(json.loads(stored)["fingerprint"])
-    except (ValueError, KeyError, TypeError):
-        return []
-    attempts = _read(folder, fingerprint)
+    owner = fingerprint(folder)
+    attempts = _read(folder, owner)
     if attempts and not attempts[-1].ended:
         attempts[-1].ended = ended
-        content = {"fingerprint": fingerprint, "attempts": [attempt.model_dump() for attempt in attempts]}
+        content = {"fingerprint": owner, "attempts": [attempt.model_dump() for attempt in attempts]}
         folder.write(FILE, json.dumps(content).encode())
     return attempts
 

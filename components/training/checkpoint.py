@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.atomic_files import whole_file, whole_folder
-from components.records import RunRecord
+from components.records import Epoch, RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -93,6 +93,17 @@ def unpack(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
             return {name[2:].replace("|", "/"): file[name] for name in names}, progress
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, ValueError) as error:
         raise ValueError(f"damaged checkpoint: {error}") from error
+
+
+def rows(folder: Folder, fingerprint: str) -> list[Epoch]:
+    """Return the epochs in the checkpoint of the run with this fingerprint; none where there is no such checkpoint."""
+    try:
+        _, stored = unpack(folder.read(CHECKPOINT) or b"")
+        if stored["fingerprint"] != fingerprint:
+            return []
+        return [Epoch.model_validate(row) for row in stored["progress"]["rows"]]
+    except (ValueError, KeyError):
+        return []
 
 
 def keep_finished(folder: Folder, fingerprint: str, record: RunRecord, outputs: dict[str, Path | None]) -> None:

@@ -19,7 +19,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from components.errors import HeadstartError
+from components.errors import HeadstartError, SettingError
 from components.progress import emit
 from components.records import Arm, RunRecord, read_record
 from components.training import attempts, checkpoint, environment
@@ -53,6 +53,8 @@ def run_stage(
     gives a record that says so. Raises SettingError for a wrong setting, before anything starts, and SystemExit(143)
     after SIGTERM, once the process has left a checkpoint, so that the platform tries again.
     """
+    if seed < 0:
+        raise SettingError(f"seed: {seed} is negative; it is a whole number from 0.")
     spec = RunSpecification(
         arm=arm,
         seed=seed,
@@ -104,7 +106,10 @@ def _reuse(spec: RunSpecification) -> RunRecord | None:
     except (OSError, ValueError, KeyError):
         return None  # the process that trains will say what is wrong with it
     outputs = {"model": spec.model, "saved_model": spec.saved_model}
-    return checkpoint.finished(checkpoint.Folder(spec.checkpoints), spec.fingerprint(data, initial), outputs)
+    try:
+        return checkpoint.finished(checkpoint.Folder(spec.checkpoints), spec.fingerprint(data, initial), outputs)
+    except (HeadstartError, OSError):
+        return None  # so will it of a place that cannot be read
 
 
 def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
@@ -118,8 +123,10 @@ def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
     record.reason, record.stop_reason = " ".join(reason.split()), "failed"
     with contextlib.suppress(HeadstartError):
         record.data = PackedDataset(spec.dataset).description.record()
+    folder = checkpoint.Folder(spec.checkpoints)
     with contextlib.suppress(OSError, HeadstartError):
-        record.attempts = attempts.close(checkpoint.Folder(spec.checkpoints), ended)
+        record.attempts = attempts.close(folder, ended)
+        record.epochs = checkpoint.rows(folder, attempts.fingerprint(folder)) if record.attempts else []
     if record.attempts:
         record.started_at = record.attempts[0].started_at
     return record
@@ -133,7 +140,8 @@ def _spawn(spec: RunSpecification) -> RunRecord:
         file.write_text(spec.model_dump_json(), encoding="utf-8")
         status, last_words = _wait(spec, [sys.executable, "-m", "components.training.process", str(file)])
     if status == TERMINATED:
-        attempts.close(checkpoint.Folder(spec.checkpoints), "terminated (SIGTERM)")
+        with contextlib.suppress(OSError, HeadstartError):
+            attempts.close(checkpoint.Folder(spec.checkpoints), "terminated (SIGTERM)")
         raise SystemExit(TERMINATED)
     if status == 0 and spec.record.is_file():
         return read_record(spec.record)

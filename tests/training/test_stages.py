@@ -154,6 +154,7 @@ def test_a_killed_process_gives_a_failed_record_and_the_next_start_goes_on(targe
     (attempt,) = record.attempts
     assert attempt.ended == "was killed by signal 9 (SIGKILL)"
     assert attempt.epochs > 0
+    assert len(record.epochs) >= attempt.epochs  # as far as the checkpoint knows
     assert (folder / "checkpoint.npz").exists()
 
 
@@ -213,6 +214,8 @@ def test_what_cannot_start_says_so_without_a_process(target_set, tmp_path, monke
     assert record.status == "failed"
     assert "no initial model" in record.reason
     assert record == read_record(tmp_path / "transfer.json")
+    with pytest.raises(SettingError, match="seed: -1 is negative"):
+        stages.run_stage(**tiny_images.call(tmp_path, "baseline", target_set, seed=-1))
     with pytest.raises(SettingError, match="epoch: no such setting"):
         stages.run_stage(**tiny_images.call(tmp_path, "baseline", target_set, settings={"epoch": 2}))
 
