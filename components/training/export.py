@@ -47,6 +47,8 @@ def read_description(model: Path) -> dict[str, Any]:
         description: dict[str, Any] = json.loads(description_file.read_text(encoding="utf-8"))
         if not file.is_file():
             raise FileNotFoundError(2, "No such file", file.name)
+        if not isinstance(description, dict):
+            raise ValueError(f"{description_file.name} is no table")
     except (OSError, ValueError) as error:
         raise HeadstartError(f"{model}: holds no model ({error}).", "Did the stage that makes it fail?") from error
     return description
@@ -67,7 +69,7 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
         )
     try:
         loaded = keras.models.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, OSError, TypeError) as error:
+    except Exception as error:  # on a damaged or a hostile file it raises nearly anything
         raise HeadstartError(f"{file}: cannot be loaded: {error}") from error
     return loaded, description
 
