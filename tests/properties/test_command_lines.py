@@ -80,6 +80,9 @@ def nothing_starts(
         result = LocalResult(succeeded=False, failed_task="nothing", message="a test lets no pipeline start")
         monkeypatch.setattr(f"{module}.run_locally", lambda *_, result=result: result)
     monkeypatch.setattr(Connection, "pause", lambda *_: None)
+    monkeypatch.setattr("components.datasets.downloads._ATTEMPTS", 1)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port}")
     # A package is compiled once and for all: what goes into one is tried by the properties of placements.
     for module in ("packages", "commands.submit", "commands.compile"):
         monkeypatch.setattr(f"pipelines.{module}.compile_package", lambda name, *_, **__: packages[name])
