@@ -1,0 +1,81 @@
+"""What the KFP UI gets: texts and finite numbers only, whatever became of the run. And the learning curves."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from kfp.dsl import ClassificationMetrics, Metrics
+
+from components.records import Data, Epoch, Phases, Result, RunRecord
+from components.training.shells import log_metrics
+
+DATA = Data(digest="d", source="test:", image_size=32, classes=["a", "b"], counts={"train": 4})
+
+
+def record(**changes: object) -> RunRecord:
+    given: dict = {"arm": "final", "seed": 1, "run_id": "r", "status": "succeeded", "data": DATA}
+    return RunRecord(**given | changes)
+
+
+def logged(of: RunRecord) -> tuple[dict, dict]:
+    metrics, classification = Metrics(uri="/m"), ClassificationMetrics(uri="/c")
+    log_metrics(of, metrics, classification)
+    # As the executor writes them: NaN would be written and would break whoever reads it.
+    json.dumps([metrics.metadata, classification.metadata], allow_nan=False)
+    return metrics.metadata, classification.metadata
+
+
+def test_metrics_of_a_run_that_succeeded():
+    metrics, classification = logged(
+        record(
+            phases=Phases(train=12.5),
+            epochs=[Epoch(epoch=1, train_seconds=12.5, elapsed=12.5)],
+            result=Result(test_accuracy=0.75, best_validation_accuracy=0.8, confusion=[[3, 1], [0, 4]]),
+        )
+    )
+    assert metrics == {
+        "test_accuracy": 0.75,
+        "best_validation_accuracy": 0.8,
+        "train_seconds": 12.5,
+        "epochs": 1.0,
+        "status": "succeeded",
+    }
+    matrix = classification["confusionMatrix"]
+    assert [row["displayName"] for row in matrix["annotationSpecs"]] == ["a", "b"]
+    assert [row["row"] for row in matrix["rows"]] == [[3, 1], [0, 4]]
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged"])
+def test_metrics_of_a_run_that_did_not(status):
+    metrics, classification = logged(record(status=status, reason="why", data=None))
+    assert metrics["status"] == status
+    assert "test_accuracy" not in metrics
+    assert all(isinstance(value, str) or math.isfinite(value) for value in metrics.values())
+    assert "confusionMatrix" not in classification
+
+
+def test_learning_curves_are_what_tensorboard_reads(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    from components.training.curves import Curves
+
+    curves = Curves(str(tmp_path / "logs"), "transfer-3")
+    for epoch in (1, 2):
+        row = Epoch(epoch=epoch, train_seconds=0.5, elapsed=epoch / 2, accuracy=epoch / 4, validation_accuracy=0.5)
+        curves.add(row)
+    curves.close()
+    (file,) = (tmp_path / "logs" / "transfer-3").iterdir()
+    found = []
+    for content in tf.data.TFRecordDataset(str(file)):
+        event = tf.compat.v1.Event.FromString(content.numpy())
+        for value in event.summary.value:
+            assert value.metadata.plugin_data.plugin_name == "scalars"
+            found.append((event.step, value.tag, float(tf.make_ndarray(value.tensor))))
+    assert ("accuracy/train", 0.25) in [(tag, value) for step, tag, value in found if step == 1]
+    assert ("accuracy/train", 0.5) in [(tag, value) for step, tag, value in found if step == 2]
+    assert not [tag for _, tag, _ in found if tag.startswith("loss")]  # what is not known is left out
+
+    silent = Curves("", "transfer-3")
+    silent.add(Epoch(epoch=1, train_seconds=0.5, elapsed=0.5))
+    silent.close()
