@@ -21,7 +21,12 @@ def answer(summary: Summary) -> str:
         which = "either arm" if len(missing) == 2 else f"the {missing[0]} arm" if missing else "both arms"
         preparation = _preparation(summary)
         return f"No answer: no run of {which} succeeded. {preparation[0].upper()}{preparation[1:]}"
-    return f"{_faster(summary)} and {_accurate(summary)}; {_preparation(summary)}"
+    faster, accurate = _faster(summary), _accurate(summary)
+    if faster.startswith("Whether"):
+        joined = f"{faster}; {'' if accurate.startswith(('whether', 'its')) else 'it '}{accurate}"
+    else:
+        joined = f"{faster}{',' if accurate.startswith(('whether', 'its')) else ''} and {accurate}"
+    return f"{joined}; {_preparation(summary)}"
 
 
 def _percent_interval(summary: Summary) -> str:

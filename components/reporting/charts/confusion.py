@@ -79,5 +79,8 @@ def alternative(matrix: list[list[int]], names: list[str]) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Text with an ellipsis where it is longer than `most` characters."""
-    return text if len(text) <= most else text[: max(1, most - 1)] + "…"
+    """Text of at most `most` characters; names that differ only at their end, like varieties, stay apart."""
+    if len(text) <= most:
+        return text
+    tail = min(5, (most - 1) // 2)
+    return f"{text[: max(1, most - 1 - tail)]}…{text[len(text) - tail :]}"
