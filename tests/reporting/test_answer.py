@@ -60,7 +60,7 @@ def test_the_answer_in_the_form_that_was_asked_for() -> None:
             BETTER,
             PAYS,
             730.0,
-            "undecided: 1.10 times as fast (95 % interval 0.80–1.40); it is 5.2 points more accurate (4.1–6.3); preparing",
+            "1.10 times as fast (95 % interval 0.80–1.40); it is 5.2 points more accurate (4.1–6.3); preparing",
         ),
         (Interval(estimate=3.0, note="one run"), BETTER, PAYS, 730.0, "Transfer trains 3.0 times faster and"),
         (Interval(estimate=3.0, low=2.0, high=4.0, method="range"), BETTER, PAYS, 730.0, "(range of the runs 2.0–4.0)"),
