@@ -48,10 +48,10 @@ def measure(work: Path, repeats: int) -> list[Entry]:
         measured, content = run_no_op(work, RUNS)
         times = content["processes"]
         gaps = [start - end for (_, end), (start, _) in itertools.pairwise(times)]
-        between.append(statistics.median(gaps))
+        between.append(statistics.mean(gaps))
         processes.append(statistics.median(end - start for start, end in times))
         once.append(times[0][0] + content["wall"] - times[-1][1])
-        whole.append((times[-1][1] - times[0][0] + between[-1]) / len(times))
+        whole.append(between[-1] + processes[-1])
         others.append(measured.others or 0.0)
     share = sum(others) / len(others)
     rows = [
