@@ -15,6 +15,13 @@ DOCUMENTS = [
     if isinstance(document, dict) and "kind" in document
 ]
 
+WITHOUT_TOKEN = {
+    parameter.values[0]["metadata"]["name"]
+    for parameter in DOCUMENTS
+    if parameter.values[0]["kind"] == "ServiceAccount"
+    and parameter.values[0].get("automountServiceAccountToken") is False
+}
+
 
 def pods(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
@@ -49,7 +56,8 @@ def test_rights(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_pods(document: dict[str, Any]) -> None:
     for pod in pods(document):
-        assert pod.get("automountServiceAccountToken") is False
+        account = pod.get("serviceAccountName")
+        assert pod.get("automountServiceAccountToken") is False or account in WITHOUT_TOKEN
         assert not pod.get("hostNetwork") and not pod.get("hostPID") and not pod.get("hostIPC")
         assert not [volume for volume in pod.get("volumes", []) if "hostPath" in volume]
         for container in [*pod["containers"], *pod.get("initContainers", [])]:
