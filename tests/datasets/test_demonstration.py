@@ -1,6 +1,9 @@
 """The demonstration data is drawn alike on every machine and looks as its place in the experiment asks."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,3 +51,23 @@ def texture() -> tuple[demonstration.Pattern, tuple[demonstration.Colour, demons
 def test_the_table_of_waves_is_a_sine() -> None:
     turns = np.linspace(-3, 3, 1000)
     assert np.abs(demonstration.wave(turns) - np.sin(2 * np.pi * turns)).max() < 2 * np.pi / 4096 + 1e-6
+
+
+def test_a_processor_without_vector_instructions_draws_the_same() -> None:
+    from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+
+    extra = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
+    if not extra:
+        pytest.skip("this processor has none that numpy could do without")
+    program = (
+        "import hashlib; from components.datasets import demonstration as d;"
+        "rng = d.generator(0, 'x');"
+        "fruit = d._draw_fruit(rng, d.VARIETIES[0], rng.random(4, 'float32'), rng.random(4) < 0.5);"
+        "print(hashlib.sha256(d.draw_source().pixels.tobytes() + fruit.tobytes()).hexdigest())"
+    )
+    drawn = [
+        subprocess.run([sys.executable, "-c", program], env={**os.environ, **without}, capture_output=True, check=True)
+        for without in ({}, {"NPY_DISABLE_CPU_FEATURES": " ".join(extra)})
+    ]
+    assert len(drawn[0].stdout) == 65
+    assert drawn[0].stdout == drawn[1].stdout

@@ -4,8 +4,10 @@ import io
 
 import numpy as np
 import pytest
+from cykooz_resizer import CpuExtensions, ImageData, PixelType, Resizer
 from PIL import Image
 
+from components.datasets import images
 from components.datasets.images import UnreadableImageError, decode, resize
 from tests.datasets import builders
 
@@ -63,3 +65,20 @@ def test_a_cut_image_is_refused_wherever_it_is_cut(kind: str) -> None:
     for share in (0.1, 0.5, 0.9):
         with pytest.raises(UnreadableImageError):
             decode(whole[: int(share * len(whole))], 16)
+
+
+def test_every_instruction_set_resizes_to_the_same_pixels() -> None:
+    source = np.asarray(photograph(100, 100))
+    expected = resize(source, 52)
+    resizer = Resizer()
+    compared = 0
+    for extensions in CpuExtensions:
+        try:
+            resizer.cpu_extensions = extensions
+        except ValueError:  # this processor has no such instructions
+            continue
+        target = ImageData(52, 52, PixelType.U8x3)
+        resizer.resize(ImageData(100, 100, PixelType.U8x3, source.tobytes()), target, images._BILINEAR)
+        assert target.get_buffer() == expected.tobytes(), extensions
+        compared += 1
+    assert compared >= 2
