@@ -106,6 +106,18 @@ def processor() -> str:
     return f"{label} ({' '.join(sets)})" if sets else label
 
 
+def precision(asked: str, accelerators: int, described: str | None = None) -> str:
+    """Return the precision to compute in, where `auto` is asked for: bfloat16 where the processor multiplies in it.
+
+    Elsewhere TensorFlow imitates bfloat16 and is slower than in float32. An accelerator gets float32, since which ones
+    have bfloat16 is not known before TensorFlow is imported; asking for `bfloat16` by name works on all.
+    """
+    if asked != "auto":
+        return asked
+    name = processor() if described is None else described
+    return "bfloat16" if not accelerators and re.search(r"\b(avx512_bf16|amx_bf16)\b", name) else "float32"
+
+
 def describe(*, threads: int, image: str) -> Environment:
     """Return what can be said without TensorFlow; the device is unknown."""
     return Environment(

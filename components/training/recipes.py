@@ -56,7 +56,9 @@ class Recipe(BaseModel):
         description="kept at the end: those of the best validation accuracy, or the last, which a schedule ends on",
     )
     stop_at_accuracy: float = Field(0.0, ge=0, le=1, description="stop at this validation accuracy; 0: never")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the arithmetic; weights are float32")
+    precision: Literal["float32", "bfloat16", "auto"] = Field(
+        "float32", description="of the arithmetic, weights are float32; auto: bfloat16 where the processor has it"
+    )
     jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")
     cache_prefix: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")
     evaluation_batch_size: int = Field(512, ge=1, le=65536)
@@ -74,7 +76,7 @@ def _fast(stage: Stage) -> dict[str, Any]:
         "optimizer": "adamw",
         "weight_decay": 0.02,
         "label_smoothing": 0.1,
-        "precision": "bfloat16",
+        "precision": "auto",
         "patience": 0,
         "weights": "last",
     }

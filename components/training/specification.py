@@ -36,8 +36,10 @@ class RunSpecification(BaseModel):
     spawned: float = 0.0  # on the monotonic clock, which processes of one machine share
 
     def resolved(self) -> Settings:
-        """Settings of this run's arm; SettingError where one is wrong."""
-        return resolve(self.preset, self.arm, self.settings)
+        """Settings of this run's arm, the precision as it is here; SettingError where one is wrong."""
+        settings = resolve(self.preset, self.arm, self.settings)
+        precision = environment.precision(settings.recipe.precision, self.accelerators)
+        return settings._replace(recipe=settings.recipe.model_copy(update={"precision": precision}))
 
     def threads(self) -> int:
         """Threads that TensorFlow is to use."""
