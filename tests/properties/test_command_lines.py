@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from junk import words
 
+from components.records import RunRecord
 from pipelines.cli import COMMANDS, headstart, main
 from pipelines.local import LocalResult
 from pipelines.packages import Package, PipelineName, compile_package
@@ -114,7 +115,7 @@ def check(status: int, err: str, *context: object) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(LEAVES), ids=" ".join)
-@settings(max_examples=12 if settings.default and settings.default.max_examples < 1000 else 3000)
+@settings(max_examples=12 if settings.default and settings.default.max_examples == 60 else 500)
 @given(data=st.data())
 def test_option(path: tuple[str, ...], data: st.DataObject, nothing_starts: Path, closed_port: int) -> None:
     parameter = data.draw(st.sampled_from(LEAVES[path].params))
@@ -164,13 +165,14 @@ def test_arguments_of_any_kind(arguments: list[str], nothing_starts: Path) -> No
         (["compile", "experiment", "--image", "headstart:latest"], "image", "latest"),
         (["compile", "experiment", "--output", "x.json"], "x.json", ".yaml"),
         (["compile", "nothing"], "nothing", "experiment"),
-        (["report", "no/such/record.json"], "no/such/record.json", ""),
+        (["report", "no/such/record.json", "--output", "x"], "no/such/record.json", ""),
         (["frobnicate"], "frobnicate", ""),
     ],
 )
 def test_a_message_names_what_is_wrong_and_what_would_be_right(
-    arguments: list[str], named: str, right: str, nothing_starts: Path
+    arguments: list[str], named: str, right: str, nothing_starts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.commands.compile.compile_package", compile_package)
     status, err = call(*arguments)
     assert status in (1, 2), err
     assert named in err, err
@@ -178,18 +180,19 @@ def test_a_message_names_what_is_wrong_and_what_would_be_right(
     check(status, err, arguments)
 
 
-@pytest.mark.parametrize("name", ["a folder", 'it\'s "quoted"', "ķirsis 苹果", "-starts-with-dash", "a=b"])
-def test_paths_with_spaces_quotes_and_other_scripts(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["a folder", 'it\'s "quoted" ķirsis 苹果', "-starts-with-dash", "a=b"])
+def test_paths_with_spaces_quotes_and_other_scripts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / name
     folder.mkdir()
-    package = folder / "package.yaml"
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "compile", "experiment", "--output", str(package)],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert package.stat().st_size > 0
+    monkeypatch.chdir(tmp_path)
+    status, said = call("compile", "retraining", f"--output={name}/package.yaml")
+    assert status == 0, said
     assert [path.name for path in folder.iterdir()] == ["package.yaml"]
+    record = RunRecord(arm="baseline", seed=1, run_id="r", status="failed", reason="why")
+    record.write(folder / "baseline-01.json")
+    status, said = call("report", "--output", str(folder / "re port"), "--", f"{name}/baseline-01.json")
+    assert status in (0, 3), said
+    assert (folder / "re port" / "report.html").exists()
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
