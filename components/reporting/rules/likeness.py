@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,27 +16,33 @@ def _differences(
     experiment: Experiment, what: Callable[[RunRecord], dict[str, Any] | None], noun: str
 ) -> Iterable[Broken]:
     """Compare a dict of each run of both arms with the most common one, and name the keys that differ."""
-    known = [
-        (record, value)
-        for records in experiment.arms.values()
-        for record in succeeded(records)
-        if (value := what(record)) is not None
-    ]
-    if not known:
+    forms: dict[str, tuple[dict[str, Any], list[RunRecord]]] = {}
+    first: tuple[dict[str, Any], list[RunRecord]] | None = None
+    for records in experiment.arms.values():
+        for record in succeeded(records):
+            value = what(record)
+            if value is None:
+                continue
+            # Mostly all are like the first, and comparing is far cheaper than writing out.
+            if first is not None and value == first[0]:
+                first[1].append(record)
+                continue
+            found = forms.setdefault(json.dumps(value, sort_keys=True, default=str), (value, []))
+            found[1].append(record)
+            first = first or found
+    if len(forms) < 2:
         return
-    forms = [json.dumps(value, sort_keys=True, default=str) for _, value in known]
-    usual = Counter(forms).most_common(1)[0][0]
-    norm = json.loads(usual)
+    norm, usual = max(forms.values(), key=lambda form: len(form[1]))
+    total = sum(len(runs) for _, runs in forms.values())
     odd: dict[str, list[RunRecord]] = {}
-    for (record, _), form in zip(known, forms, strict=True):
-        if form != usual:
-            value = json.loads(form)
+    for value, runs in forms.values():
+        if runs is not usual:
             keys = [key for key in {**norm, **value} if norm.get(key) != value.get(key)]
             said = ", ".join(f"{key} is {value.get(key)!r} instead of {norm.get(key)!r}" for key in keys[:4])
             said += f", and {len(keys) - 4} more" if len(keys) > 4 else ""
-            odd.setdefault(said, []).append(record)
-    for said, records in odd.items():
-        yield f"{len(records)} of {len(known)} runs used other {noun}: {said}.", names(records)
+            odd.setdefault(said, []).extend(runs)
+    for said, runs in odd.items():
+        yield f"{len(runs)} of {total} runs used other {noun}: {said}.", names(runs)
 
 
 @rule("error")
@@ -59,8 +64,8 @@ def same_recipe(experiment: Experiment, settings: ReportSettings) -> Iterable[Br
 @rule("error")
 def same_hardware(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Times on different hardware cannot be compared."""
-    keys = {"device_kind", "device_name", "device_count", "processor", "cores", "threads"}
-    return _differences(experiment, lambda record: record.environment.model_dump(include=keys), "hardware")
+    keys = ("device_kind", "device_name", "device_count", "processor", "cores", "threads")
+    return _differences(experiment, lambda record: {key: getattr(record.environment, key) for key in keys}, "hardware")
 
 
 @rule("error")
