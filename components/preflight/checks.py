@@ -134,7 +134,7 @@ def check_readable(uri: str) -> Check:
         if path.exists():
             return Check(name, "passed", "found")
         return Check(name, "failed", "no such file or folder in a pod.",
-                     "Use a gs:// or https:// URI, or compile with --volume-claim and use /mnt/headstart/….")  # fmt: skip
+                     "Use a gs:// or https:// URI, or compile with --volume-claim and use /mnt/headstart.")  # fmt: skip
     except Exception as error:
         found = masked(_first_line(error)).replace(urlsplit(uri).query or "\0", "***")
         return Check(name, "failed", f"{type(error).__name__}: {found}",
