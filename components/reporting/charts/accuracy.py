@@ -44,7 +44,9 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
     if summary.target_accuracy is not None and lowest <= summary.target_accuracy <= y.high:
         level = y(summary.target_accuracy)
         drawing.line((left, level), (right, level), "target")
-        drawing.text((left + 6, level - 5), f"target {units.percent(summary.target_accuracy)}", "note")
+        said = f"target {units.percent(summary.target_accuracy)}"
+        places = [(x(max(time, x_low)), y(value)) for time, value in everything]
+        drawing.text(_freest([(left + 6, level), (right - 90, level)], places), said, "note")
     for arm in ARMS:
         middle = median_curve(curves[arm])
         if middle:
@@ -58,6 +60,16 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
         "have ended."
         + (f" {left_out} of the thin lines are left out, evenly, to keep it readable." if left_out else ""),
     )
+
+
+def _freest(starts: list[Point], taken: list[Point]) -> Point:
+    """Where a label of 86 units, above or below one of `starts`, covers the fewest points."""
+    candidates = [(x, y + below) for x, y in starts for below in (-5.0, 15.0)]
+
+    def covered(at: Point) -> int:
+        return sum(at[0] - 4 <= x <= at[0] + 90 and at[1] - 13 <= y <= at[1] + 4 for x, y in taken)
+
+    return min(candidates, key=covered)
 
 
 def legend(drawing: Drawing) -> None:
