@@ -54,8 +54,9 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> S
         if name not in known() or (stage and stage not in STAGES):
             near = difflib.get_close_matches(name, known(), 1)
             hint = f" Did you mean {near[0]}?" if near and near[0] != name else ""
+            shown = key if key.isprintable() and key else repr(key)
             raise SettingError(
-                f"{key}: no such setting.{hint}",
+                f"{shown}: no such setting.{hint}",
                 f"Settings are {', '.join(known())}; each also as {', '.join(f'{part}.NAME' for part in STAGES)}.",
             )
         if not stage or stage == STAGE_OF_ARM[arm]:

@@ -79,7 +79,7 @@ def test_any_override_resolves_or_says_what_is_wrong(overrides):
     try:
         resolve("fast", "transfer", overrides)
     except SettingError as error:
-        assert any(name in str(error) for name in overrides)
+        assert any(name in str(error) or repr(name) in str(error) for name in overrides)
 
 
 CONVOLUTIONS_1_TO_3 = ("conv2d_1", "batch_normalization_1", "conv2d_2", "batch_normalization_2", "conv2d_3")
