@@ -130,14 +130,15 @@ def save_served(model: Any, folder: Path, classes: list[str], image_size: int) -
                 resized = tf.image.resize(pixels, [image_size, image_size], antialias=True)
                 return tf.clip_by_value(tf.round(resized), 0.0, 255.0)
 
-            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])  # type: ignore[untyped-decorator]
+            # Without AutoGraph, which would read this file again: there is no Python control flow in here.
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)  # type: ignore[untyped-decorator]
             def serve(image_bytes: Any) -> dict[str, Any]:
                 shape = tf.TensorSpec([image_size, image_size, 3], tf.float32)
                 return answer(tf.map_fn(decode, image_bytes, fn_output_signature=shape))
 
             pixels_type = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, name="pixels")
 
-            @tf.function(input_signature=[pixels_type])  # type: ignore[untyped-decorator]
+            @tf.function(input_signature=[pixels_type], autograph=False)  # type: ignore[untyped-decorator]
             def serve_pixels(pixels: Any) -> dict[str, Any]:
                 return answer(pixels)
 
