@@ -60,16 +60,20 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
-    images = image_folders.find(options.data.resolve()) if options.data else image_folders.draw(options.work / "drawn")
+
+    def images() -> image_folders.ImageFolders:
+        return (
+            image_folders.find(options.data.resolve()) if options.data else image_folders.draw(options.work / "drawn")
+        )
 
     def experiment() -> list[results.Entry]:
-        whole = whole_experiment.Options(images, options.work, runs=options.runs, preset=options.preset)
+        whole = whole_experiment.Options(images(), options.work, runs=options.runs, preset=options.preset)
         known = results.read(options.results).get("orchestration/whole")
         whole.orchestration = sorted(known.ours)[len(known.ours) // 2] if known else 0.0
         return whole_experiment.entries(whole_experiment.run(whole), whole)
 
     sections: dict[str, Callable[[], list[results.Entry]]] = {
-        "import": lambda: import_rows.measure(images, options.work, options.repeats),
+        "import": lambda: import_rows.measure(images(), options.work, options.repeats),
         "training": lambda: training_speed.measure(options.work, options.repeats),
         "start-up": lambda: training_start.measure(options.work / "start-up", options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
