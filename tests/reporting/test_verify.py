@@ -111,6 +111,11 @@ FAULTS: list[tuple[str, str, Fault]] = [
         "7 test images",
         lambda all_: edit(all_, "baseline-00", "data", duplicates_across_splits=7),
     ),
+    (
+        "preparation_test_not_in_training",
+        "10 test images of preparation",
+        lambda all_: edit(all_, "pretrain", "data", duplicates_across_splits=10),
+    ),
     ("near_duplicates", "40 of 2250", lambda all_: edit(all_, "baseline-00", "data", near_duplicates_across_splits=40)),
     ("nothing_skipped", "3 images", lambda all_: edit(all_, "baseline-00", "data", skipped=3)),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from components.records import RunRecord
 from components.reporting.experiment import Experiment
 from components.reporting.rules.registry import Broken, rule
 from components.reporting.settings import ReportSettings
@@ -13,17 +14,23 @@ from components.reporting.units import counted
 @rule("error")
 def test_not_in_training(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Images of the test that stand in training are remembered, not recognised."""
-    for stages, records in (
-        ("the compared runs", [*experiment.baseline, *experiment.transfer, *experiment.final]),
-        ("preparation", [*experiment.pretrain, *experiment.finetune]),
-    ):
-        found = {
-            record.data.digest: record.data.duplicates_across_splits
-            for record in records
-            if record.data and record.data.duplicates_across_splits
-        }
-        if found:
-            yield f"{counted(max(found.values()), 'test image')} of {stages} found in the training data too.", []
+    yield from _duplicates("the compared runs", [*experiment.baseline, *experiment.transfer, *experiment.final])
+
+
+@rule("warning")
+def preparation_test_not_in_training(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Such images flatter the accuracy of a preparing stage; the comparison of the arms does not rest on it."""
+    yield from _duplicates("preparation", [*experiment.pretrain, *experiment.finetune])
+
+
+def _duplicates(stages: str, records: Iterable[RunRecord]) -> Iterable[Broken]:
+    found = {
+        record.data.digest: record.data.duplicates_across_splits
+        for record in records
+        if record.data and record.data.duplicates_across_splits
+    }
+    if found:
+        yield f"{counted(max(found.values()), 'test image')} of {stages} found in the training data too.", []
 
 
 @rule("warning")
