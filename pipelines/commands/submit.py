@@ -42,7 +42,7 @@ CANCELED_STATUS = 3
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the report.  [default: outputs/TIME]"
 )
-@click.option("--parallelism", type=click.IntRange(1, 100), default=1, show_default=True, help="As in compile.")
+@click.option("--parallelism", type=click.IntRange(1, 100), help="As in compile.  [default: 1]")
 @placement_options
 def command(
     pipeline: str | None,
@@ -60,7 +60,7 @@ def command(
     timeout: float,
     attach: str | None,
     output: Path | None,
-    parallelism: int,
+    parallelism: int | None,
     **placement: Any,
 ) -> int:
     """Submit PIPELINE (experiment, retraining, or a compiled package), follow it, and bring the report back.
@@ -95,17 +95,20 @@ def command(
     return _finish(console, connection, run, run_id, package, output, namespace)
 
 
-def _package(pipeline: str, parallelism: int, placement: dict[str, Any]) -> Package:
+def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
     if pipeline in ("experiment", "retraining"):
-        build = {"parallelism": parallelism} if pipeline == "experiment" else {}
+        build = {"parallelism": parallelism or 1} if pipeline == "experiment" else {}
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"{pipeline}.yaml"
             return compile_package(pipeline, file, read_placement(**placement), **build)  # type: ignore[arg-type]
     path = Path(pipeline)
     if not path.is_file():
         raise SettingError(f"{pipeline}: neither experiment nor retraining nor a file.")
-    if any(value not in (None, ()) for value in placement.values()):
-        raise SettingError(f"{path} is compiled already; where its tasks run is fixed in it.", "Compile it again.")
+    if parallelism is not None or any(value not in (None, ()) for value in placement.values()):
+        raise SettingError(
+            f"{path} is compiled already; where its tasks run, and how many at once, is fixed in it.",
+            "Compile it again.",
+        )
     return read_package(path)
 
 
