@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import http.client
 import http.server
-import os
 import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,14 +125,37 @@ class FaultyServer:
     faults: Faults
 
 
-def processes_that_name(text: str) -> list[int]:
-    """Ids of the living processes whose command line holds `text`."""
-    found = []
+def descendants(process: int) -> dict[int, str]:
+    """Ids of the living processes that `process` started, they themselves, and so on, with their command lines."""
+    parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
+        if entry.name.isdigit():
             try:
-                if text.encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
+                state, parent = (entry / "stat").read_text().rsplit(") ", 1)[1].split()[:2]
+            except OSError:
+                continue
+            if state != "Z":
+                parents[int(entry.name)] = int(parent)
+    found: dict[int, str] = {}
+    level = [process]
+    while level:
+        level = [child for child, parent in parents.items() if parent in level]
+        for child in level:
+            try:
+                found[child] = (Path("/proc") / str(child) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
     return found
+
+
+def alive(processes: Iterable[int]) -> list[int]:
+    """Those of `processes` that have not ended."""
+    living = []
+    for process in processes:
+        try:
+            state = (Path("/proc") / str(process) / "stat").read_text().rsplit(") ", 1)[1].split()[0]
+        except OSError:
+            continue
+        if state != "Z":
+            living.append(process)
+    return living

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import Disk, processes_that_name
+from faults import Disk, alive, descendants
 
 from components.atomic_files import whole_folder, write_text
 from components.datasets.importing import import_dataset
@@ -111,10 +111,11 @@ def test_a_whole_run(disk: MountDisk) -> None:
         if line.startswith("Import "):
             assert "FAILED" not in line
             break
+    below = descendants(again.pid)
     again.terminate()
     rest, _ = again.communicate(timeout=120)
     assert again.returncode == 130, rest
-    assert not processes_that_name(str(output))
+    assert alive(below) == []
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(disk: MountDisk, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults import processes_that_name
+from faults import alive, descendants
 
 from components.datasets.packed import PackedDataset
 from components.records import read_record
@@ -44,37 +44,52 @@ def logged(folder: Path, pattern: str) -> Callable[[], bool]:
     return lambda: log.exists() and re.search(pattern, log.read_text(encoding="utf-8")) is not None
 
 
-def process(folder: Path, word: str) -> int:
-    """The id of the process of a run into `folder` whose command line holds `word`."""
-    wait_until(lambda: bool(set(processes_that_name(word)) & set(processes_that_name(str(folder)))), word)
-    return min(set(processes_that_name(word)) & set(processes_that_name(str(folder))))
+def part_of(command: subprocess.Popen[str], word: str) -> int:
+    """The id of the process below `command` whose command line begins with a Python and holds `word`."""
+
+    def found() -> list[int]:
+        below = descendants(command.pid).items()
+        return [process for process, line in below if word in line and "python" in line.split()[0]]
+
+    wait_until(lambda: bool(found()), word)
+    return found()[0]
 
 
 @pytest.mark.slow
 def test_every_process_of_a_run_may_be_killed(tmp_path: Path) -> None:
     """One run is struck at each level in turn: its task, its runner, the command itself. It ends whole."""
     folder = tmp_path / "a run"
-    command = start(folder)
-    wait_until(logged(folder, "event=epoch arm=pretrain seed=0 epoch=2 "), "pretraining")
-    # The task: it is tried again at once, and goes on where it was.
-    os.kill(process(folder, "kfp.dsl.executor_main"), signal.SIGKILL)
-    wait_until(logged(folder, "event=resume arm=pretrain"), "the second attempt")
-    # The runner: the command says so, and leaves nothing behind.
-    os.kill(process(folder, "pipelines.local_worker"), signal.SIGKILL)
-    out, _ = command.communicate(timeout=120)
-    assert command.returncode == 1, out
-    assert "Traceback" not in out
-    assert "the same command goes on" in " ".join(out.split())
-    assert processes_that_name(str(folder)) == []
+    started: list[subprocess.Popen[str]] = []
+    try:
+        started.append(start(folder))
+        wait_until(logged(folder, "event=epoch arm=pretrain seed=0 epoch=2 "), "pretraining")
+        # The task: it is tried again at once, and goes on where it was.
+        os.kill(part_of(started[-1], "kfp.dsl.executor_main"), signal.SIGKILL)
+        wait_until(logged(folder, "event=resume arm=pretrain"), "the second attempt")
+        # The runner: the command says so, and leaves nothing behind.
+        below = descendants(started[-1].pid)
+        os.kill(part_of(started[-1], "pipelines.local_worker"), signal.SIGKILL)
+        out, _ = started[-1].communicate(timeout=120)
+        assert started[-1].returncode == 1, out
+        assert "Traceback" not in out
+        assert "the same command goes on" in " ".join(out.split())
+        assert alive(below) == []
 
-    # The command: what it had started ends by itself, and a second start waits for that.
-    command = start(folder)
-    wait_until(logged(folder, "event=epoch arm=finetune seed=0 epoch=2 "), "fine-tuning")
-    command.kill()
-    command.communicate()
-    command = start(folder)
-    out, _ = command.communicate(timeout=600)
-    assert command.returncode in (0, 3), out
+        # The command: what it had started ends by itself, and a second start waits for that.
+        started.append(start(folder))
+        wait_until(logged(folder, "event=epoch arm=finetune seed=0 epoch=2 "), "fine-tuning")
+        below = descendants(started[-1].pid)
+        started[-1].kill()
+        started[-1].communicate()
+        started.append(start(folder))
+        wait_until(lambda: alive(below) == [], "the end of what the killed command had started", 60)
+        out, _ = started[-1].communicate(timeout=600)
+        assert started[-1].returncode in (0, 3), out
+    finally:
+        for command in started:
+            if command.poll() is None:
+                command.terminate()
+                command.communicate()
 
     records = {path.stem: read_record(path) for path in (folder / "records").iterdir()}
     assert set(records) == {"pretrain", "finetune", "final", "baseline-01", "transfer-01"}
