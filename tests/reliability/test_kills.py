@@ -24,7 +24,7 @@ from components.datasets.packed import PackedDataset
 from components.records import read_record
 
 SMALL = ["--runs", "1", "--data-setting", "images_per_class=12", "--images-per-class", "24"]
-SMALL += ["--set", "epochs=40", "--set", "patience=0", "--set", "checkpoint_seconds=0"]
+SMALL += ["--set", "epochs=20", "--set", "patience=0", "--set", "checkpoint_seconds=0"]
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
@@ -93,7 +93,7 @@ def test_every_process_of_a_run_may_be_killed(tmp_path: Path) -> None:
 
     records = {path.stem: read_record(path) for path in (folder / "records").iterdir()}
     assert set(records) == {"pretrain", "finetune", "final", "baseline-01", "transfer-01"}
-    assert all(record.status == "succeeded" and len(record.epochs) == 40 for record in records.values())
+    assert all(record.status == "succeeded" and len(record.epochs) == 20 for record in records.values())
     attempts = records["pretrain"].attempts
     assert len(attempts) >= 2
     assert all("killed" in attempt.ended for attempt in attempts[:-1])
