@@ -13,7 +13,7 @@ import math
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +94,17 @@ _ALLOWED = {
 }
 
 
+def _refuse_bytearray(_: Any) -> None:
+    # Python makes room for as many bytes as the file claims before it reads one.
+    raise _RefusedError("it holds a bytearray, which no CIFAR-100 file needs")
+
+
 class _ArrayUnpickler(pickle._Unpickler):
+    dispatch: ClassVar[dict[int, Callable[..., Any]]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: _refuse_bytearray,
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise _RefusedError(f"it asks for {module}.{name}, which no CIFAR-100 file needs")

@@ -209,10 +209,11 @@ def corpus(name: str) -> list[bytes]:
     meta, train, test = _cifar_files()
     long_number = b'{"seed": 1' + b"0" * 5000 + b"}"
     binary = b"apple\nbear\n" + SEPARATOR + (b"\x00\x01" + bytes(3072)) * 2
-    # C's unpickler makes room for as many remembered objects as this claims: 64 GiB.
+    # Room for as many remembered objects (64 GiB), and for as many bytes, as these claim.
     memo = b"\x80\x02}r\xf0\xff\xff\xff."
+    room = b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"."
     inputs: dict[str, list[bytes]] = {
-        "cifar_pickle": [meta, train, test, b"cos\nsystem\n(S'true'\ntR.", b"cnumpy\nload\n(S'/x'\ntR.", memo],
+        "cifar_pickle": [meta, train, test, b"cos\nsystem\n(S'true'\ntR.", b"cnumpy\nload\n(S'/x'\ntR.", memo, room],
         "cifar_python_version": [
             SEPARATOR.join((meta, train, test)),
             SEPARATOR.join((meta, pickle.dumps({b"data": [[1], [1, 2]], b"fine_labels": [[0], [0, 1]]}), test)),
