@@ -93,26 +93,30 @@ def _series(key: str, what: str, sizes: Sequence[int], cost: Callable[[int], tup
     ]
 
 
-def measure(work: Path, orchestrated: Sequence[int] = ORCHESTRATED_RUNS) -> list[Entry]:
-    """Measure all three, in processor seconds, which neighbours on the machine disturb least."""
+def measure(work: Path, keep: Callable[[list[Entry]], object]) -> list[Entry]:
+    """Measure all, in processor seconds, which neighbours disturb least; `keep` gets each series when it is there."""
     work.mkdir(parents=True, exist_ok=True)
 
     def rendered(runs: int, classes: int = 3) -> tuple[float, float]:
         found = report_rendering.render(work, runs, classes=classes)
         return found.cpu, found.peak_bytes / 2**20
 
-    def orchestrated_cost(runs: int) -> tuple[float, float]:
+    def orchestrated(runs: int) -> tuple[float, float]:
         measured, _ = orchestration.run_no_op(work, runs)
         shutil.rmtree(work / "no-op", ignore_errors=True)
         return measured.cpu, measured.peak_bytes / 2**20
 
-    rows = _series("import-images", "import by images", IMAGES, lambda size: import_cost(work, size, 100))
-    rows += _series(
-        "import-classes", "import of 10,000 images by classes", CLASSES, lambda size: import_cost(work, 10_000, size)
-    )
-    rows += _series("report-runs", "report by runs", REPORTED_RUNS, rendered)
-    rows += _series("report-classes", "report of 23 records by classes", CLASSES, lambda size: rendered(10, size))
-    rows += _series("runner-runs", "local runner by no-op runs", orchestrated, orchestrated_cost)
     sizes = [package_bytes(runs) for runs in REPORTED_RUNS]
-    rows.append(_row("package", "compiled package by runs", REPORTED_RUNS, sizes, "bytes", "<= 0.05"))
+    rows = [_row("package", "compiled package by runs", REPORTED_RUNS, sizes, "bytes", "<= 0.05")]
+    keep(rows)
+    for key, what, counts, cost in (
+        ("report-runs", "report by runs", REPORTED_RUNS, rendered),
+        ("report-classes", "report of 23 records by classes", CLASSES, lambda size: rendered(10, size)),
+        ("import-images", "import by images", IMAGES, lambda size: import_cost(work, size, 100)),
+        ("import-classes", "import of 10,000 images by classes", CLASSES, lambda size: import_cost(work, 10_000, size)),
+        ("runner-runs", "local runner by no-op runs", ORCHESTRATED_RUNS, orchestrated),
+    ):
+        found = _series(key, what, counts, cost)
+        keep(found)
+        rows += found
     return rows

@@ -78,7 +78,7 @@ def main() -> None:
         "start-up": lambda: training_start.measure(options.work / "start-up", options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
         "report": lambda: report_rendering.measure(options.work, options.repeats),
-        "growth": lambda: growth.measure(options.work),
+        "growth": lambda: growth.measure(options.work, lambda rows: results.merge(options.results, rows)),
         "experiment": experiment,
     }
     measured: list[results.Entry] = []
