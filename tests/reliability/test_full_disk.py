@@ -93,9 +93,10 @@ def test_a_package(disk: MountDisk) -> None:
 @pytest.mark.slow
 def test_a_whole_run(disk: MountDisk) -> None:
     """An import fails, the status and the message say so; with more room the same command goes on."""
-    small = disk("2m")
+    small = disk("600k")
     output = small.folder / "out put"
     command = [sys.executable, "-m", "pipelines.cli", "run", "--runs", "1", "--output", str(output)]
+    command += ["--data-setting", "images_per_class=8", "--data-setting", "near_duplicates=false"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 1, said
