@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from components.credentials import reveal
 from components.errors import HeadstartError, SettingError
 from pipelines.experiment_outputs import collect, collect_records, read_summary
 from pipelines.experiment_summary import print_summary
+from pipelines.interruption import terminated_like_interrupted
 from pipelines.live_display import LiveDisplay, Row, duration
 from pipelines.local import LocalResult, LocalRun, run_locally
 from pipelines.placement import DEFAULT_IMAGE, Placement
@@ -71,7 +71,7 @@ def run_experiment(request: ExperimentRequest) -> int:
         console.print(f"Headstart writes to {_short(output)}", highlight=False)
         display = LiveDisplay(console, _rows(request), verbose=request.verbose)
         try:
-            with _terminated_like_interrupted(), display:
+            with terminated_like_interrupted(), display:
                 result = run_locally(_local_run(request, run_id, output, lock), display)
         except KeyboardInterrupt:
             kept = collect_records(work, output)
@@ -86,20 +86,6 @@ def check_request(request: ExperimentRequest) -> None:
     from components.preflight.parameters import check_parameters
 
     check_parameters({**request.parameters, "report_settings": request.report_settings})
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does: end in order, keep what is finished."""
-
-    def interrupt(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _rows(request: ExperimentRequest) -> list[Row]:
