@@ -14,7 +14,7 @@ from PIL import Image
 
 from components.datasets import published
 from pipelines.commands import data
-from tests.datasets import builders
+from tests.datasets import drawn_files
 
 
 def headstart(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def headstart(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_import_show_and_select(tmp_path: Path) -> None:
-    source = builders.fruits(tmp_path / "in", ("Apple 1", "Apple 2", "Pear", "Kiwi"), train=8, test=3)
+    source = drawn_files.fruits(tmp_path / "in", ("Apple 1", "Apple 2", "Pear", "Kiwi"), train=8, test=3)
     packed, chosen = tmp_path / "packed", tmp_path / "chosen"
     imported = headstart("fruits360", str(source), "--output", str(packed), "--image-size", "24", "--seed", "5")
     assert imported.returncode == 0, imported.stderr

@@ -12,7 +12,7 @@ import pytest
 from components.datasets import downloads
 from components.datasets.importing import import_dataset
 from components.errors import HeadstartError, SettingError
-from tests.datasets import builders
+from tests.datasets import drawn_files
 
 CONTENT = np.random.default_rng(3).bytes(700_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -133,7 +133,7 @@ def test_a_whole_file_that_is_there_is_kept(server: Server, tmp_path: Path) -> N
 
 
 def test_an_archive_is_imported_from_its_address(server: Server, tmp_path: Path) -> None:
-    archive = builders.tar_of(builders.fruits(tmp_path / "in"), tmp_path / "fruits.tar.gz")
+    archive = drawn_files.tar_of(drawn_files.fruits(tmp_path / "in"), tmp_path / "fruits.tar.gz")
     server.content = archive.read_bytes()
     server.cuts, server.after = 1, 5000
     uri = server.url.replace("//", "//user:secret@") + "/fruits.tar.gz?token=secret"

@@ -14,7 +14,7 @@ from components.datasets import archives
 from components.datasets.importing import import_dataset
 from components.datasets.packed import PackedDataset
 from components.errors import HeadstartError, SettingError
-from tests.datasets import builders
+from tests.datasets import drawn_files
 
 
 def refused(uri: object, tmp_path: Path, **settings: object) -> str:
@@ -27,7 +27,7 @@ def refused(uri: object, tmp_path: Path, **settings: object) -> str:
 
 
 def test_unreadable_images_are_skipped_counted_and_named(tmp_path: Path) -> None:
-    root = builders.fruits(tmp_path / "in", train=40, test=10)
+    root = drawn_files.fruits(tmp_path / "in", train=40, test=10)
     pear = root / "Training" / "Pear"
     whole = (pear / "0_100.jpg").read_bytes()
     (pear / "0_100.jpg").write_bytes(whole[: len(whole) // 2])
@@ -48,7 +48,7 @@ def test_unreadable_images_are_skipped_counted_and_named(tmp_path: Path) -> None
 
 
 def test_too_many_unreadable_images_end_the_import(tmp_path: Path) -> None:
-    root = builders.fruits(tmp_path / "in")
+    root = drawn_files.fruits(tmp_path / "in")
     (root / "Test" / "Kiwi" / "0_100.jpg").write_bytes(b"\xff\xd8 broken")
     message = refused(root, tmp_path)
     assert "1 of 24 images cannot be read" in message
@@ -56,11 +56,11 @@ def test_too_many_unreadable_images_end_the_import(tmp_path: Path) -> None:
 
 
 def test_what_a_tree_lacks_is_said(tmp_path: Path) -> None:
-    root = builders.fruits(tmp_path / "in")
+    root = drawn_files.fruits(tmp_path / "in")
     (root / "Training" / "Quince").mkdir()
     assert "Quince: the class has no files" in refused(root, tmp_path)
     (root / "Training" / "Quince").rmdir()
-    builders.write_tree(root, {"Test/Walnut": 2})
+    drawn_files.write_tree(root, {"Test/Walnut": 2})
     assert "1 of 4 classes have test images but no training images: Walnut" in refused(root, tmp_path)
     dropped = import_dataset(str(root), tmp_path / "ok", image_size=16, incomplete_classes="drop")
     assert dropped.classes == ["Apple Red 1", "Kiwi", "Pear"]
@@ -102,7 +102,7 @@ def test_other_kinds_of_images_are_converted_to_rgb(tmp_path: Path) -> None:
         "plain.webp": (_bytes(red, "WEBP", lossless=True), (200, 40, 40)),
         "plain.bmp": (_bytes(red, "BMP"), (200, 40, 40)),
     }
-    root = builders.fruits(tmp_path / "in", ("a", "b"))
+    root = drawn_files.fruits(tmp_path / "in", ("a", "b"))
     for name, (content, _) in kinds.items():
         (root / "Test" / "a" / f"z{name}").write_bytes(content)
     description = import_dataset(str(root), tmp_path / "out", image_size=16, near_duplicates=False)
@@ -114,7 +114,7 @@ def test_other_kinds_of_images_are_converted_to_rgb(tmp_path: Path) -> None:
 
 
 def test_an_image_that_unpacks_to_fill_the_memory_is_skipped(tmp_path: Path) -> None:
-    root = builders.fruits(tmp_path / "in", train=60)
+    root = drawn_files.fruits(tmp_path / "in", train=60)
     (root / "Training" / "Pear" / "big.png").write_bytes(_bytes(Image.new("1", (20_000, 20_000)), "PNG"))
     description = import_dataset(str(root), tmp_path / "out", image_size=16)
     assert description.skipped == 1
@@ -130,29 +130,29 @@ class _Hostile:
 
 @pytest.mark.parametrize("form", ["directory", "tar.gz"])
 def test_a_hostile_pickle_is_refused_by_the_name_it_asks_for(tmp_path: Path, form: str) -> None:
-    folder = builders.write_cifar_python(tmp_path / "cifar-100-python")
+    folder = drawn_files.write_cifar_python(tmp_path / "cifar-100-python")
     (folder / "train").write_bytes(pickle.dumps({b"data": _Hostile()}, protocol=2))
-    source = folder if form == "directory" else builders.tar_of(folder, tmp_path / "c.tar.gz")
+    source = folder if form == "directory" else drawn_files.tar_of(folder, tmp_path / "c.tar.gz")
     assert "train: refused as a CIFAR-100 file: it asks for posix.system" in refused(source, tmp_path)
     assert not Path("/tmp/headstart-was-here").exists()
 
 
 @pytest.mark.parametrize("name", [("builtins", "eval"), ("numpy", "load"), ("numpy.lib.npyio", "load")])
 def test_only_what_rebuilds_an_array_is_admitted(tmp_path: Path, name: tuple[str, str]) -> None:
-    folder = builders.write_cifar_python(tmp_path / "cifar-100-python")
+    folder = drawn_files.write_cifar_python(tmp_path / "cifar-100-python")
     (folder / "meta").write_bytes(f"c{name[0]}\n{name[1]}\n.".encode())
     assert f"asks for {name[0]}.{name[1]}" in refused(folder, tmp_path)
 
 
 def test_damaged_cifar_files_are_said_to_be_damaged(tmp_path: Path) -> None:
-    folder = builders.write_cifar_python(tmp_path / "python")
+    folder = drawn_files.write_cifar_python(tmp_path / "python")
     whole = (folder / "test").read_bytes()
     (folder / "test").write_bytes(whole[:-100])
     assert "test: damaged" in refused(folder, tmp_path)
-    binary = builders.write_cifar_binary(tmp_path / "binary")
+    binary = drawn_files.write_cifar_binary(tmp_path / "binary")
     (binary / "test.bin").write_bytes((binary / "test.bin").read_bytes()[:-1])
     assert "it is cut short" in refused(binary, tmp_path)
-    archive = builders.tar_of(builders.write_cifar_python(tmp_path / "cifar-100-python"), tmp_path / "cut.tar.gz")
+    archive = drawn_files.tar_of(drawn_files.write_cifar_python(tmp_path / "cifar-100-python"), tmp_path / "cut.tar.gz")
     archive.write_bytes(archive.read_bytes()[:-2000])
     assert "damaged or cut short" in refused(archive, tmp_path)
 
@@ -201,7 +201,7 @@ def test_archives_cannot_grow_without_limit(tmp_path: Path, monkeypatch: pytest.
 
 def test_two_data_sets_in_one_archive_are_told_apart_by_the_user(tmp_path: Path) -> None:
     for release in ("fruits-360_100x100", "fruits-360_original-size"):
-        builders.fruits(tmp_path / "in" / release)
+        drawn_files.fruits(tmp_path / "in" / release)
     assert "2 data sets lie below it: fruits-360_100x100, fruits-360_original-size" in refused(
         tmp_path / "in", tmp_path
     )
@@ -218,7 +218,7 @@ def test_a_table_names_the_line_that_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_failed_import_leaves_the_earlier_one_as_it_was(tmp_path: Path) -> None:
-    root = builders.fruits(tmp_path / "in")
+    root = drawn_files.fruits(tmp_path / "in")
     first = import_dataset(str(root), tmp_path / "out", image_size=16)
     (root / "Test" / "Kiwi" / "0_100.jpg").write_bytes(b"")
     with pytest.raises(HeadstartError):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from components.datasets import images
 from components.datasets.images import UnreadableImageError, decode, resize
-from tests.datasets import builders
+from tests.datasets import drawn_files
 
 
 def photograph(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -60,7 +60,7 @@ def test_what_is_no_image_is_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_cut_image_is_refused_wherever_it_is_cut(kind: str) -> None:
-    whole = builders.encoded(1, kind, (60, 60))
+    whole = drawn_files.encoded(1, kind, (60, 60))
     assert decode(whole, 16)[0].shape == (16, 16, 3)
     for share in (0.1, 0.5, 0.9):
         with pytest.raises(UnreadableImageError):

@@ -9,20 +9,20 @@ import pytest
 
 from components.datasets.importing import import_dataset
 from components.datasets.packed import PackedDataset
-from tests.datasets import builders
+from tests.datasets import drawn_files
 
 
 def test_every_form_of_cifar100_gives_the_same_data(tmp_path: Path) -> None:
-    python = builders.write_cifar_python(tmp_path / "cifar-100-python")
-    binary = builders.write_cifar_binary(tmp_path / "binary" / "cifar-100-binary")
+    python = drawn_files.write_cifar_python(tmp_path / "cifar-100-python")
+    binary = drawn_files.write_cifar_binary(tmp_path / "binary" / "cifar-100-binary")
     forms = {
         "directory": python,
         "above": tmp_path / "binary",
-        "tar.gz": builders.tar_of(python, tmp_path / "cifar-100-python.tar.gz"),
+        "tar.gz": drawn_files.tar_of(python, tmp_path / "cifar-100-python.tar.gz"),
         # Keras caches the archive under a name without an ending.
-        "keras": builders.tar_of(python, tmp_path / "cifar-100-python-target"),
-        "binary tar.gz": builders.tar_of(binary, tmp_path / "cifar-100-binary.tar.gz"),
-        "png": builders.write_cifar_png(tmp_path / "png"),
+        "keras": drawn_files.tar_of(python, tmp_path / "cifar-100-python-target"),
+        "binary tar.gz": drawn_files.tar_of(binary, tmp_path / "cifar-100-binary.tar.gz"),
+        "png": drawn_files.write_cifar_png(tmp_path / "png"),
     }
     found = {
         name: import_dataset(str(form), tmp_path / "out" / name, layout="cifar100", image_size=32, validation_share=0.2)
@@ -30,23 +30,23 @@ def test_every_form_of_cifar100_gives_the_same_data(tmp_path: Path) -> None:
     }
     assert {description.digest for description in found.values()} == {found["directory"].digest}
     description = found["directory"]
-    assert description.classes == builders.CIFAR_CLASSES
+    assert description.classes == drawn_files.CIFAR_CLASSES
     assert description.class_counts == {"train": [4, 4, 4], "validation": [1, 1, 1], "test": [2, 2, 2]}
     # At 32 pixels nothing is resized: the packed test pixels are the source's, planes turned to pixels.
-    pixels, labels = builders.cifar_batches()["test"]
+    pixels, labels = drawn_files.cifar_batches()["test"]
     images, packed_labels = PackedDataset(tmp_path / "out" / "directory").split("test")
     assert np.array_equal(images, pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     assert packed_labels.tolist() == labels
 
 
 def test_fruits_come_from_folders_and_archives_at_any_depth(tmp_path: Path) -> None:
-    source = builders.fruits(tmp_path / "fruits-360_dataset" / "fruits-360")
+    source = drawn_files.fruits(tmp_path / "fruits-360_dataset" / "fruits-360")
     (source / "test-multiple_fruits").mkdir()
-    (source / "test-multiple_fruits" / "apple_pear.jpg").write_bytes(builders.encoded(77))
+    (source / "test-multiple_fruits" / "apple_pear.jpg").write_bytes(drawn_files.encoded(77))
     (source / "Training" / "Pear" / ".DS_Store").write_bytes(b"litter")
     above = tmp_path / "fruits-360_dataset"
     shutil.make_archive(str(tmp_path / "archive"), "zip", above)
-    builders.tar_of(above, tmp_path / "fruits.tar.gz")
+    drawn_files.tar_of(above, tmp_path / "fruits.tar.gz")
     forms = [source, above, tmp_path / "archive.zip", tmp_path / "fruits.tar.gz"]
     found = [import_dataset(str(form), tmp_path / f"out{index}", image_size=16) for index, form in enumerate(forms)]
     assert len({description.digest for description in found}) == 1
@@ -56,7 +56,7 @@ def test_fruits_come_from_folders_and_archives_at_any_depth(tmp_path: Path) -> N
 
 
 def test_a_validation_folder_is_used_and_other_split_names_are_known(tmp_path: Path) -> None:
-    root = builders.write_tree(
+    root = drawn_files.write_tree(
         tmp_path / "original-size",
         {
             f"{split}/{name}": count
@@ -74,7 +74,7 @@ def test_a_validation_folder_is_used_and_other_split_names_are_known(tmp_path: P
 )
 def test_a_setting_says_which_of_two_levels_names_the_class(tmp_path: Path, level: str, classes: list[str]) -> None:
     kinds = ("Apple/Apple 10", "Apple/Apple 11", "Pear/Pear 1")
-    root = builders.write_tree(
+    root = drawn_files.write_tree(
         tmp_path / "in", {f"{split}/{kind}": 3 for split in ("Training", "Test") for kind in kinds}
     )
     assert import_dataset(str(root), tmp_path / "out", image_size=16, class_level=level).classes == classes
@@ -84,14 +84,14 @@ def test_accents_are_the_same_however_a_file_system_stores_them(tmp_path: Path) 
     found = []
     for form in ("NFC", "NFD"):
         name = unicodedata.normalize(form, "Açaí-Purée 2")
-        root = builders.fruits(tmp_path / form, (name, "Pear"))
+        root = drawn_files.fruits(tmp_path / form, (name, "Pear"))
         found.append(import_dataset(str(root), tmp_path / f"out-{form}", image_size=16))
     assert found[0].classes == [unicodedata.normalize("NFC", "Açaí-Purée 2"), "Pear"]
     assert found[0].digest == found[1].digest
 
 
 def test_a_tree_of_classes_alone_is_split_by_a_seeded_stratified_rule(tmp_path: Path) -> None:
-    root = builders.write_tree(tmp_path / "in", {"bolt": 20, "nut": 10})
+    root = drawn_files.write_tree(tmp_path / "in", {"bolt": 20, "nut": 10})
     first = import_dataset(str(root), tmp_path / "a", image_size=16, seed=3)
     again = import_dataset(str(root), tmp_path / "b", image_size=16, seed=3)
     other = import_dataset(str(root), tmp_path / "c", image_size=16, seed=4)
@@ -101,7 +101,7 @@ def test_a_tree_of_classes_alone_is_split_by_a_seeded_stratified_rule(tmp_path: 
 
 
 def test_a_table_of_paths_and_labels(tmp_path: Path) -> None:
-    builders.write_tree(tmp_path / "pictures", {"x": 15})
+    drawn_files.write_tree(tmp_path / "pictures", {"x": 15})
     names = sorted(path.name for path in (tmp_path / "pictures" / "x").iterdir())
     rows = [
         f"pictures/x/{name},{'good' if index % 3 else 'bad'},{'test' if index < 4 else 'Train'}"
@@ -117,7 +117,7 @@ def test_a_table_of_paths_and_labels(tmp_path: Path) -> None:
 
 
 def test_the_order_in_which_files_were_made_does_not_matter(tmp_path: Path) -> None:
-    source = builders.fruits(tmp_path / "in")
+    source = drawn_files.fruits(tmp_path / "in")
     files = sorted(path for path in source.rglob("*.jpg"))
     for path in reversed(files):
         copy = tmp_path / "copy" / path.relative_to(source)
@@ -130,7 +130,7 @@ def test_the_order_in_which_files_were_made_does_not_matter(tmp_path: Path) -> N
 
 
 def test_the_digest_is_that_of_the_content(tmp_path: Path) -> None:
-    import_dataset(str(builders.fruits(tmp_path / "in")), tmp_path / "out", image_size=16)
+    import_dataset(str(drawn_files.fruits(tmp_path / "in")), tmp_path / "out", image_size=16)
     dataset = PackedDataset(tmp_path / "out")
     dataset.verify()
     file = tmp_path / "out" / "test" / "images.npy"

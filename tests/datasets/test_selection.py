@@ -8,7 +8,7 @@ import pytest
 from components.datasets.packed import PackedDataset, write_packed
 from components.datasets.selection import assign_classes, draw_evenly, select_classes, select_target
 from components.errors import HeadstartError, SettingError
-from tests.datasets import builders
+from tests.datasets import drawn_files
 
 CLASSES = ["Apple Red 1", "Apple Golden 2", "Pear", "Pear Abate", "Pineapple", "Pineapple Mini", "Kiwi", "Plum 2"]
 PAPER = {"apple": "apple", "pears": "pear", "noise": "*"}
@@ -113,7 +113,7 @@ def test_a_split_by_variety_tests_on_what_training_never_saw(tmp_path: Path) -> 
 
 
 def test_the_target_can_be_imported_instead(tmp_path: Path) -> None:
-    own = builders.write_tree(tmp_path / "own", {"good": 10, "bad": 10})
+    own = drawn_files.write_tree(tmp_path / "own", {"good": 10, "bad": 10})
     source = packed(tmp_path / "in")
     description = select_target(
         source, tmp_path / "out", classes=PAPER, images_per_class=5, target_uri=str(own), settings={"split_by": "image"}

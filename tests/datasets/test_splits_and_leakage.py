@@ -10,7 +10,7 @@ from components.datasets.importing import import_dataset
 from components.datasets.leakage import near_twins, thumbnails
 from components.datasets.packed import PackedDataset
 from components.datasets.splitting import draw_groups, draw_rows
-from tests.datasets import builders
+from tests.datasets import drawn_files
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_split_by_film_keeps_films_apart(tmp_path: Path) -> None:
         for split, frames in (("Training", range(6)), ("Test", range(6, 8))):
             (root / split / name).mkdir(parents=True, exist_ok=True)
             for frame in frames:
-                content = builders.encoded(number, "PNG")
+                content = drawn_files.encoded(number, "PNG")
                 (root / split / name / f"{film}{frame}_100.png").write_bytes(content)
     official = import_dataset(str(root), tmp_path / "official", image_size=16)
     assert official.duplicates_across_splits == official.counts["test"] == 12
@@ -63,18 +63,20 @@ def test_a_split_by_film_keeps_films_apart(tmp_path: Path) -> None:
 
 def test_a_split_by_variety_tests_on_other_varieties(tmp_path: Path) -> None:
     kinds = [f"{fruit}/{fruit} {number}" for fruit in ("Apple", "Pear") for number in range(4)]
-    root = builders.write_tree(
+    root = drawn_files.write_tree(
         tmp_path / "in", {f"{split}/{kind}": 4 for split in ("Training", "Test") for kind in kinds}
     )
     description = import_dataset(str(root), tmp_path / "out", image_size=16, split_by="variety")
     assert description.class_counts["test"] == [8, 8]
-    same = import_dataset(str(builders.fruits(tmp_path / "flat")), tmp_path / "kept", image_size=16, split_by="variety")
+    same = import_dataset(
+        str(drawn_files.fruits(tmp_path / "flat")), tmp_path / "kept", image_size=16, split_by="variety"
+    )
     assert any("No class has more than one variety" in note for note in same.notes)
     assert same.counts["test"] == 6
 
 
 def test_duplicates_are_found_across_classes(tmp_path: Path) -> None:
-    root = builders.fruits(tmp_path / "in")
+    root = drawn_files.fruits(tmp_path / "in")
     (root / "Test" / "Kiwi" / "copy_1.jpg").write_bytes((root / "Training" / "Pear" / "0_100.jpg").read_bytes())
     description = import_dataset(str(root), tmp_path / "out", image_size=16)
     assert description.duplicates_across_splits == 1
@@ -100,7 +102,7 @@ def test_near_twins_are_those_that_comparing_every_pair_finds() -> None:
 
 
 def test_validation_is_stratified(tmp_path: Path) -> None:
-    root = builders.write_tree(tmp_path / "in", {"Training/a": 40, "Training/b": 20, "Test/a": 2, "Test/b": 2})
+    root = drawn_files.write_tree(tmp_path / "in", {"Training/a": 40, "Training/b": 20, "Test/a": 2, "Test/b": 2})
     description = import_dataset(str(root), tmp_path / "out", image_size=16, validation_share=0.25)
     assert description.class_counts == {"train": [30, 15], "validation": [10, 5], "test": [2, 2]}
     images = {split: PackedDataset(tmp_path / "out").split(split)[0] for split in ("train", "validation")}

@@ -4,16 +4,16 @@ from pathlib import Path
 
 from components import storage
 from components.datasets.importing import import_dataset
-from tests.datasets import builders
+from tests.datasets import drawn_files
 from tests.storage.conftest import put_objects
 
 
 def test_a_prefix_and_an_archive_give_the_same_data(gcs: str, gcs_server, breaking, tmp_path: Path) -> None:
-    source = builders.fruits(tmp_path / "fruits", ("Apple Red 1", "Pear", "Kiwi"), train=60, test=20)
+    source = drawn_files.fruits(tmp_path / "fruits", ("Apple Red 1", "Pear", "Kiwi"), train=60, test=20)
     expected = import_dataset(str(source), tmp_path / "local", image_size=16)
     files = {f"sets/fruits/{path.relative_to(source)}": path.read_bytes() for path in source.rglob("*.jpg")}
     put_objects(gcs_server.url, gcs, files)
-    storage.upload(builders.tar_of(source, tmp_path / "fruits.tar.gz"), f"gs://{gcs}/fruits.tar.gz")
+    storage.upload(drawn_files.tar_of(source, tmp_path / "fruits.tar.gz"), f"gs://{gcs}/fruits.tar.gz")
     proxy = breaking(after=60_000, cuts=3)
     many = import_dataset(f"gs://{gcs}/sets/fruits", tmp_path / "many", image_size=16)
     assert proxy.cut == 3
