@@ -112,7 +112,7 @@ def _fast(stage: Stage) -> dict[str, Any]:
 def _demo(stage: Stage) -> dict[str, Any]:
     # The built-in demonstration data is small; the whole experiment should end in minutes on two cores.
     if stage == "target":
-        return {"batch_size": 32, "epochs": 25, "patience": 4, "dropout": 0.2}
+        return {"batch_size": 32, "epochs": 25, "patience": 6, "dropout": 0.2}
     return {
         "optimizer": "adamw",
         "learning_rate": 2e-3,
