@@ -58,7 +58,7 @@ def test_a_name_that_no_training_setting_has(name: str, value: Any) -> None:
         return
     with pytest.raises(SettingError) as caught:
         resolve("demo", "baseline", {name: value})
-    check_message(caught.value, name)
+    check_message(caught.value, name, repr(name))  # what cannot be printed is shown escaped
     assert "batch_size" in caught.value.remedy
 
 
