@@ -181,8 +181,8 @@ def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> 
     assert status in (0, 3), out
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["arms"]["baseline"]["succeeded"] == summary["arms"]["transfer"]["succeeded"] == 2
-    for name in kept:
-        earlier, now = json.loads(kept[name]), read_record(folder / "records" / f"{name}.json")
+    for name, text in kept.items():
+        earlier, now = json.loads(text), read_record(folder / "records" / f"{name}.json")
         assert now.final_weights == earlier["final_weights"]
         assert now.started_at == earlier["started_at"]
         assert now.phases.train == earlier["phases"]["train"]
