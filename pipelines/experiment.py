@@ -8,13 +8,13 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from components.datasets.component import import_dataset, select_classes
+from components.datasets.settings import PAPER_CLASSES
 from components.preflight.component import preflight
 from components.reporting.component import report, verify
 from components.training.component import final, finetune, pretrain, train_baseline, train_transfer
 from pipelines.placement import Placement, pipeline_config, place
 
 DEFAULT_SEEDS = list(range(1, 11))
-DEFAULT_CLASSES = {"apple": "apple", "pears": "pear", "noise": "*"}
 
 
 def experiment(
@@ -54,7 +54,7 @@ def experiment(
         seeds: list[int] = DEFAULT_SEEDS,
         preset: str = "paper",
         settings: dict = {},  # noqa: B006 - kfp reads the default once, when compiling
-        classes: dict = DEFAULT_CLASSES,
+        classes: dict = PAPER_CLASSES,
         images_per_class: int = 400,
         test_images_per_class: int = 0,
         image_size: int = 52,
@@ -64,11 +64,9 @@ def experiment(
         checkpoints: str = "",
     ) -> None:
         def training(task: dsl.PipelineTask, title: str) -> dsl.PipelineTask:
-            # A cached timing is a lie: caching off here, and the run id among the inputs in case someone
-            # submits with caching forced on.
-            task.set_display_name(title)
-            place(task, where, "training")
-            return task.set_caching_options(False)
+            # A cached timing is a lie: `place` turns caching off for it, and the run id is among the inputs in case
+            # someone submits with caching forced on.
+            return place(task.set_display_name(title), where, "training")
 
         how = {
             "run_id": run_id,

@@ -6,6 +6,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+INTERRUPTED = 130  # exit status of a command that was interrupted: 128 and the number of SIGINT
+
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:

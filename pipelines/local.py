@@ -8,11 +8,13 @@ print (`components.progress`).
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import re
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +83,11 @@ class LocalResult:
     succeeded: bool
     failed_task: str = ""
     message: str = ""
+
+
+def new_run_id() -> str:
+    """Return a name for a run on this machine: its beginning in UTC and six random digits."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def run_locally(run: LocalRun, listener: Listener) -> LocalResult:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,16 +21,15 @@ from components.credentials import reveal
 from components.errors import HeadstartError, SettingError
 from pipelines.experiment_outputs import collect, collect_records, read_summary
 from pipelines.experiment_summary import print_summary
-from pipelines.interruption import terminated_like_interrupted
+from pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from pipelines.live_display import LiveDisplay, Row, duration
-from pipelines.local import LocalResult, LocalRun, run_locally
+from pipelines.local import LocalResult, LocalRun, new_run_id, run_locally
 from pipelines.placement import DEFAULT_IMAGE, Placement
 
 REQUEST_FILE = "run.json"
 WORK_FOLDER = ".work"
 LOG_FILE = "run.log"
 UNSOUND = 3
-INTERRUPTED = 130
 # Longer than the tasks of a killed run get to end.
 LOCK_SECONDS = 30.0
 
@@ -231,7 +229,7 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
                 "Repeat its command, name another folder, or begin again with --restart.",
             )
     else:
-        run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        run_id = new_run_id()
     write_json(file, {"state": "running", "run_id": run_id, "request": request.identity()})
     # What earlier starts computed lies in the checkpoints; their task folders would be taken for this one's.
     for folder in (output / WORK_FOLDER).glob("headstart-experiment-*"):

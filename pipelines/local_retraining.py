@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 import tempfile
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,11 @@ from rich.text import Text
 from components.errors import HeadstartError
 from components.promotion.store import ModelStore, open_store
 from components.promotion.versions import Outcome
-from pipelines.interruption import terminated_like_interrupted
+from pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from pipelines.live_display import LiveDisplay, Row, duration
-from pipelines.local import LocalRun, run_locally
+from pipelines.local import LocalRun, new_run_id, run_locally
 from pipelines.placement import Placement
 
-INTERRUPTED = 130
 _STYLES = {"promoted": "bold green", "unusable": "bold red", "failed": "bold red"}
 
 
@@ -41,7 +38,7 @@ def run_retraining(request: RetrainingRequest) -> int:
     """Run the retraining, say how it ended, and return the exit status: 0, or 1 where somebody must look at it."""
     check_request(request)
     console = Console()
-    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    run_id = new_run_id()
     work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))
     display = LiveDisplay(console, _rows(request), verbose=request.verbose)
     log = request.log or work / "retrain.log"

@@ -7,13 +7,13 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from components.datasets.component import import_dataset, select_classes
+from components.datasets.settings import PAPER_CLASSES
 from components.preflight.component import preflight
 from components.promotion.component import check_for_retraining, promote, require_end
 from components.training.component import final
 from pipelines.placement import Kind, Placement, pipeline_config, place
 
 DEFAULT_SEEDS = [1, 2, 3]
-DEFAULT_CLASSES = {"apple": "apple", "pears": "pear", "noise": "*"}
 
 
 def retraining(
@@ -42,7 +42,7 @@ def retraining(
         data: str,
         prepared: str = "",
         layout: str = "auto",
-        classes: dict = DEFAULT_CLASSES,  # type: ignore[type-arg]
+        classes: dict = PAPER_CLASSES,  # type: ignore[type-arg]
         images_per_class: int = 400,
         test_images_per_class: int = 0,
         image_size: int = 52,

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from components.datasets.settings import PAPER_CLASSES
 from components.errors import SettingError
-
-DEFAULT_CLASSES = {"apple": "apple", "pears": "pear", "noise": "*"}
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,7 +44,7 @@ def parse_classes(pairs: Sequence[str]) -> dict[str, str]:
         if name.strip() in rule:
             raise SettingError(f"--classes: {name.strip()!r} is given twice.", "Give every class one rule.")
         rule[name.strip()] = word.strip()
-    return rule or dict(DEFAULT_CLASSES)
+    return rule or dict(PAPER_CLASSES)
 
 
 def _classes_callback(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:

