@@ -17,7 +17,7 @@ from components.atomic_files import write_json
 SECTION = "growth"
 IMAGES = (1_000, 4_000, 16_000, 60_000)
 REPORTED_RUNS = (1, 10, 100, 1_000)
-ORCHESTRATED_RUNS = (1, 10, 100)
+ORCHESTRATED_RUNS = (1, 10, 100, 1_000)
 CLASSES = (3, 30, 300, 1_000)
 # Above linear by more than what the fit of a few noisy points can be off.
 LIMIT = "<= 1.1"

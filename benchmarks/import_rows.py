@@ -23,7 +23,7 @@ def side(name: str, folder: Path) -> Figures:
     command = python("benchmarks.import_speed", "--side", name, folder)
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     found: Figures = json.loads(done.stdout.splitlines()[-1])
-    others = others_share(busy, time.perf_counter() - began, found["processor"])
+    others = others_share(busy, time.perf_counter() - began, found["whole_processor"])
     return found | {"others": others or 0.0}
 
 

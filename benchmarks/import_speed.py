@@ -27,20 +27,22 @@ SIDE = 52
 
 
 def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    """Of this process and of those that it started and that have ended."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in both)
 
 
 def _finish(images: int, start: float, processor: float, launched: float) -> None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    own, largest = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(
         json.dumps(
             {
                 "images": images,
                 "seconds": time.perf_counter() - start,
                 "processor": _processor_seconds() - processor,
+                "whole_processor": _processor_seconds(),
                 "startup": start - launched,
-                "peak_mib": peak,
+                "peak_mib": max(own, largest) / 1024,
             }
         )
     )

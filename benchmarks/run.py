@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import (
+    experiment_rows,
     growth,
     image_folders,
     import_rows,
@@ -70,7 +71,7 @@ def main() -> None:
         whole = whole_experiment.Options(images(), options.work, runs=options.runs, preset=options.preset)
         known = results.read(options.results).get("orchestration/whole")
         whole.orchestration = sorted(known.ours)[len(known.ours) // 2] if known else 0.0
-        return whole_experiment.entries(whole_experiment.run(whole), whole)
+        return experiment_rows.entries(whole_experiment.run(whole), whole)
 
     sections: dict[str, Callable[[], list[results.Entry]]] = {
         "import": lambda: import_rows.measure(images(), options.work, options.repeats),

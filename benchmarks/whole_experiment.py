@@ -9,20 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.image_folders import ImageFolders
-from benchmarks.results import Entry
 from benchmarks.timing import python, run_measured
 from components.atomic_files import write_json
-
-SECTION = "experiment"
-MEBI = 2**20
-COUNTED_RUNS = 10  # of each arm, as `headstart run` has them
 
 
 @dataclass
@@ -77,7 +71,7 @@ class Parts:
         command = python(
             "benchmarks.notebook", *sources, "--parts", part, "--name", name, *self.options.notebook, *more
         )
-        self.run("notebook", name, lambda: command, lambda: _read(work / f"{name}.json"))
+        self.run("notebook", name, lambda: command, lambda: read(work / f"{name}.json"))
 
     def ours(self, part: str, name: str, result: Path | None, **arguments: Any) -> None:
         def command() -> list[str]:
@@ -88,7 +82,7 @@ class Parts:
             return python("benchmarks.ours", specification)
 
         (self.folder / "ours").mkdir(exist_ok=True)
-        self.run("ours", name, command, lambda: _read(result) if result else None)
+        self.run("ours", name, command, lambda: read(result) if result else None)
 
     def stage(
         self, arm: str, name: str, dataset: str, initial: str | None, seed: int = 0, *, keep: bool = False
@@ -115,7 +109,7 @@ class Parts:
         )
 
 
-def _read(file: Path) -> Any:
+def read(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -152,168 +146,3 @@ def run(options: Options) -> Path:
     records = [str(place / f"{name}.json") for name in names]
     parts.ours("report", "report", place / "report" / "summary.json", records=records, output=str(place / "report"))
     return parts.results
-
-
-class Outcome:
-    """What the parts measured, put together; parts that have not been run yet are missing from it."""
-
-    def __init__(self, results: Path, options: Options) -> None:
-        self.options = options
-        found = {file.stem: _read(file) for file in sorted(results.glob("*.json"))}
-        self.ours = {name.removeprefix("ours-"): part for name, part in found.items() if name.startswith("ours-")}
-        self.book = {
-            name.removeprefix("notebook-"): part for name, part in found.items() if name.startswith("notebook-")
-        }
-        self.chunks = [part for name, part in self.book.items() if name.startswith("runs-")]
-
-    def runs(self, arm: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """Our part and the notebook's run of each seed that both have."""
-        theirs = {run["seed"]: run for part in self.chunks for run in part["result"]["runs"] if run["arm"] == arm}
-        ours = {seed: self.ours.get(f"{arm}-{seed}") for seed in sorted(theirs)}
-        return [(mine, theirs[seed]) for seed, mine in ours.items() if mine is not None]
-
-    def both(self, stage: str) -> bool:
-        return stage in self.ours and stage in self.book
-
-    def whole(self, clock: str) -> tuple[float, float] | None:
-        """Seconds of the whole experiment, ours and the notebook's, by `wall` or `cpu`; None where a part is missing.
-
-        The notebook is one process: its imports count once, the target images are loaded once. Where fewer than
-        COUNTED_RUNS were run, their mean counts for the others.
-        """
-        once = ("import-source", "pretrain", "import-intermediate", "finetune", "select", "final", "report")
-        arms = {arm: self.runs(arm) for arm in ("baseline", "transfer")}
-        prepared = all(name in self.ours for name in once) and {"pretrain", "finetune"} <= set(self.book)
-        if not prepared or not all(arms.values()):
-            return None
-        own = {"wall": "seconds", "cpu": "cpu_seconds"}[clock]
-        first = self.chunks[0]["result"]
-        ours = sum(self.ours[name]["process"][clock] for name in once)
-        theirs = sum(self.book[stage]["result"][own] for stage in ("pretrain", "finetune")) + first["import_seconds"]
-        theirs += first[own] - sum(run[own] for run in first["runs"])
-        for pairs in arms.values():
-            ours += COUNTED_RUNS * statistics.mean(mine["process"][clock] for mine, _ in pairs)
-            theirs += COUNTED_RUNS * statistics.mean(peer[own] for _, peer in pairs)
-        # Beside these: preflight and verify.
-        tasks = len(once) + 2 * COUNTED_RUNS + 2
-        return ours + tasks * self.options.orchestration, theirs
-
-    def to_peak(self, stage: str) -> tuple[tuple[float, float], tuple[float, float], float] | None:
-        """Training (wall, processor) seconds, ours and theirs, to the best validation accuracy of the notebook's stage.
-
-        None where ours never got there; the third value is that accuracy.
-        """
-        rows = self.book[stage]["result"]["runs"][0]["epochs"]
-        peak = max(rows, key=lambda row: row["validation_accuracy"])
-        record = self.ours[stage]["result"]
-        cpu = 0.0
-        for row in record["epochs"]:
-            cpu += row["cpu_seconds"]
-            if row["validation_accuracy"] >= peak["validation_accuracy"]:
-                prefix = record["prefix_seconds"] * (record["train_cpu_seconds"] / max(record["phases"]["train"], 1e-9))
-                ours = (row["elapsed"], cpu + prefix)
-                return ours, (peak["elapsed"], peak["elapsed_cpu"]), peak["validation_accuracy"]
-        return None
-
-
-def entries(results: Path, options: Options) -> list[Entry]:
-    """Turn what has been run of an experiment into rows."""
-    outcome = Outcome(results, options)
-    name = options.images.name
-    shares = [part["process"]["others"] for part in (*outcome.ours.values(), *outcome.book.values())]
-    others = statistics.mean([share for share in shares if share is not None] or [0.0])
-    rows: list[Entry] = []
-
-    def add(key: str, what: str, unit: str, ours: list[float], theirs: list[float], **more: Any) -> None:
-        rows.append(Entry(f"{SECTION}/{name}/{key}", SECTION, what, unit, ours, theirs, on=name, others=others, **more))
-
-    for clock, label in (("wall", ""), ("cpu", ", processor seconds")):
-        if whole := outcome.whole(clock):
-            target = ">= 3" if clock == "wall" else ""
-            measured = len(outcome.runs("transfer"))
-            note = f"{options.preset}; {COUNTED_RUNS} + {COUNTED_RUNS} runs, {measured} + {measured} measured"
-            add(f"whole-{clock}", f"whole experiment{label}", "s", [whole[0]], [whole[1]], target=target, note=note)
-    for stage, label in (("pretrain", "stage 1"), ("finetune", "stage 2")):
-        if outcome.both(stage):
-            _stage_rows(outcome, stage, label, add)
-    for arm in ("baseline", "transfer"):
-        if pairs := outcome.runs(arm):
-            _run_rows(pairs, arm, add)
-    for ours, theirs, label in (
-        ("pretrain",) * 2 + ("stage 1",),
-        ("finetune",) * 2 + ("stage 2",),
-        ("baseline-1", "runs-1", "a run"),
-    ):
-        if ours in outcome.ours and theirs in outcome.book:
-            peaks = [[part["process"]["peak_bytes"] / MEBI] for part in (outcome.ours[ours], outcome.book[theirs])]
-            add(f"{ours}-memory", f"{label}, peak memory", "MiB", *peaks)
-    return rows
-
-
-def _stage_rows(outcome: Outcome, stage: str, label: str, add: Callable[..., None]) -> None:
-    record, theirs = outcome.ours[stage]["result"], outcome.book[stage]["result"]["runs"][0]
-    what = f"{label} to the notebook's best validation accuracy"
-    if reached := outcome.to_peak(stage):
-        ours, peer, accuracy = reached
-        target, at = ">= 2.5" if stage == "pretrain" else "", f"{accuracy:.1%}"
-        add(f"{stage}-peak-wall", what, "s", [ours[0]], [peer[0]], target=target, note=at)
-        add(f"{stage}-peak-cpu", f"{what}, processor seconds", "s", [ours[1]], [peer[1]], note=at)
-    else:
-        best = record["result"]["best_validation_accuracy"]
-        note = f"never reached: best {best:.1%}, the notebook's {theirs['best_validation_accuracy']:.1%}"
-        add(f"{stage}-peak-wall", what, "s", [], [], note=note)
-    train = [record["phases"]["train"]], [theirs["train_seconds"]]
-    add(f"{stage}-train", f"{label}, all its training", "s", *train)
-    cpu = [record["train_cpu_seconds"]], [theirs["train_cpu_seconds"]]
-    add(f"{stage}-train-cpu", f"{label}, all its training, processor seconds", "s", *cpu)
-    tested = [100 * record["result"]["test_accuracy"]], [100 * theirs["test_accuracy"]]
-    add(f"{stage}-accuracy", f"{label}, test accuracy", "%", *tested, faster_is="more", target=">= 1")
-
-
-def _run_rows(pairs: list[tuple[dict[str, Any], dict[str, Any]]], arm: str, add: Callable[..., None]) -> None:
-    def row(
-        key: str, what: str, unit: str, mine: Callable[[Any], float], peer: Callable[[Any], float], **more: Any
-    ) -> None:
-        add(f"{arm}-{key}", what, unit, [mine(one) for one, _ in pairs], [peer(other) for _, other in pairs], **more)
-
-    target = ">= 10" if arm == "transfer" else ""
-    row(
-        "train",
-        f"{arm} run, training",
-        "s",
-        lambda one: one["result"]["phases"]["train"],
-        lambda other: other["train_seconds"],
-        target=target,
-    )
-    row(
-        "train-cpu",
-        f"{arm} run, training, processor seconds",
-        "s",
-        lambda one: one["result"]["train_cpu_seconds"],
-        lambda other: other["train_cpu_seconds"],
-    )
-    note = "ours starts a process for each run, the notebook does not"
-    row(
-        "whole",
-        f"{arm} run, from start to result",
-        "s",
-        lambda one: one["process"]["wall"],
-        lambda other: other["seconds"],
-        note=note,
-    )
-    row(
-        "whole-cpu",
-        f"{arm} run, from start to result, processor seconds",
-        "s",
-        lambda one: one["process"]["cpu"],
-        lambda other: other["cpu_seconds"],
-    )
-    row(
-        "accuracy",
-        f"{arm} runs, test accuracy",
-        "%",
-        lambda one: 100 * one["result"]["result"]["test_accuracy"],
-        lambda other: 100 * other["test_accuracy"],
-        faster_is="more",
-        target=">= 1",
-    )

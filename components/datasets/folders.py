@@ -6,8 +6,8 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,24 +21,24 @@ _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 _FRAME = re.compile(r"^(?:([^\W\d]\w*?)_)?(\d+)(?:_\d+)?$")
 
 
-@dataclass(frozen=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """One file below a split or class folder; `parts` are its folders, outermost first, in composed Unicode."""
 
     path: str
     parts: tuple[str, ...]
-    stem: str
 
     @property
     def film(self) -> str:
         """Name of the film this frame is from: its folders and the part of its name before the number."""
-        frame = _FRAME.match(self.stem)
-        return "/".join((*self.parts, (frame[1] or "") if frame else self.stem))
+        name = self.path[self.path.rfind("/") + 1 :]
+        stem = name[: name.rfind(".")] if "." in name else name
+        frame = _FRAME.match(stem)
+        return "/".join((*self.parts, (frame[1] or "") if frame else stem))
 
 
 def composed(name: str) -> str:
     """Return a name in composed Unicode, since file systems differ in how they store an accent."""
-    return unicodedata.normalize("NFC", name)
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _is_litter(name: str) -> bool:
@@ -62,7 +62,7 @@ def find_files(root: Path) -> list[FoundFile]:
                 if entry.is_dir():
                     visit(entry.path, (*parts, composed(entry.name)), f"{prefix}{entry.name}/")
                 else:
-                    found.append(FoundFile(prefix + entry.name, parts, os.path.splitext(entry.name)[0]))  # noqa: PTH122
+                    found.append(FoundFile(prefix + entry.name, parts))
 
     visit(str(root), (), "")
     return found
@@ -120,7 +120,7 @@ def read_split_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
                 raise HeadstartError(
                     f"{folders[0]}: {file.path} lies in no class folder.", f"Expected {prefix}/<class>/{file.path}."
                 )
-            files.append((split, FoundFile(f"{prefix}/{file.path}", file.parts, file.stem)))
+            files.append((split, FoundFile(f"{prefix}/{file.path}", file.parts)))
         _refuse_empty_classes(folders[0])
     return _collection(root, name, files, settings)
 

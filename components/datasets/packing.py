@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -13,23 +14,16 @@ from typing import BinaryIO
 import numpy as np
 
 from components.datasets.collection import Collection
-from components.datasets.images import UnreadableImageError, read_image, resize
+from components.datasets.decoding import Decoders, Outcome, write_at
+from components.datasets.images import resize_alike
 from components.datasets.packed import SPLITS, Labels, Pixels
 from components.progress import emit
 from components.training.environment import thread_count, usable_cores
 
-_CHUNK = 256
-"""Images a worker decodes at a time; what is in memory is a few such chunks a worker."""
-
-
-@dataclass
-class Chunk:
-    """What a worker made of some rows: pixels of those that could be read, and what happened to the rest."""
-
-    rows: list[int]
-    pixels: Pixels
-    failures: list[tuple[int, str]] = field(default_factory=list)
-    converted: Counter[str] = field(default_factory=Counter)
+_BLOCK = 256
+"""Images a worker decodes at a time; what is in memory is one such block a worker."""
+_WORTH_PROCESSES = 2000
+"""Files from which on processes of their own are started to decode them: starting one takes a tenth of a second."""
 
 
 @dataclass
@@ -41,15 +35,15 @@ class Packing:
     converted: Counter[str] = field(default_factory=Counter)
 
 
-class ImageWriter:
-    """Writes images.npy image by image; how many there are is written into the header at the end."""
+class ImageFile:
+    """images.npy, written block by block at the places of its rows; gaps that failures leave are closed at the end."""
 
     _HEADER = 128
 
     def __init__(self, path: Path, size: int) -> None:
-        self._file: BinaryIO = path.open("wb")
-        self._size = size
-        self._count = 0
+        self.path, self._size, self._image = path, size, size * size * 3
+        self._file: BinaryIO = path.open("w+b", buffering=0)
+        self._blocks: list[tuple[int, int]] = []
         self._file.write(self._header(0))
 
     def _header(self, count: int) -> bytes:
@@ -61,48 +55,69 @@ class ImageWriter:
             raise AssertionError(f"an npy header of {len(header)} bytes")
         return header
 
-    def append(self, pixels: Pixels) -> None:
-        """Append uint8 N × size × size × 3."""
-        self._file.write(np.ascontiguousarray(pixels).data)
-        self._count += len(pixels)
+    def offset(self, row: int) -> int:
+        """Byte at which the image of a row begins."""
+        return self._HEADER + row * self._image
+
+    def write(self, row: int, pixels: Pixels) -> None:
+        """Write uint8 N × size × size × 3 from `row` on."""
+        write_at(self._file, self.offset(row), pixels)
+
+    def written(self, row: int, count: int) -> None:
+        """Note that `count` images stand from `row` on; called in the order of the rows."""
+        self._blocks.append((row, count))
 
     def close(self) -> None:
-        """Write the header anew and close the file."""
+        """Close the gaps, write how many images there are into the header, and close the file."""
+        total = 0
+        for row, count in self._blocks:
+            if row != total and count:
+                self._file.seek(self.offset(row))
+                moved = np.frombuffer(self._file.read(count * self._image), np.uint8)
+                write_at(self._file, self.offset(total), moved)
+            total += count
+        self._file.truncate(self.offset(total))
         self._file.seek(0)
-        self._file.write(self._header(self._count))
+        self._file.write(self._header(total))
         self._file.close()
 
 
-def _decode_rows(collection: Collection, rows: list[int], size: int) -> Chunk:
-    chunk = Chunk([], np.empty((len(rows), size, size, 3), np.uint8))
-    for row in rows:
-        try:
-            if collection.pixels is not None:
-                pixels, converted = resize(collection.pixels[row], size), ""
-            else:
-                assert collection.root is not None
-                pixels, converted = read_image(f"{collection.root}/{collection.paths[row]}", size)
-        except UnreadableImageError as error:
-            chunk.failures.append((row, str(error)))
-            continue
-        chunk.pixels[len(chunk.rows)] = pixels
-        chunk.rows.append(row)
-        if converted:
-            chunk.converted[converted] += 1
-    chunk.pixels = chunk.pixels[: len(chunk.rows)]
-    return chunk
+Decode = Callable[[ImageFile, int, list[int]], Outcome]
+"""Decodes rows of the collection into a file from a row of it on."""
 
 
-def _chunks(collection: Collection, rows: list[int], size: int, workers: int) -> Iterator[Chunk]:
-    """Yield chunks in order, with no more than three a worker decoded ahead of their reader."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="decoder") as pool:
-        waiting: deque[Future[Chunk]] = deque()
-        for start in range(0, len(rows), _CHUNK):
-            waiting.append(pool.submit(_decode_rows, collection, rows[start : start + _CHUNK], size))
-            if len(waiting) >= 3 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+@contextmanager
+def _decoding(collection: Collection, size: int, workers: int) -> Iterator[Decode]:
+    """Yield what decodes some rows: processes where there are many files, else this process."""
+
+    def resized(target: ImageFile, start: int, rows: list[int]) -> Outcome:
+        assert collection.pixels is not None
+        target.write(start, resize_alike(list(collection.pixels[rows]), size))
+        return Outcome(list(range(len(rows))))
+
+    if collection.pixels is not None:
+        yield resized
+        return
+    assert collection.root is not None
+    with Decoders(workers if len(collection) >= _WORTH_PROCESSES else 1, collection.root, size) as decoders:
+        yield lambda target, start, rows: decoders.decode(
+            target.path, target.offset(start), [collection.paths[row] for row in rows]
+        )
+
+
+def _blocks(
+    pool: ThreadPoolExecutor, decode: Decode, target: ImageFile, rows: list[int], ahead: int
+) -> Iterator[tuple[int, list[int], Outcome]]:
+    """Yield first row, rows and outcome in order, with no more than `ahead` blocks decoded before their turn."""
+    waiting: deque[tuple[int, list[int], Future[Outcome]]] = deque()
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        waiting.append((start, block, pool.submit(decode, target, start, block)))
+        if len(waiting) >= ahead:
+            first, block, future = waiting.popleft()
+            yield first, block, future.result()
+    for first, block, future in waiting:
+        yield first, block, future.result()
 
 
 def pack(collection: Collection, folder: Path, size: int, workers: int = 0) -> Packing:
@@ -110,22 +125,27 @@ def pack(collection: Collection, folder: Path, size: int, workers: int = 0) -> P
     packing = Packing()
     done = 0
     total = len(collection)
-    for index, split in enumerate(SPLITS):
-        (folder / split).mkdir()
-        rows = np.flatnonzero(collection.splits == index).tolist()
-        kept: list[int] = []
-        writer = ImageWriter(folder / split / "images.npy", size)
-        try:
-            for chunk in _chunks(collection, rows, size, workers or thread_count(usable_cores())):
-                writer.append(chunk.pixels)
-                kept += chunk.rows
-                packing.failures += [(collection.title(row), why) for row, why in chunk.failures]
-                packing.converted += chunk.converted
-                before, done = done, done + len(chunk.rows) + len(chunk.failures)
-                if done == total or done // 5000 > before // 5000:
-                    emit("import", done=done, total=total, what=collection.name)
-        finally:
-            writer.close()
-        packing.labels[split] = collection.labels[kept].astype(np.int32)
-        np.save(folder / split / "labels.npy", packing.labels[split], allow_pickle=False)
+    workers = workers or thread_count(usable_cores())
+    with (
+        _decoding(collection, size, workers) as decode,
+        ThreadPoolExecutor(workers, thread_name_prefix="decoder") as pool,
+    ):
+        for index, split in enumerate(SPLITS):
+            (folder / split).mkdir()
+            rows = np.flatnonzero(collection.splits == index).tolist()
+            kept: list[int] = []
+            target = ImageFile(folder / split / "images.npy", size)
+            try:
+                for start, block, outcome in _blocks(pool, decode, target, rows, 3 * workers):
+                    target.written(start, len(outcome.kept))
+                    kept += [block[number] for number in outcome.kept]
+                    packing.failures += [(collection.title(block[number]), why) for number, why in outcome.failures]
+                    packing.converted += outcome.converted
+                    before, done = done, done + len(block)
+                    if done == total or done // 5000 > before // 5000:
+                        emit("import", done=done, total=total, what=collection.name)
+            finally:
+                target.close()
+            packing.labels[split] = collection.labels[kept].astype(np.int32)
+            np.save(folder / split / "labels.npy", packing.labels[split], allow_pickle=False)
     return packing

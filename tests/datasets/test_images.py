@@ -82,3 +82,41 @@ def test_every_instruction_set_resizes_to_the_same_pixels() -> None:
         assert target.get_buffer() == expected.tobytes(), extensions
         compared += 1
     assert compared >= 2
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (100, 100), (52, 31), (31, 52), (52, 52), (7, 300), (1, 1)])
+def test_images_resized_together_have_the_bits_of_each_resized_alone(height: int, width: int) -> None:
+    rng = np.random.default_rng(height * width)
+    several = [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(5)]
+    together = images.resize_alike(several, 52)
+    assert together.shape == (5, 52, 52, 3)
+    for alone, found in zip(several, together, strict=True):
+        np.testing.assert_array_equal(found, resize(alone, 52))
+
+
+def png(mode: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    photograph(40, 33).convert(mode).save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def test_plain_png_has_the_same_pixels_whoever_decodes_it() -> None:
+    for content in (png("RGB"), png("RGB", compress_level=0), png("RGB", optimize=True)):
+        fast = images._decode_png(content)
+        assert fast is not None
+        np.testing.assert_array_equal(fast, np.asarray(Image.open(io.BytesIO(content))))
+
+
+def test_any_other_png_is_left_to_pillow() -> None:
+    for content in (png("L"), png("P"), png("RGBA"), png("1"), png("RGB", transparency=(0, 0, 0))):
+        assert images._decode_png(content) is None
+    assert decode(png("RGB", transparency=(300, 0, 0)), 16)[1] == "alpha"
+
+
+def test_a_png_with_a_wrong_checksum_is_refused_wherever_it_is_wrong() -> None:
+    whole = png("RGB")
+    for place in (17, 29, 41, len(whole) // 2):  # header, its checksum, data
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        with pytest.raises(UnreadableImageError):
+            decode(bytes(damaged), 16)

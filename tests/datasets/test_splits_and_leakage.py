@@ -24,7 +24,7 @@ from tests.datasets import drawn_files
     ],
 )
 def test_a_film_is_told_by_the_name_of_its_frames(stem: str, film: str) -> None:
-    assert FoundFile(f"Pear/{stem}.jpg", ("Pear",), stem).film == film
+    assert FoundFile(f"Pear/{stem}.jpg", ("Pear",)).film == film
 
 
 def test_draws_take_the_share_but_never_all() -> None:

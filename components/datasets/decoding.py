@@ -1,0 +1,180 @@
+"""Decodes files, here or in processes of their own: `python -m components.datasets.decoding ROOT SIZE PARENT`.
+
+A decoder that is called from several threads of one interpreter waits for that interpreter half of the time. Such a
+process reads a request a line (a file to write into, an offset, paths), writes the pixels there itself and answers with
+what happened, so that no pixel passes through a pipe. It ends with its input, and with its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+import numpy as np
+
+from components.datasets.images import UnreadableImageError, read_image, resize_alike
+from components.errors import HeadstartError
+
+if TYPE_CHECKING:
+    from components.datasets.packed import Pixels
+
+_RESIZED_TOGETHER = 256 * 1024
+"""Bytes of images of one shape that are resized together: what the processor's cache holds."""
+
+
+@dataclass
+class Outcome:
+    """What became of some images, counted from 0: which were kept, why others were not, what was converted."""
+
+    kept: list[int] = field(default_factory=list)
+    failures: list[tuple[int, str]] = field(default_factory=list)
+    converted: Counter[str] = field(default_factory=Counter)
+
+
+class _Resizing:
+    """Resizes images into their places, those of one shape together."""
+
+    def __init__(self, block: Pixels) -> None:
+        self._block, self._size = block, block.shape[1]
+        self._waiting: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
+
+    def add(self, place: int, pixels: Pixels) -> None:
+        alike = self._waiting.setdefault(pixels.shape, [])
+        alike.append((place, pixels))
+        if len(alike) * pixels.nbytes >= _RESIZED_TOGETHER:
+            self._resize(self._waiting.pop(pixels.shape))
+
+    def finish(self) -> None:
+        for alike in self._waiting.values():
+            self._resize(alike)
+        self._waiting.clear()
+
+    def _resize(self, alike: list[tuple[int, Pixels]]) -> None:
+        places = [place for place, _ in alike]
+        self._block[places] = resize_alike([pixels for _, pixels in alike], self._size)
+
+
+def decode_files(root: str, paths: Sequence[str], size: int) -> tuple[Pixels, Outcome]:
+    """Read image files below `root`; return the pixels of those kept, uint8 N × size × size × 3, and the outcome."""
+    block, outcome = np.empty((len(paths), size, size, 3), np.uint8), Outcome()
+    resizing = _Resizing(block)
+    for number, path in enumerate(paths):
+        try:
+            pixels, converted = read_image(f"{root}/{path}")
+        except UnreadableImageError as error:
+            outcome.failures.append((number, str(error)))
+            continue
+        resizing.add(len(outcome.kept), pixels)
+        outcome.kept.append(number)
+        if converted:
+            outcome.converted[converted] += 1
+    resizing.finish()
+    return block[: len(outcome.kept)], outcome
+
+
+def write_at(file: BinaryIO, offset: int, pixels: Pixels) -> None:
+    """Write `pixels` at `offset` bytes of an unbuffered file; OSError where the disk is full."""
+    left = np.ascontiguousarray(pixels).reshape(-1).data
+    while left:
+        written = os.pwrite(file.fileno(), left, offset)
+        left, offset = left[written:], offset + written
+
+
+def decode_into(file: Path, offset: int, root: str, paths: Sequence[str], size: int) -> Outcome:
+    """Decode `paths` below `root` and write what was kept into `file` from `offset` bytes on."""
+    pixels, outcome = decode_files(root, paths, size)
+    with file.open("r+b", buffering=0) as opened:
+        write_at(opened, offset, pixels)
+    return outcome
+
+
+class Decoders:
+    """So many decoders of files in one folder, this process among them; as many threads may call `decode` at once."""
+
+    def __init__(self, count: int, root: Path, size: int) -> None:
+        self._root, self._size = str(root), size
+        command = [sys.executable, "-m", __name__, self._root, str(size), str(os.getpid())]
+        pipe = subprocess.PIPE
+        self._processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe) for _ in range(count - 1)]
+        self._idle: SimpleQueue[subprocess.Popen[bytes] | None] = SimpleQueue()
+        for decoder in (None, *self._processes):
+            self._idle.put(decoder)
+
+    def decode(self, file: Path, offset: int, paths: Sequence[str]) -> Outcome:
+        """Decode `paths` into `file` from `offset` bytes on.
+
+        Raises OSError where it cannot be written, HeadstartError where a process is lost.
+        """
+        decoder = self._idle.get()
+        try:
+            if decoder is None:
+                return decode_into(file, offset, self._root, paths, self._size)
+            return _ask(decoder, [str(file), offset, list(paths)])
+        finally:
+            self._idle.put(decoder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            if error is not None:
+                process.kill()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stdout.close()
+            process.wait()
+
+
+def _ask(process: subprocess.Popen[bytes], request: list[Any]) -> Outcome:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):  # it is gone; what it ended with is said below
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+    answer = process.stdout.readline()
+    if not answer:
+        raise HeadstartError(
+            f"a process that decodes images ended with status {process.wait()}.",
+            "-9 means that it was killed, most often for want of memory: give the task more, or set workers=1.",
+        )
+    content = json.loads(answer)
+    if "os_error" in content:
+        raise OSError(*content["os_error"])
+    return Outcome(content["kept"], [tuple(each) for each in content["failures"]], Counter(content["converted"]))
+
+
+def main(root: str, size: int, parent: int) -> None:
+    """Answer requests until there are no more."""
+    from components.training.process import die_with
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    die_with(parent)
+    for line in sys.stdin.buffer:
+        name, offset, paths = json.loads(line)
+        try:
+            answer: dict[str, Any] = asdict(decode_into(Path(name), offset, root, paths, size))
+        except OSError as error:
+            answer = {"os_error": [error.errno, error.strerror, name]}
+        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    os._exit(0)  # nothing is open; taking the interpreter down would be waited for

@@ -1,0 +1,73 @@
+"""Files decoded by several processes come out as by one, and what goes wrong there is said here."""
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.datasets import packing
+from components.datasets.decoding import Decoders
+from components.datasets.importing import import_dataset
+from components.errors import HeadstartError
+from tests.datasets import drawn_files
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """600 images of two classes in several formats and sizes; every 40th is damaged."""
+    root = tmp_path / "tree"
+    for number in range(600):
+        kind = ("PNG", "JPEG", "BMP")[number % 3]
+        content = drawn_files.encoded(number, kind, ((20, 20), (31, 17))[number % 2])
+        folder = root / ("test" if number % 5 == 0 else "train") / f"class {number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:03d}.{kind.lower()}").write_bytes(content[: 30 if number % 40 == 7 else None])
+    return root
+
+
+def test_processes_give_the_same_as_one(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptions, pixels = [], []
+    for name, least in (("here", 10**9), ("there", 0)):
+        monkeypatch.setattr(packing, "_WORTH_PROCESSES", least)
+        folder = tmp_path / name
+        descriptions.append(import_dataset(str(tree), folder, image_size=16, workers=3, skip_share=0.1))
+        pixels.append({split: np.load(folder / split / "images.npy") for split in ("train", "validation", "test")})
+    assert descriptions[0] == descriptions[1]
+    assert descriptions[0].skipped == 15
+    assert sum(descriptions[0].counts.values()) == 585
+    for split, here in pixels[0].items():
+        assert len(here) == descriptions[0].counts[split]
+        np.testing.assert_array_equal(here, pixels[1][split])
+
+
+def everything(decoders: Decoders, file: Path, paths: list[str]) -> None:
+    """Have every decoder work once, so that the one in another process does too."""
+    for _ in range(2):
+        decoders.decode(file, 128, paths)
+
+
+def test_a_process_that_is_killed_is_named(tree: Path, tmp_path: Path) -> None:
+    target = tmp_path / "images.npy"
+    target.write_bytes(b"")
+    with pytest.raises(HeadstartError, match=r"status -9"), Decoders(2, tree, 16) as decoders:
+        os.kill(decoders._processes[0].pid, signal.SIGKILL)
+        everything(decoders, target, ["train/class 0/002.bmp"])
+
+
+def test_a_full_disk_in_another_process_is_the_same_error_here(tree: Path) -> None:
+    with Decoders(2, tree, 16) as decoders:
+        decoders._idle.get()  # so that the other process has to do it
+        with pytest.raises(OSError, match="No space left") as raised:
+            decoders.decode(Path("/dev/full"), 0, ["train/class 0/002.bmp"])
+    assert raised.value.errno == errno.ENOSPC
+    assert raised.value.filename == "/dev/full"
+
+
+def test_processes_end_with_their_decoders(tree: Path) -> None:
+    with Decoders(3, tree, 16) as decoders:
+        processes = decoders._processes
+        assert [process.poll() for process in processes] == [None, None]
+    assert [process.returncode for process in processes] == [0, 0]
