@@ -33,16 +33,20 @@ def _processor_seconds() -> float:
 
 
 def _finish(images: int, start: float, processor: float, launched: float) -> None:
-    own, largest = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # Imported here, since what it brings along belongs to no side's start.
+    ended, used = time.perf_counter(), _processor_seconds()
+    from components.training.environment import peak_memory_bytes
+
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     print(
         json.dumps(
             {
                 "images": images,
-                "seconds": time.perf_counter() - start,
-                "processor": _processor_seconds() - processor,
-                "whole_processor": _processor_seconds(),
+                "seconds": ended - start,
+                "processor": used - processor,
+                "whole_processor": used,
                 "startup": start - launched,
-                "peak_mib": max(own, largest) / 1024,
+                "peak_mib": max(peak_memory_bytes(), largest) / 2**20,
             }
         )
     )

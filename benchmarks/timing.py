@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
-import time
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,24 +53,30 @@ def run_measured(command: list[str], log: Path, **environment: str) -> Measureme
     """Run `command` in the repository, its output going to `log`, and measure it; Failed where it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     environ = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(REPOSITORY), **os.environ, **environment}
-    with log.open("ab") as file:
-        busy, began = machine_busy_seconds(), time.perf_counter()
+    with log.open("ab") as file, tempfile.TemporaryDirectory() as scratch:
+        result = Path(scratch, "figures.json")
+        launcher = [sys.executable, "-S", "-E", str(REPOSITORY / "benchmarks" / "launcher.py"), str(result)]
+        busy = machine_busy_seconds()
         child = subprocess.Popen(
-            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environ
+            [*launcher, *command],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=environ,
+            start_new_session=True,
         )
         try:
-            _, status, usage = os.wait4(child.pid, 0)
+            child.wait()
         except BaseException:
-            child.kill()
+            os.killpg(child.pid, signal.SIGKILL)
             raise
-        wall = time.perf_counter() - began
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+        found = json.loads(result.read_text(encoding="utf-8"))
+    if found["status"]:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise Failed(f"{' '.join(command[:6])} … ended with status {child.returncode}; {log}:\n{tail}")
-    cpu = usage.ru_utime + usage.ru_stime
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Measurement(wall, cpu, usage.ru_maxrss * unit, others_share(busy, wall, cpu))
+        raise Failed(f"{' '.join(command[:6])} … ended with status {found['status']}; {log}:\n{tail}")
+    share = others_share(busy, found["wall"], found["cpu"])
+    return Measurement(found["wall"], found["cpu"], found["peak_bytes"], share)
 
 
 def python(module: str, *arguments: object) -> list[str]:
