@@ -28,10 +28,10 @@ def seen() -> list[str]:
     return names
 
 
-def side(name: str, batch: int, **recipe: Any) -> dict[str, Any]:
-    """Measure one side at one batch size."""
-    arguments = [name, "--batch", batch, "--gpu", "--images", max(16384, 16 * batch), "--recipe", json.dumps(recipe)]
-    command = python("benchmarks.throughput", *arguments)
+def side(name: str, batch: int, *, gpu: bool = True, **recipe: Any) -> dict[str, Any]:
+    """Measure one side at one batch size, see `benchmarks.throughput`."""
+    device = ["--gpu", "--images", max(16384, 16 * batch)] if gpu else []
+    command = python("benchmarks.throughput", name, "--batch", batch, *device, "--recipe", json.dumps(recipe))
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}, batch {batch}: {done.stderr[-2000:]}")

@@ -18,6 +18,7 @@ from benchmarks import (
     image_folders,
     import_rows,
     orchestration,
+    pytorch_peer,
     report_rendering,
     results,
     training_speed,
@@ -29,6 +30,7 @@ from benchmarks.timing import REPOSITORY
 DESCRIPTIONS = {
     "import": "reading, decoding and resizing beside image_dataset_from_directory; whole imports",
     "training": "training beside model.fit: throughput, a baseline run, a transfer run",
+    "pytorch": "training beside PyTorch, where it is installed",
     "start-up": "everything of a training component's process outside training",
     "orchestration": "what the local runner costs a task",
     "report": "rendering 23 and 10,000 records",
@@ -76,6 +78,7 @@ def main() -> None:
     sections: dict[str, Callable[[], list[results.Entry]]] = {
         "import": lambda: import_rows.measure(images(), options.work, options.repeats),
         "training": lambda: training_speed.measure(options.work, options.repeats),
+        "pytorch": lambda: pytorch_peer.measure(options.repeats),
         "start-up": lambda: training_start.measure(options.work / "start-up", options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
         "report": lambda: report_rendering.measure(options.work, options.repeats),

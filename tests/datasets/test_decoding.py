@@ -3,6 +3,9 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +74,27 @@ def test_processes_end_with_their_decoders(tree: Path) -> None:
         processes = decoders._processes
         assert [process.poll() for process in processes] == [None, None]
     assert [process.returncode for process in processes] == [0, 0]
+
+
+def test_decoders_do_not_outlive_a_killed_import(tree: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from components.datasets.decoding import Decoders; "
+        "print(*(each.pid for each in Decoders(3, Path(sys.argv[1]), 16)._processes), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tree)], stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        decoders = [int(pid) for pid in started.stdout.readline().split()]
+        started.kill()
+    assert len(decoders) == 2
+    deadline = time.monotonic() + 30
+    while any(is_running(pid) for pid in decoders):
+        assert time.monotonic() < deadline, "a decoder is still there"
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie that nobody has waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
