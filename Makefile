@@ -45,7 +45,7 @@ push: ## push the images that were built; REGISTRY=europe-docker.pkg.dev/PROJECT
 kind-up: ## make a kind cluster with Kubeflow Pipelines and the image on it
 	manifests/kind/up.sh $(IMAGE)
 
-kind-test: setup ## run the demonstration with 2 + 2 runs on it and check its report
+kind-test: setup ## run the demonstration with 3 + 3 runs on it and check its report
 	manifests/kind/test.sh $(IMAGE)
 
 kind-down: ## delete that cluster

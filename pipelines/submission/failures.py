@@ -56,7 +56,7 @@ def explain_failure(
     pods.sort(key=lambda pod: pod.is_driver)
     titles = package.display_names() if package else {}
     for pod in pods[:_PODS_SHOWN]:
-        _explain(console, connection, run_id, pod, titles)
+        _explain(console, connection, run_id, pod, workflow.namespace if workflow else "", titles)
     if len(pods) > _PODS_SHOWN:
         console.print(f"… and {len(pods) - _PODS_SHOWN} more pods that failed.")
     if not pods:
@@ -64,14 +64,16 @@ def explain_failure(
         print_hint(console, reason)
 
 
-def _explain(console: Console, connection: Connection, run_id: str, pod: FailedPod, titles: dict[str, str]) -> None:
+def _explain(
+    console: Console, connection: Connection, run_id: str, pod: FailedPod, namespace: str, titles: dict[str, str]
+) -> None:
     where = f", iteration {pod.iteration}" if pod.iteration is not None else ""
     what = "before it started" if pod.is_driver else ""
     console.print(f"\n[bold]{escape(titles.get(pod.task, pod.task))}[/]{where} failed {what}".rstrip())
     console.print(f"  {escape(pod.message)}")
     print_hint(console, pod.message)
     try:
-        lines = runs.read_log(connection, run_id, pod.pod).rstrip().splitlines()
+        lines = runs.read_log(connection, run_id, pod.pod, namespace).rstrip().splitlines()
     except HeadstartError as error:
         console.print(f"  No log: {escape(error.message)}", style="dim")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,9 +59,12 @@ def summarise_tasks(run: dict[str, Any], package: Package | None, now: datetime 
     titles = package.display_names() if package else None
     loops = set(package.loops()) if package else set()
     details: dict[str, list[dict[str, Any]]] = {}
+    workflow = _workflow_name(run)
     for detail in (run.get("run_details") or {}).get("task_details") or []:
         name = str(detail.get("display_name") or "")
-        if name in loops or (titles is not None and name not in titles) or (titles is None and _is_inner(name)):
+        if name in loops or (titles is not None and name not in titles):
+            continue
+        if titles is None and (_is_inner(name) or name == workflow):
             continue
         details.setdefault(name, []).append(detail)
     ordered = sorted(details.items(), key=lambda item: min(str(d.get("start_time") or "~") for d in item[1]))
@@ -68,7 +72,18 @@ def summarise_tasks(run: dict[str, Any], package: Package | None, now: datetime 
 
 
 def _is_inner(name: str) -> bool:
-    return not name or name == "root" or name.endswith("-driver") or name.startswith(("executor", "iteration"))
+    # An attempt, report(0), stands beside the task that it is an attempt of.
+    inner = name.endswith("-driver") or name.startswith(("executor", "iteration", "for-loop"))
+    return not name or name == "root" or inner or _ATTEMPT.search(name) is not None
+
+
+def _workflow_name(run: dict[str, Any]) -> str:
+    """Name of the Argo workflow behind a run, whose nodes' names begin with it; empty where no task has begun."""
+    for detail in (run.get("run_details") or {}).get("task_details") or []:
+        for child in detail.get("child_tasks") or []:
+            if child.get("pod_name"):
+                return str(child["pod_name"]).rsplit("-", 1)[0]
+    return ""
 
 
 def _progress(title: str, details: list[dict[str, Any]], now: datetime | None) -> TaskProgress:
@@ -165,6 +180,7 @@ def _span(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+_ATTEMPT = re.compile(r"\(\d+\)$")
 _COLOURS = {"SUCCEEDED": "green", "FAILED": "red", "CANCELED": "yellow", "RUNNING": "cyan"}
 
 

@@ -48,6 +48,7 @@ class Workflow:
     def __init__(self, manifest: dict[str, Any]) -> None:
         metadata = manifest.get("metadata") or {}
         self.name = str(metadata.get("name") or "")
+        self.namespace = str(metadata.get("namespace") or "")
         self._old_pod_names = (metadata.get("annotations") or {}).get("workflows.argoproj.io/pod-name-format") == "v1"
         status = manifest.get("status") or {}
         self.message = str(status.get("message") or "")
@@ -102,7 +103,8 @@ class Workflow:
     def _task_of(self, node: dict[str, Any]) -> str:
         for outer in (node, *self._boundaries(node)):
             if _has_template(outer, EXECUTOR_TEMPLATE):
-                return str(outer.get("displayName") or "")
+                # An attempt of a task that may be tried again has its number behind the name: report(0).
+                return str(outer.get("displayName") or "").split("(", maxsplit=1)[0]
         name = str(node.get("displayName") or node.get("id") or "")
         return name.split("(", maxsplit=1)[0].removesuffix("-driver")
 

@@ -85,10 +85,13 @@ def pod_spec_patch(task: str, outputs: list[str], root: str = "minio://mlpipelin
 
 def task_nodes(
     task: str, outputs: list[str], inside: str = f"{WORKFLOW}.root", phase: str = "Succeeded", message: str = "",
-    retried: bool = False, root: str = "minio://mlpipeline/v2/artifacts",
+    retried: bool = False, root: str = "minio://mlpipeline/v2/artifacts", attempt: str = "",
 ) -> list[Node]:  # fmt: skip
-    """Return the nodes of one task: the node that has its name, and the pod in it (two behind a Retry node)."""
-    outer = f"{inside}.{task}"
+    """Return the nodes of one task: the node that has its name, and the pod in it (two behind a Retry node).
+
+    `attempt` is what stands behind the name where the task itself is below a Retry node, as 2.17 has it: (0).
+    """
+    outer = f"{inside}.{task}{attempt}"
     patch = {"pod-spec-patch": pod_spec_patch(task, outputs, root)}
     prefix = "metadata-0-1-"
     nodes = [Node(outer, "DAG", f"{prefix}system-container-executor", phase, inside, parameters=patch)]
@@ -151,10 +154,13 @@ class PipelinesApi:
         self.runs: list[dict[str, Any]] = []
         self.token = ""
         self.drop_answer_to_create = False
+        self.behind_ui = False
         self.terminated = False
         self.server = AnsweringServer(self.handle)
 
     def handle(self, asked: Asked) -> Answer | None:
+        if self.behind_ui and (answered := self._from_ui(asked)):
+            return answered
         if self.token and asked.headers.get("Authorization") != f"Bearer {self.token}":
             return Answer({"code": 16, "message": "Request header error: there is no valid token"}, 401)
         path = asked.path
@@ -188,6 +194,17 @@ class PipelinesApi:
             return Answer({"error_message": f'pods "{pod}" not found', "error_details": ""}, 500)
         if path.startswith("/artifacts/") and path.removeprefix("/artifacts/") in self.objects:
             return Answer(self.objects[path.removeprefix("/artifacts/")])
+        return None
+
+    def _from_ui(self, asked: Asked) -> Answer | None:
+        """Answer as the UI's server 2.17 does: it speaks for the API's health, reads logs, and knows no v1alpha1."""
+        if asked.path.endswith("/healthz"):
+            api = {"apiServerReady": True, "apiServerCommitHash": "6d1f3d8", "apiServerTagName": self.version}
+            return Answer({"frontendTagName": "", **api, "apiServerMultiUser": False, "multi_user": False})
+        if asked.path.startswith("/apis/v1alpha1/"):
+            return Answer(f"<pre>Cannot GET {asked.path}</pre>", 404)
+        if asked.path == "/k8s/pod/logs" and asked.query["podnamespace"] == "kubeflow":
+            return Answer(self.logs[asked.query["podname"]])
         return None
 
     def _experiment(self, name: str) -> dict[str, Any]:
