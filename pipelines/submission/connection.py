@@ -76,7 +76,6 @@ class Connection:
 
     def __post_init__(self) -> None:
         self.session = requests.Session()
-        self.session.verify = self.verify
         self.session.cert = self.certificate
 
     def get(self, path: str, **query: Any) -> Any:
@@ -112,6 +111,8 @@ class Connection:
                     headers=self._headers(token),
                     timeout=(CONNECT_SECONDS, READ_SECONDS),
                     allow_redirects=False,
+                    # Said here, or REQUESTS_CA_BUNDLE of the environment would win over a certificate authority.
+                    verify=self.verify,
                     **arguments,
                 )
             except (requests.ConnectionError, requests.Timeout) as error:

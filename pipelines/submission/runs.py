@@ -44,6 +44,10 @@ def ask_server(connection: Connection) -> Server:
         said = connection.get("/apis/v1beta1/healthz")
     if not isinstance(said, dict):
         raise ServiceError(f"{connection.host}: healthz is no JSON object.", "Check --host.")
+    if said.get("apiServerReady") is False:
+        raise LostConnectionError(
+            f"{connection.host}: the UI answers, the API behind it does not.", "See that the pod of ml-pipeline runs."
+        )
     # The UI's server, which stands before the API, answers itself and calls it otherwise.
     version = str(said.get("tag_name") or said.get("apiServerTagName") or "")
     # A build that was not tagged says so with one of these.
@@ -165,7 +169,7 @@ def get_run(connection: Connection, run_id: str) -> dict[str, Any]:
 
 
 def terminate_run(connection: Connection, run_id: str) -> None:
-    """Ask for a run to be ended; it becomes CANCELED some time later."""
+    """Ask for a run to be ended; it ends some time later, see `state_of`."""
     connection.post(f"{API}/runs/{run_id}:terminate", {})
 
 
@@ -184,6 +188,9 @@ def read_log(connection: Connection, run_id: str, pod: str, namespace: str) -> s
 def state_of(run: dict[str, Any]) -> str:
     """Return the state of a run, for example RUNNING; PENDING where the API does not say yet."""
     state = str(run.get("state") or "")
+    # 2.17 ends a terminated run as FAILED; only its history says that somebody asked for it.
+    if state == "FAILED" and any(entry.get("state") == "CANCELING" for entry in run.get("state_history") or []):
+        return "CANCELED"
     return state if state and state != "RUNTIME_STATE_UNSPECIFIED" else "PENDING"
 
 

@@ -154,7 +154,7 @@ class PipelinesApi:
         self.runs: list[dict[str, Any]] = []
         self.token = ""
         self.drop_answer_to_create = False
-        self.behind_ui = False
+        self.behind_ui, self.ready = False, True
         self.terminated = False
         self.server = AnsweringServer(self.handle)
 
@@ -182,7 +182,7 @@ class PipelinesApi:
         if path == f"{API}/runs/{RUN_ID}":
             return self._run()
         if path == f"{API}/runs/{RUN_ID}:terminate":
-            self.terminated, self.states = True, ["CANCELING", "CANCELED"]
+            self.terminated, self.states = True, ["CANCELING", "FAILED"]  # as 2.17 does
             return Answer({})
         if path == f"/apis/v1beta1/runs/{RUN_ID}" and self.workflow is not None:
             manifest = json.dumps(self.workflow)
@@ -199,6 +199,8 @@ class PipelinesApi:
     def _from_ui(self, asked: Asked) -> Answer | None:
         """Answer as the UI's server 2.17 does: it speaks for the API's health, reads logs, and knows no v1alpha1."""
         if asked.path.endswith("/healthz"):
+            if not self.ready:
+                return Answer({"apiServerReady": False, "buildDate": "", "frontendTagName": ""})
             api = {"apiServerReady": True, "apiServerCommitHash": "6d1f3d8", "apiServerTagName": self.version}
             return Answer({"frontendTagName": "", **api, "apiServerMultiUser": False, "multi_user": False})
         if asked.path.startswith("/apis/v1alpha1/"):
@@ -243,7 +245,8 @@ class PipelinesApi:
         return Answer(self._description(state))
 
     def _description(self, state: str) -> dict[str, Any]:
-        history: list[dict[str, Any]] = [{"update_time": "2026-11-24T10:00:00Z", "state": "PENDING"}]
+        passed = ["PENDING", *(["CANCELING"] if self.terminated and state == "FAILED" else [])]
+        history: list[dict[str, Any]] = [{"update_time": "2026-11-24T10:00:00Z", "state": each} for each in passed]
         last: dict[str, Any] = {"update_time": "2026-11-24T10:10:00Z", "state": state}
         if self.error and state == "FAILED":
             last["error"] = {"code": 13, "message": self.error}

@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 from click.testing import Result
 from pipelines_api import API, RUN_ID, WORKFLOW, Node, PipelinesApi, detail, node_id, task_nodes, workflow
+from requests.adapters import HTTPAdapter
 
 from components.errors import HeadstartError, SettingError
 from pipelines.packages import Package
@@ -140,6 +143,46 @@ def test_cancel_is_final(command: Command, api: PipelinesApi, package: Package) 
     result = submit(command, api, package)
     assert result.exit_code == 3
     assert "canceled" in result.output
+
+
+def test_a_run_that_somebody_ended_is_canceled_though_the_server_calls_it_failed(
+    command: Command, api: PipelinesApi, package: Package
+) -> None:
+    api.states = ["RUNNING", "FAILED"]
+    assert submit(command, api, package).exit_code == 1
+    api.states, api.terminated = ["RUNNING", "CANCELING", "FAILED"], True
+    result = submit(command, api, package)
+    assert result.exit_code == 3
+    assert "The run was canceled." in result.output
+
+
+def test_a_ui_whose_api_is_away_is_no_server(command: Command, api: PipelinesApi, package: Package) -> None:
+    api.behind_ui, api.ready = True, False
+    result = submit(command, api, package)
+    assert result.exit_code == 5, said(result)
+    assert "the API behind it does not" in said(result)
+    assert not api.runs
+
+
+def test_a_certificate_authority_that_is_named_wins_over_the_environments(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    verified: list[object] = []
+
+    class Noting(HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
+            verified.append(given["verify"])
+            answer = requests.Response()
+            answer.status_code, answer._content, answer.request = 200, b"{}", request
+            return answer
+
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(variable, str(tmp_path / "another.pem"))
+    for authority, expected in ((str(tmp_path / "ours.pem"), str(tmp_path / "ours.pem")), (False, False)):
+        asked = connection.Connection("https://kubeflow.example", verify=authority)
+        asked.session.mount("https://", Noting())
+        asked.get("/apis/v2beta1/healthz")
+        assert verified.pop() == expected
 
 
 def test_skipped_run_is_no_success(command: Command, api: PipelinesApi, package: Package) -> None:
