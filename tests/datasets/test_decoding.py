@@ -16,6 +16,7 @@ from components.datasets.decoding import Decoders
 from components.datasets.importing import import_dataset
 from components.errors import HeadstartError
 from tests.datasets import drawn_files
+from tests.processes import alive
 
 
 @pytest.fixture
@@ -87,14 +88,6 @@ def test_decoders_do_not_outlive_a_killed_import(tree: Path) -> None:
         started.kill()
     assert len(decoders) == 2
     deadline = time.monotonic() + 30
-    while any(is_running(pid) for pid in decoders):
+    while alive(decoders):
         assert time.monotonic() < deadline, "a decoder is still there"
         time.sleep(0.05)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and no zombie that nobody has waited for."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

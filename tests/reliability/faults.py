@@ -8,7 +8,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -146,16 +145,3 @@ def descendants(process: int) -> dict[int, str]:
             except OSError:
                 continue
     return found
-
-
-def alive(processes: Iterable[int]) -> list[int]:
-    """Those of `processes` that have not ended."""
-    living = []
-    for process in processes:
-        try:
-            state = (Path("/proc") / str(process) / "stat").read_text().rsplit(") ", 1)[1].split()[0]
-        except OSError:
-            continue
-        if state != "Z":
-            living.append(process)
-    return living

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import Disk, alive, descendants
+from faults import Disk, descendants
 
 from components.atomic_files import whole_folder, write_text
 from components.datasets.importing import import_dataset
@@ -20,6 +20,7 @@ from components.errors import HeadstartError
 from components.records import RunRecord, read_record
 from components.reporting.report import write_report
 from components.training.checkpoint import CHECKPOINT, Folder
+from tests.processes import alive
 
 MountDisk = Callable[[str], Disk]
 RECORDS = [RunRecord(arm="baseline", seed=seed, run_id="r", status="failed", reason="x" * 2000) for seed in range(60)]

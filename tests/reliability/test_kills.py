@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faults import alive, descendants
+from faults import descendants
 
 from components.datasets.packed import PackedDataset
 from components.records import read_record
+from tests.processes import alive
 
 SMALL = ["--runs", "1", "--data-setting", "images_per_class=12", "--images-per-class", "24"]
 SMALL += ["--set", "epochs=20", "--set", "patience=0", "--set", "checkpoint_seconds=0"]

@@ -14,6 +14,7 @@ import pytest
 import tiny_images
 
 from components.training.specification import RunSpecification
+from tests.processes import alive
 
 
 class Zygote:
@@ -55,10 +56,10 @@ class Zygote:
         word, pid = self._line().split()
         assert word == "pid"
         if epochs is not None:
-            while not _ended(int(pid)) and epochs_in_journal(spec) - before < epochs:
+            while alive([int(pid)]) and epochs_in_journal(spec) - before < epochs:
                 time.sleep(0.002)
             time.sleep(delay)
-            if not _ended(int(pid)):
+            if alive([int(pid)]):
                 os.kill(int(pid), send)
         word, status = self._line().split()
         assert word == "ended"
@@ -78,13 +79,6 @@ def epochs_in_journal(spec: RunSpecification) -> int:
         return Path(spec.checkpoints, "journal.txt").read_text().count("epoch")
     except FileNotFoundError:
         return 0
-
-
-def _ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] == "Z"
-    except OSError:
-        return True
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from components.errors import SettingError
 from components.records import RunRecord, read_record
 from components.training import stages
 from components.training.specification import RunSpecification
+from tests.processes import alive
 
 
 def children(pid: int) -> list[int]:
@@ -49,13 +50,6 @@ def epochs_noted(folder: Path) -> int:
         return json.loads((folder / "attempts.json").read_text())["attempts"][-1]["epochs"]
     except FileNotFoundError:
         return 0
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +176,7 @@ def test_the_process_does_not_outlive_its_parent_and_sigterm_is_passed_on(target
         child = wait_until(lambda: training_process(parent.pid))
         wait_until(lambda: epochs_noted(folder))
         parent.kill()
-    wait_until(lambda: not alive(child), 20)
+    wait_until(lambda: not alive([child]), 20)
 
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
