@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import orchestration, report_rendering
 from benchmarks.results import Entry, number
 from benchmarks.timing import python, run_measured
-from components.atomic_files import write_json
+from headstart.components.atomic_files import write_json
 
 SECTION = "growth"
 IMAGES = (1_000, 4_000, 16_000, 60_000)
@@ -66,7 +66,7 @@ def package_bytes(runs: int) -> float:
     import yaml
     from kfp import compiler
 
-    from pipelines.experiment import experiment
+    from headstart.pipelines.experiment import experiment
 
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "experiment.yaml")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.atomic_files import whole_folder
+from headstart.components.atomic_files import whole_folder
 
 NAMES = {"source": ("cifar100", "source"), "intermediate": ("fruits360", "fruits-360", "intermediate")}
 
@@ -46,8 +46,8 @@ def draw(folder: Path) -> ImageFolders:
     """Write the demonstration data of the program as PNG files in class folders, once."""
     from PIL import Image
 
-    from components.datasets.collection import TRAIN
-    from components.datasets.demonstration import draw_fruits, draw_source
+    from headstart.components.datasets.collection import TRAIN
+    from headstart.components.datasets.demonstration import draw_fruits, draw_source
 
     for role, drawn in (("source", draw_source), ("intermediate", draw_fruits)):
         if (folder / role).is_dir():

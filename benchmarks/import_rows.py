@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.image_folders import ImageFolders, split_folder
 from benchmarks.results import Entry
 from benchmarks.timing import REPOSITORY, others_share, python
-from components.training.clock import machine_busy_seconds
+from headstart.components.training.clock import machine_busy_seconds
 
 SECTION = "import"
 Figures = dict[str, float]

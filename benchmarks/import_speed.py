@@ -35,7 +35,7 @@ def _processor_seconds() -> float:
 def _finish(images: int, start: float, processor: float, launched: float) -> None:
     # Imported here, since what it brings along belongs to no side's start.
     ended, used = time.perf_counter(), _processor_seconds()
-    from components.training.environment import peak_memory_bytes
+    from headstart.components.training.environment import peak_memory_bytes
 
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     print(
@@ -68,9 +68,9 @@ def keras_side(folder: str) -> None:
 def our_side(folder: str) -> None:
     """List, decode, resize and pack the same folder."""
     launched = time.perf_counter()
-    from components.datasets.folders import read_class_tree
-    from components.datasets.packing import pack
-    from components.datasets.settings import ImportSettings
+    from headstart.components.datasets.folders import read_class_tree
+    from headstart.components.datasets.packing import pack
+    from headstart.components.datasets.settings import ImportSettings
 
     start, processor = time.perf_counter(), _processor_seconds()
     with tempfile.TemporaryDirectory() as out:
@@ -83,7 +83,7 @@ def our_side(folder: str) -> None:
 def whole_import(folder: str) -> None:
     """Import a tree of splits as `headstart data` does, with every check."""
     launched = time.perf_counter()
-    from components.datasets.importing import import_dataset
+    from headstart.components.datasets.importing import import_dataset
 
     start, processor = time.perf_counter(), _processor_seconds()
     with tempfile.TemporaryDirectory() as out:

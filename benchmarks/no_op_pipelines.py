@@ -9,8 +9,8 @@ from kfp import dsl
 from kfp.dsl import Artifact, Output
 from kfp.dsl.base_component import BaseComponent
 
-from components.reporting.component import IMAGE, report
-from pipelines.placement import Placement, place
+from headstart.components.reporting.component import IMAGE, report
+from headstart.pipelines.placement import Placement, place
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -24,7 +24,7 @@ def no_op_run(arm: str, seed: int, template: str, record: Output[Artifact]) -> N
 
 
 def runs(placement: Placement) -> BaseComponent:
-    """Preparation, one loop an arm and the report, as in `pipelines.experiment`."""
+    """Preparation, one loop an arm and the report, as in `headstart.pipelines.experiment`."""
 
     @dsl.pipeline(name="headstart-benchmark-runs")
     def benchmark_runs(template: str, seeds: list[int]) -> None:

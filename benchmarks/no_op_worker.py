@@ -1,4 +1,4 @@
-"""`pipelines.local_worker`, noting when each task's process starts and ends, and its longest argument in bytes.
+"""The local runner's worker, noting when each task's process starts and ends, and its longest argument in bytes.
 
 python -m benchmarks.no_op_worker SPECIFICATION.json TIMES.json
 """
@@ -16,7 +16,7 @@ def main() -> None:
     began = time.perf_counter()
     from kfp.local import subprocess_task_handler
 
-    from pipelines import local_worker
+    from headstart.pipelines import local_worker
 
     started_process = subprocess_task_handler.run_local_subprocess
     processes: list[tuple[float, float]] = []

@@ -12,8 +12,8 @@ from typing import Any
 from benchmarks import synthetic_records
 from benchmarks.results import Entry
 from benchmarks.timing import Measurement, python, run_measured
-from components.atomic_files import write_json
-from pipelines.placement import Placement
+from headstart.components.atomic_files import write_json
+from headstart.pipelines.placement import Placement
 
 SECTION = "orchestration"
 RUNS = 10

@@ -19,22 +19,22 @@ def main() -> None:
         name: Path(value) if name in PATHS and value is not None else value for name, value in spec["arguments"].items()
     }
     if spec["part"] == "import":
-        from components.datasets.importing import import_dataset
+        from headstart.components.datasets.importing import import_dataset
 
         import_dataset(**arguments)
     elif spec["part"] == "select":
-        from components.datasets.selection import select_classes
+        from headstart.components.datasets.selection import select_classes
 
         select_classes(**arguments)
     elif spec["part"] == "stage":
-        from components.training.stages import run_stage
+        from headstart.components.training.stages import run_stage
 
         record = run_stage(**arguments)
         if record.status != "succeeded":
             raise SystemExit(f"{record.name}: {record.status}: {record.reason}")
     elif spec["part"] == "report":
-        from components.records import read_record
-        from components.reporting.report import write_report
+        from headstart.components.records import read_record
+        from headstart.components.reporting.report import write_report
 
         write_report([read_record(path) for path in arguments.pop("records")], **arguments)
     else:

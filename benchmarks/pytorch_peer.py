@@ -9,7 +9,7 @@ import statistics
 from benchmarks.gpu import side
 from benchmarks.results import Entry
 from benchmarks.timing import others_share
-from components.training.clock import machine_busy_seconds
+from headstart.components.training.clock import machine_busy_seconds
 
 SECTION = "pytorch"
 BATCHES = (32, 128, 512)

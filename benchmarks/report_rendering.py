@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks import synthetic_records
 from benchmarks.results import Entry
 from benchmarks.timing import Measurement, python, run_measured
-from components.atomic_files import write_json
+from headstart.components.atomic_files import write_json
 
 SECTION = "report"
 MEBI = 2**20

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import REPOSITORY
-from components.atomic_files import write_json, write_text
-from components.training import environment
+from headstart.components.atomic_files import write_json, write_text
+from headstart.components.training import environment
 
 
 def commit() -> str:

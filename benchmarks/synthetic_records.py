@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from components.records import Arm, Attempt, Data, Environment, Epoch, FrozenLayer, Phases, Result, RunRecord
+from headstart.components.records import Arm, Attempt, Data, Environment, Epoch, FrozenLayer, Phases, Result, RunRecord
 
 EPOCHS = {"pretrain": 15, "finetune": 8, "final": 25, "baseline": 25, "transfer": 25}
 FROZEN = {"finetune": 3, "final": 4, "transfer": 4}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from components.training.environment import peak_memory_bytes
+from headstart.components.training.environment import peak_memory_bytes
 
 IMAGE_SIZE, CLASSES = 52, 100
 
@@ -28,12 +28,12 @@ def drawn(count: int) -> tuple[Any, Any]:
 
 
 def ours(batch: int, images: Any, labels: Any, gpu: bool, recipe: dict[str, Any]) -> Callable[[int], Any]:
-    from components.training.environment import prepare_tensorflow
+    from headstart.components.training.environment import prepare_tensorflow
 
     prepare_tensorflow(len(os.sched_getaffinity(0)), int(gpu))
-    from components.training.devices import Devices
-    from components.training.network import build_network
-    from components.training.recipes import Recipe
+    from headstart.components.training.devices import Devices
+    from headstart.components.training.network import build_network
+    from headstart.components.training.recipes import Recipe
 
     settings = Recipe(batch_size=batch, dropout=0.5, epochs=1000, **recipe)
     devices = Devices(int(gpu))

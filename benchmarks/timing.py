@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.training.clock import machine_busy_seconds
+from headstart.components.training.clock import machine_busy_seconds
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

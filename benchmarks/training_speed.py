@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import results
 from benchmarks.machine_speed import network_operations
 from benchmarks.timing import REPOSITORY, others_share, python
-from components.training.clock import machine_busy_seconds
+from headstart.components.training.clock import machine_busy_seconds
 
 IMAGE_SIZE, CLASSES = 52, 100
 TARGET_CLASSES, TARGET_IMAGES, VALIDATION_IMAGES = 3, 1200, 120
@@ -47,8 +47,8 @@ def network(classes: int, frozen: tuple[str, ...] = ()) -> Any:
     """The paper's network with dropout 0.5 and `frozen` layers."""
     import keras
 
-    from components.training.freezing import freeze
-    from components.training.network import build_network
+    from headstart.components.training.freezing import freeze
+    from headstart.components.training.network import build_network
 
     keras.utils.set_random_seed(1)
     model = build_network(IMAGE_SIZE, classes, dropout=0.5)
@@ -74,10 +74,10 @@ def by_fit(model: Any, batch: int, train: tuple[Any, Any], validation: tuple[Any
 def by_loop(
     model: Any, batch: int, train: tuple[Any, Any], validation: tuple[Any, Any] | None, epochs: int, precision: str
 ) -> Side:
-    """Return what trains with the loop of `components.training` and tells the seconds; it has run once."""
-    from components.training.loop import TrainingLoop
-    from components.training.prefix import Prefix, prefix_length, suffix
-    from components.training.recipes import Recipe
+    """Return what trains with the loop of `headstart.components.training` and tells the seconds; it has run once."""
+    from headstart.components.training.loop import TrainingLoop
+    from headstart.components.training.prefix import Prefix, prefix_length, suffix
+    from headstart.components.training.recipes import Recipe
 
     recipe = Recipe.model_validate({"batch_size": batch, "dropout": 0.5, "epochs": epochs, "precision": precision})
     length = prefix_length(model, recipe)
@@ -128,7 +128,7 @@ def throughput(batch: int, repeats: int) -> dict[str, list[float]]:
 
 def runs(arm: str, repeats: int) -> dict[str, list[float]]:
     """Seconds of a run of `baseline` or `transfer`, on each side."""
-    from components.training.stage_settings import StageSettings
+    from headstart.components.training.stage_settings import StageSettings
 
     frozen = StageSettings().frozen_layers(arm)
     given = 32, drawn(TARGET_IMAGES, TARGET_CLASSES), drawn(VALIDATION_IMAGES, TARGET_CLASSES), RUN_EPOCHS
@@ -139,7 +139,7 @@ def runs(arm: str, repeats: int) -> dict[str, list[float]]:
 
 def worker(what: str, repeats: int) -> dict[str, Any]:
     """Measure one thing in this process; for `throughput-BATCH` images a second, else seconds."""
-    from components.training.environment import prepare_tensorflow
+    from headstart.components.training.environment import prepare_tensorflow
 
     prepare_tensorflow(len(os.sched_getaffinity(0)), 0)
     busy, began, processor = machine_busy_seconds(), time.perf_counter(), time.process_time()

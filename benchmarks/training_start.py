@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks import results
 from benchmarks.timing import Measurement, run_measured
-from components.datasets.packed import write_packed
-from components.records import read_record
+from headstart.components.datasets.packed import write_packed
+from headstart.components.records import read_record
 
 CLASSES, IMAGES, IMAGE_SIZE = 3, 256, 52
 NOTHING = "from kfp import dsl\nfrom kfp.dsl import *\nfrom typing import *\n\ndef nothing(count: int):\n    pass\n"
@@ -67,7 +67,7 @@ def component_source(component: Any) -> str:
 
 def measure(work: Path, repeats: int) -> list[results.Entry]:
     """Measure and return the rows of the table."""
-    from components.training.component import pretrain, train_transfer
+    from headstart.components.training.component import pretrain, train_transfer
 
     work.mkdir(parents=True, exist_ok=True)
     dataset = data_set(work / "data")

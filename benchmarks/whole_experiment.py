@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.image_folders import ImageFolders
 from benchmarks.timing import python, run_measured
-from components.atomic_files import write_json
+from headstart.components.atomic_files import write_json
 
 
 @dataclass

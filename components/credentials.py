@@ -11,7 +11,7 @@ import os
 import re
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
-from components.errors import SettingError
+from headstart.components.errors import SettingError
 
 VARIABLE = "HEADSTART_URIS"
 _MARK = "given"

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.atomic_files import write_text
-from components.errors import HeadstartError
+from headstart.components.atomic_files import write_text
+from headstart.components.errors import HeadstartError
 
 SCHEMA_VERSION = 1
 
@@ -35,7 +35,7 @@ class _Part(BaseModel):
 class Data(_Part):
     """Which images a run used."""
 
-    digest: str = Field(description="SHA-256 of the packed content, see components.datasets.packed")
+    digest: str = Field(description="SHA-256 of the packed content, see headstart.components.datasets.packed")
     source: str = Field(description="URI the images came from, without credentials")
     image_size: int = Field(ge=1, description="height and width of an image in pixels")
     classes: list[str]

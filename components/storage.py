@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from components.atomic_files import whole_file
-from components.errors import HeadstartError, SettingError
-from components.progress import emit
+from headstart.components.atomic_files import whole_file
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.progress import emit
 
 _TIMEOUT = 60
 _TRANSFERS = 16

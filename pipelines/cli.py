@@ -9,22 +9,28 @@ from typing import Any
 
 import click
 
-from components.errors import HeadstartError
+from headstart.components.errors import HeadstartError
 
 # Name → module, attribute, one line of help. A module is imported only when its command is called, so that
 # `headstart --help` answers at once and no command pays for the imports of another.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("pipelines.commands.run", "Run the whole experiment on this machine."),
-    "data": ("pipelines.commands.data", "Fetch, import, look at and select data sets."),
-    "report": ("pipelines.commands.report", "Render the report again from run records."),
-    "compare": ("pipelines.commands.compare", "Say whether one result is slower or less accurate than another."),
-    "predict": ("pipelines.commands.predict", "Classify images with a trained model."),
-    "compile": ("pipelines.commands.compile", "Write a pipeline as a package for a cluster."),
-    "check": ("pipelines.commands.check", "Say what would stop a run on a cluster, before it starts."),
-    "submit": ("pipelines.commands.submit", "Submit a pipeline to a cluster and follow it."),
-    "schedule": ("pipelines.commands.schedule", "Retrain on a cluster by the clock."),
-    "retrain": ("pipelines.commands.retrain", "Retrain the last stage on this machine and promote what is better."),
-    "models": ("pipelines.commands.models", "List, show, pin and roll back promoted models."),
+    "run": ("headstart.pipelines.commands.run", "Run the whole experiment on this machine."),
+    "data": ("headstart.pipelines.commands.data", "Fetch, import, look at and select data sets."),
+    "report": ("headstart.pipelines.commands.report", "Render the report again from run records."),
+    "compare": (
+        "headstart.pipelines.commands.compare",
+        "Say whether one result is slower or less accurate than another.",
+    ),
+    "predict": ("headstart.pipelines.commands.predict", "Classify images with a trained model."),
+    "compile": ("headstart.pipelines.commands.compile", "Write a pipeline as a package for a cluster."),
+    "check": ("headstart.pipelines.commands.check", "Say what would stop a run on a cluster, before it starts."),
+    "submit": ("headstart.pipelines.commands.submit", "Submit a pipeline to a cluster and follow it."),
+    "schedule": ("headstart.pipelines.commands.schedule", "Retrain on a cluster by the clock."),
+    "retrain": (
+        "headstart.pipelines.commands.retrain",
+        "Retrain the last stage on this machine and promote what is better.",
+    ),
+    "models": ("headstart.pipelines.commands.models", "List, show, pin and roll back promoted models."),
 }
 
 

@@ -15,7 +15,7 @@ import re
 import zoneinfo
 from dataclasses import dataclass
 
-from components.errors import SettingError
+from headstart.components.errors import SettingError
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

@@ -7,12 +7,12 @@ image, the accelerators and how many loop iterations run at once must be fixed w
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from components.datasets.component import import_dataset, select_classes
-from components.datasets.settings import PAPER_CLASSES
-from components.preflight.component import preflight
-from components.reporting.component import report, verify
-from components.training.component import final, finetune, pretrain, train_baseline, train_transfer
-from pipelines.placement import Placement, pipeline_config, place
+from headstart.components.datasets.component import import_dataset, select_classes
+from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.preflight.component import preflight
+from headstart.components.reporting.component import report, verify
+from headstart.components.training.component import final, finetune, pretrain, train_baseline, train_transfer
+from headstart.pipelines.placement import Placement, pipeline_config, place
 
 DEFAULT_SEEDS = list(range(1, 11))
 

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from components.atomic_files import whole_file, whole_folder
-from components.records import RunRecord, read_record
+from headstart.components.atomic_files import whole_file, whole_folder
+from headstart.components.records import RunRecord, read_record
 
 MODELS = {"pretrain": "pretrained", "finetune": "finetuned", "final": "final"}
 

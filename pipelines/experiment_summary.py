@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from components.records import RunRecord, read_record
-from pipelines.live_display import duration
+from headstart.components.records import RunRecord, read_record
+from headstart.pipelines.live_display import duration
 
 PREPARATION = {"pretrain": "Pretrain", "finetune": "Fine-tune", "final": "Final model"}
 

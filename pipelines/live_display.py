@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
 
 
 class LiveDisplay:
-    """Listens to a local run (`pipelines.local.Listener`) and shows it; use it as a context manager."""
+    """Listens to a local run (`headstart.pipelines.local.Listener`) and shows it; use it as a context manager."""
 
     def __init__(self, console: Console, rows: list[Row], *, verbose: bool = False) -> None:
         """Show `rows` on `console`; with `verbose` the runner's log is printed as well and nothing is redrawn."""

@@ -1,8 +1,8 @@
 """Runs a pipeline on this machine through `kfp.local`, and tells a listener what happens.
 
-The runner works in a process of its own (`pipelines.local_worker`). Its log goes to a file, whole; this module reads
+The runner works in a process of its own (`local_worker.py`). Its log goes to a file, whole; this module reads
 the same lines and turns them into calls of a `Listener`: which task began or ended, and the events that components
-print (`components.progress`).
+print (`headstart.components.progress`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from components import progress
-from components.atomic_files import write_json
-from components.credentials import masked
+from headstart.components import progress
+from headstart.components.atomic_files import write_json
+from headstart.components.credentials import masked
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
@@ -55,12 +55,12 @@ class LocalRun:
     """What to run, and where.
 
     Attributes:
-        builder: `module:function` of the pipeline builder, for example `pipelines.experiment:experiment`.
+        builder: `module:function` of the pipeline builder, for example `headstart.pipelines.experiment:experiment`.
         arguments: the pipeline's parameters.
         pipeline_root: absolute path of an empty folder for what tasks write.
         log: file that the runner's whole log goes to.
         build: keyword arguments of the builder.
-        placement: fields of `pipelines.placement.Placement`.
+        placement: fields of `headstart.pipelines.placement.Placement`.
         docker: None for a subprocess per task in this environment, or `user`, `network` and `mounts` (host folders
             that containers may read) for a container per task.
         keep_open: file descriptors that the runner's process keeps open as long as it lives: a lock's.
@@ -106,7 +106,7 @@ def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
     )
     with _Log(run.log) as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.local_worker", str(specification)],
+            [sys.executable, "-m", "headstart.pipelines.local_worker", str(specification)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -206,7 +206,7 @@ def _last_words(lines: list[str]) -> str:
     for number in range(len(lines) - 1, -1, -1):
         if re.match(r"\s*[\w.]*(Error|Exception|Interrupt)\b.*:", lines[number]):
             words = " ".join(line.strip() for line in lines[number : number + 6])
-            return words.removeprefix("components.errors.").removeprefix("HeadstartError: ")
+            return words.removeprefix("headstart.components.errors.").removeprefix("HeadstartError: ")
     return lines[-1].strip() if lines else ""
 
 

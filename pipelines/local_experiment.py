@@ -16,15 +16,15 @@ from typing import IO, Any
 
 from rich.console import Console
 
-from components.atomic_files import write_json
-from components.credentials import reveal
-from components.errors import HeadstartError, SettingError
-from pipelines.experiment_outputs import collect, collect_records, read_summary
-from pipelines.experiment_summary import print_summary
-from pipelines.interruption import INTERRUPTED, terminated_like_interrupted
-from pipelines.live_display import LiveDisplay, Row, duration
-from pipelines.local import LocalResult, LocalRun, new_run_id, run_locally
-from pipelines.placement import DEFAULT_IMAGE, Placement
+from headstart.components.atomic_files import write_json
+from headstart.components.credentials import reveal
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
+from headstart.pipelines.experiment_summary import print_summary
+from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
+from headstart.pipelines.live_display import LiveDisplay, Row, duration
+from headstart.pipelines.local import LocalResult, LocalRun, new_run_id, run_locally
+from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
 
 REQUEST_FILE = "run.json"
 WORK_FOLDER = ".work"
@@ -36,7 +36,7 @@ LOCK_SECONDS = 30.0
 
 @dataclass
 class ExperimentRequest:
-    """What `headstart run` was asked for; `parameters` are those of the pipeline, see `pipelines.experiment`."""
+    """What `headstart run` was asked for; `parameters` are those of the pipeline, see `experiment.py`."""
 
     parameters: dict[str, Any]
     report_settings: dict[str, Any] = field(default_factory=dict)
@@ -81,7 +81,7 @@ def run_experiment(request: ExperimentRequest) -> int:
 
 def check_request(request: ExperimentRequest) -> None:
     """Raise SettingError for any setting that a task would refuse, before anything is started."""
-    from components.preflight.parameters import check_parameters
+    from headstart.components.preflight.parameters import check_parameters
 
     check_parameters({**request.parameters, "report_settings": request.report_settings})
 
@@ -109,7 +109,7 @@ def _local_run(request: ExperimentRequest, run_id: str, output: Path, lock: int)
     if request.docker_image:
         docker = _docker_options(request, work)
     return LocalRun(
-        builder="pipelines.experiment:experiment",
+        builder="headstart.pipelines.experiment:experiment",
         arguments={
             **request.parameters,
             "report_settings": request.report_settings,
@@ -128,7 +128,7 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
     # Containers run as the caller, or, where that is root, as the image's own user, who then needs the right to write.
     user = os.getuid()
     if user == 0:
-        from pipelines.placement import IMAGE_USER
+        from headstart.pipelines.placement import IMAGE_USER
 
         user = IMAGE_USER
         (work / "checkpoints").mkdir(parents=True, exist_ok=True)

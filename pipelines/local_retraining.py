@@ -12,20 +12,20 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from components.errors import HeadstartError
-from components.promotion.store import ModelStore, open_store
-from components.promotion.versions import Outcome
-from pipelines.interruption import INTERRUPTED, terminated_like_interrupted
-from pipelines.live_display import LiveDisplay, Row, duration
-from pipelines.local import LocalRun, new_run_id, run_locally
-from pipelines.placement import Placement
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.store import ModelStore, open_store
+from headstart.components.promotion.versions import Outcome
+from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
+from headstart.pipelines.live_display import LiveDisplay, Row, duration
+from headstart.pipelines.local import LocalRun, new_run_id, run_locally
+from headstart.pipelines.placement import Placement
 
 _STYLES = {"promoted": "bold green", "unusable": "bold red", "failed": "bold red"}
 
 
 @dataclass
 class RetrainingRequest:
-    """What `headstart retrain` was asked for; `parameters` are those of the pipeline, see `pipelines.retraining`."""
+    """What `headstart retrain` was asked for; `parameters` are those of the pipeline, see `retraining.py`."""
 
     parameters: dict[str, Any]
     parallelism: int = 1
@@ -43,7 +43,7 @@ def run_retraining(request: RetrainingRequest) -> int:
     display = LiveDisplay(console, _rows(request), verbose=request.verbose)
     log = request.log or work / "retrain.log"
     run = LocalRun(
-        builder="pipelines.retraining:retraining",
+        builder="headstart.pipelines.retraining:retraining",
         arguments=request.parameters,
         pipeline_root=work,
         log=log,
@@ -74,9 +74,9 @@ def run_retraining(request: RetrainingRequest) -> int:
 
 def check_request(request: RetrainingRequest) -> None:
     """Raise SettingError for any setting that a task would refuse, before anything is started."""
-    from components.datasets.settings import ImportSettings, parse_settings
-    from components.promotion.gate import Rules
-    from components.training.settings import resolve
+    from headstart.components.datasets.settings import ImportSettings, parse_settings
+    from headstart.components.promotion.gate import Rules
+    from headstart.components.training.settings import resolve
 
     resolve(request.parameters["preset"], "final", request.parameters["settings"])
     parse_settings(ImportSettings, request.parameters["data_settings"])
@@ -94,7 +94,7 @@ def prepared_image_size(store: ModelStore, uri: str) -> int:
 
     SettingError where no prepared model is named and the store keeps none.
     """
-    from components.promotion.prepared import read_prepared
+    from headstart.components.promotion.prepared import read_prepared
 
     with tempfile.TemporaryDirectory(prefix="headstart-prepared-") as scratch:
         description = read_prepared(store, uri, Path(scratch))

@@ -1,4 +1,4 @@
-"""The process in which `kfp.local` runs a pipeline: `python -m pipelines.local_worker SPEC.json`.
+"""The process in which `kfp.local` runs a pipeline: `python -m headstart.pipelines.local_worker SPEC.json`.
 
 A process of its own, because the local runner writes its log to the standard streams and holds global state; the
 command line reads that log, keeps it in a file and shows a person what matters of it.
@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pipelines.long_arguments import through_files
+from headstart.pipelines.long_arguments import through_files
 
 PR_SET_PDEATHSIG = 1
 
@@ -74,7 +74,7 @@ def run(spec: dict[str, Any]) -> None:
     local.init(_runner(spec), pipeline_root=spec["pipeline_root"], enable_caching=False)
     module, function = spec["builder"].split(":")
     build = getattr(importlib.import_module(module), function)
-    placement = importlib.import_module("pipelines.placement").Placement(**spec["placement"])
+    placement = importlib.import_module("headstart.pipelines.placement").Placement(**spec["placement"])
     build(placement, **spec["build"])(**spec["arguments"])
 
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import yaml
 
-from components.atomic_files import whole_file
-from components.errors import HeadstartError, SettingError
-from pipelines.placement import Placement
+from headstart.components.atomic_files import whole_file
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.placement import Placement
 
 PipelineName = Literal["experiment", "retraining"]
 
@@ -88,11 +88,11 @@ class Package:
 def build_pipeline(name: PipelineName, placement: Placement, **build: Any) -> Any:
     """Build one of the project's pipelines; `build` holds further arguments of its builder, such as parallelism."""
     if name == "experiment":
-        from pipelines.experiment import experiment
+        from headstart.pipelines.experiment import experiment
 
         return experiment(placement, **build)
     if name == "retraining":
-        from pipelines.retraining import retraining
+        from headstart.pipelines.retraining import retraining
 
         return retraining(placement, **build)
     raise SettingError(f"There is no pipeline {name!r}.", "There are experiment and retraining.")

@@ -10,8 +10,8 @@ import click
 import yaml
 from pydantic import ValidationError
 
-from components.errors import SettingError
-from pipelines.placement import DEFAULT_IMAGE, Placement
+from headstart.components.errors import SettingError
+from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -6,12 +6,12 @@ Wiring and placement only; what a stage does stands in `components`. Data and tr
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from components.datasets.component import import_dataset, select_classes
-from components.datasets.settings import PAPER_CLASSES
-from components.preflight.component import preflight
-from components.promotion.component import check_for_retraining, promote, require_end
-from components.training.component import final
-from pipelines.placement import Kind, Placement, pipeline_config, place
+from headstart.components.datasets.component import import_dataset, select_classes
+from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.preflight.component import preflight
+from headstart.components.promotion.component import check_for_retraining, promote, require_end
+from headstart.components.training.component import final
+from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
 
 DEFAULT_SEEDS = [1, 2, 3]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from components.errors import HeadstartError
-from pipelines.cron import Cron
-from pipelines.packages import Package
-from pipelines.submission.connection import Connection, LostConnectionError
-from pipelines.submission.runs import API
+from headstart.components.errors import HeadstartError
+from headstart.pipelines.cron import Cron
+from headstart.pipelines.packages import Package
+from headstart.pipelines.submission.connection import Connection, LostConnectionError
+from headstart.pipelines.submission.runs import API
 
 PATH = f"{API}/recurringruns"
 PAGE = 100

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from components.datasets.settings import PAPER_CLASSES
-from components.errors import SettingError
+from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.errors import SettingError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from components.atomic_files import refused_write
-from components.errors import HeadstartError
+from headstart.components.atomic_files import refused_write
+from headstart.components.errors import HeadstartError
 
 SIZE_LIMIT = 64 << 30
 """Bytes that an archive may unpack to."""

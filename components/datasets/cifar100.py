@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from components.datasets.collection import TEST, TRAIN, Collection
-from components.datasets.packed import Pixels
-from components.datasets.unpickling import load_pickle
-from components.errors import HeadstartError
+from headstart.components.datasets.collection import TEST, TRAIN, Collection
+from headstart.components.datasets.packed import Pixels
+from headstart.components.datasets.unpickling import load_pickle
+from headstart.components.errors import HeadstartError
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE

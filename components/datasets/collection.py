@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from components.datasets.packed import SPLITS, Labels, Pixels
+from headstart.components.datasets.packed import SPLITS, Labels, Pixels
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 UNASSIGNED = -1

@@ -27,7 +27,7 @@ def import_dataset(
         settings: Further settings of the import, by name.
         dataset: The packed data set.
     """
-    from components.datasets.importing import import_dataset
+    from headstart.components.datasets.importing import import_dataset
 
     description = import_dataset(
         uri, dataset.path, **{"layout": layout, "image_size": image_size, "seed": seed, **settings}
@@ -60,7 +60,7 @@ def select_classes(
         settings: Further settings of the selection, or of the import from target_uri, by name.
         dataset: The packed target set.
     """
-    from components.datasets.selection import select_target
+    from headstart.components.datasets.selection import select_target
 
     description = select_target(
         intermediate.path,

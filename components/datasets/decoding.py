@@ -1,4 +1,4 @@
-"""Decodes files, here or in processes of their own: `python -m components.datasets.decoding ROOT SIZE PARENT`.
+"""Decodes files, here or in processes of their own: `python -m …datasets.decoding ROOT SIZE PARENT`.
 
 A decoder that is called from several threads of one interpreter waits for that interpreter half of the time. Such a
 process reads a request a line (a file to write into, an offset, paths), writes the pixels there itself and answers with
@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
-from components.datasets.images import UnreadableImageError, read_image, resize_alike
-from components.errors import HeadstartError
+from headstart.components.datasets.images import UnreadableImageError, read_image, resize_alike
+from headstart.components.errors import HeadstartError
 
 if TYPE_CHECKING:
-    from components.datasets.packed import Pixels
+    from headstart.components.datasets.packed import Pixels
 
 _RESIZED_TOGETHER = 256 * 1024
 """Bytes of images of one shape that are resized together: what the processor's cache holds."""
@@ -161,7 +161,7 @@ def _ask(process: subprocess.Popen[bytes], request: list[Any]) -> Outcome:
 
 def main(root: str, size: int, parent: int) -> None:
     """Answer requests until there are no more."""
-    from components.training.process import die_with
+    from headstart.components.training.process import die_with
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     die_with(parent)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.datasets.collection import TEST, TRAIN, Collection
-from components.datasets.packed import Pixels
-from components.datasets.splitting import generator
-from components.errors import SettingError
+from headstart.components.datasets.collection import TEST, TRAIN, Collection
+from headstart.components.datasets.packed import Pixels
+from headstart.components.datasets.splitting import generator
+from headstart.components.errors import SettingError
 
 Plane = npt.NDArray[np.floating[Any]]
 Colour = tuple[int, int, int]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from components.atomic_files import write_text
-from components.credentials import masked
-from components.datasets.published import known_checksum
-from components.errors import HeadstartError, SettingError
+from headstart.components.atomic_files import write_text
+from headstart.components.credentials import masked
+from headstart.components.datasets.published import known_checksum
+from headstart.components.errors import HeadstartError, SettingError
 
 _BLOCK = 1 << 20
 _ATTEMPTS = 6

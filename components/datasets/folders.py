@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.datasets.collection import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, Collection
-from components.datasets.images import SUFFIXES
-from components.datasets.settings import ImportSettings
-from components.errors import HeadstartError
+from headstart.components.datasets.collection import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, Collection
+from headstart.components.datasets.images import SUFFIXES
+from headstart.components.datasets.settings import ImportSettings
+from headstart.components.errors import HeadstartError
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 # Fruits-360 numbers the frames of a film: 110_100.jpg, r_110_100.jpg, r2_7.jpg; the part before the number is the film.

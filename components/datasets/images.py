@@ -22,7 +22,7 @@ from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOp
 from PIL import Image, UnidentifiedImageError
 
 if TYPE_CHECKING:  # it brings along pydantic, for which a process that only decodes would wait
-    from components.datasets.packed import Pixels
+    from headstart.components.datasets.packed import Pixels
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})

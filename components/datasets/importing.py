@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from components.atomic_files import whole_folder
-from components.credentials import without_credentials
-from components.datasets import cifar100, folders, leakage
-from components.datasets.collection import TRAIN, Collection
-from components.datasets.packed import SPLITS, Description, write_description
-from components.datasets.packing import Packing, pack
-from components.datasets.preview import PREVIEW_FILE, write_preview
-from components.datasets.settings import ImportSettings, parse_settings
-from components.datasets.sources import opened, unpacked
-from components.datasets.splitting import assign_splits, check_classes, generator, reorder
-from components.datasets.tables import read_table
-from components.errors import HeadstartError
-from components.progress import emit
+from headstart.components.atomic_files import whole_folder
+from headstart.components.credentials import without_credentials
+from headstart.components.datasets import cifar100, folders, leakage
+from headstart.components.datasets.collection import TRAIN, Collection
+from headstart.components.datasets.packed import SPLITS, Description, write_description
+from headstart.components.datasets.packing import Packing, pack
+from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
+from headstart.components.datasets.settings import ImportSettings, parse_settings
+from headstart.components.datasets.sources import opened, unpacked
+from headstart.components.datasets.splitting import assign_splits, check_classes, generator, reorder
+from headstart.components.datasets.tables import read_table
+from headstart.components.errors import HeadstartError
+from headstart.components.progress import emit
 
 
 def import_dataset(

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from components.datasets.packed import SPLITS, Labels, Pixels, streamed_digest
-from components.training.environment import thread_count, usable_cores
+from headstart.components.datasets.packed import SPLITS, Labels, Pixels, streamed_digest
+from headstart.components.training.environment import thread_count, usable_cores
 
 THRESHOLD = 3.0
 """Mean absolute difference, of 255, below which two thumbnails are called near-twins."""

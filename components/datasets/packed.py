@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components import records
-from components.atomic_files import write_text
-from components.errors import HeadstartError
+from headstart.components import records
+from headstart.components.atomic_files import write_text
+from headstart.components.errors import HeadstartError
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "validation", "test")

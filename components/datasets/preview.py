@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from components.atomic_files import whole_file
-from components.datasets.packed import PackedDataset
+from headstart.components.atomic_files import whole_file
+from headstart.components.datasets.packed import PackedDataset
 
 PREVIEW_FILE = "preview.png"
 _SIDE = 52

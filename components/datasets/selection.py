@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.atomic_files import whole_folder
-from components.datasets import leakage
-from components.datasets.packed import SPLITS, Description, PackedDataset, write_description, write_packed
-from components.datasets.preview import PREVIEW_FILE, write_preview
-from components.datasets.settings import REST, SelectionSettings, parse_settings
-from components.datasets.splitting import draw_groups, generator
-from components.errors import HeadstartError, SettingError
-from components.progress import emit
+from headstart.components.atomic_files import whole_folder
+from headstart.components.datasets import leakage
+from headstart.components.datasets.packed import SPLITS, Description, PackedDataset, write_description, write_packed
+from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
+from headstart.components.datasets.settings import REST, SelectionSettings, parse_settings
+from headstart.components.datasets.splitting import draw_groups, generator
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.progress import emit
 
 
 def words(name: str) -> list[str]:
@@ -206,7 +206,7 @@ def select_target(
         return _as_it_is(Path(intermediate), folder)
     if not target_uri:
         return select_classes(intermediate, folder, **{"seed": seed, **selection, **(settings or {})})
-    from components.datasets.importing import import_dataset
+    from headstart.components.datasets.importing import import_dataset
 
     size = PackedDataset(intermediate).description.image_size
     return import_dataset(

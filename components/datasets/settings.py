@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.errors import SettingError
+from headstart.components.errors import SettingError
 
 REST = "*"
 PAPER_CLASSES = {"apple": "apple", "pears": "pear", "noise": REST}

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components import storage
-from components.credentials import reveal
-from components.datasets import downloads
-from components.datasets.archives import is_archive, unpack
-from components.datasets.collection import Collection
-from components.datasets.settings import ImportSettings
-from components.errors import SettingError
+from headstart.components import storage
+from headstart.components.credentials import reveal
+from headstart.components.datasets import downloads
+from headstart.components.datasets.archives import is_archive, unpack
+from headstart.components.datasets.collection import Collection
+from headstart.components.datasets.settings import ImportSettings
+from headstart.components.errors import SettingError
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def opened(uri: str, options: ImportSettings) -> Iterator[Path | Collection]:
     Fetched files lie below TMPDIR while they are needed.
     """
     if uri.startswith("demo:"):
-        from components.datasets import demonstration
+        from headstart.components.datasets import demonstration
 
         yield demonstration.draw(uri, options.seed)
         return

@@ -7,9 +7,9 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from components.datasets.collection import TEST, TRAIN, UNASSIGNED, VALIDATION, Collection
-from components.datasets.settings import ImportSettings
-from components.errors import HeadstartError
+from headstart.components.datasets.collection import TEST, TRAIN, UNASSIGNED, VALIDATION, Collection
+from headstart.components.datasets.settings import ImportSettings
+from headstart.components.errors import HeadstartError
 
 Rows = npt.NDArray[np.intp]
 

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from components.datasets.collection import SPLIT_NAMES, UNASSIGNED, Collection
-from components.datasets.settings import ImportSettings
-from components.errors import HeadstartError
+from headstart.components.datasets.collection import SPLIT_NAMES, UNASSIGNED, Collection
+from headstart.components.datasets.settings import ImportSettings
+from headstart.components.errors import HeadstartError
 
 
 def read_table(path: Path, settings: ImportSettings) -> Collection:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from components.errors import HeadstartError
+from headstart.components.errors import HeadstartError
 
 _WHOLE_NUMBERS = re.compile(r"[|<=]?[iu][1248]")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from components.credentials import masked, reveal
-from components.errors import HeadstartError
+from headstart.components.credentials import masked, reveal
+from headstart.components.errors import HeadstartError
 
 Outcome = Literal["passed", "warning", "failed"]
 
@@ -123,7 +123,7 @@ def check_readable(uri: str) -> Check:
         if uri.startswith("demo:"):
             return Check(name, "passed", "drawn by Headstart itself")
         if uri.startswith("gs://"):
-            from components import storage
+            from headstart.components import storage
 
             if storage.exists(uri) or next(iter(storage.list(uri.rstrip("/") + "/")), None) is not None:
                 return Check(name, "passed", "found")
@@ -156,7 +156,7 @@ def check_writable(place: str, run_id: str) -> Check:
     content = f"preflight of {run_id}\n".encode()
     try:
         if place.startswith("gs://"):
-            from components import storage
+            from headstart.components import storage
 
             probe = f"{place.rstrip('/')}/{PROBE_NAME}"
             storage.write_bytes(probe, content)

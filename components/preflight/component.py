@@ -1,4 +1,4 @@
-"""The first task of every pipeline: a thin shell around `components.preflight.checks`."""
+"""The first task of every pipeline: a thin shell around `headstart.components.preflight.checks`."""
 
 # No `from __future__ import annotations` here: kfp reads the annotations as objects.
 from kfp import dsl
@@ -49,8 +49,8 @@ def preflight(
     Returns:
         One line a check.
     """
-    from components.preflight.checks import require
-    from components.preflight.parameters import check_parameters
+    from headstart.components.preflight.checks import require
+    from headstart.components.preflight.parameters import check_parameters
 
     check_parameters(
         {

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from components.credentials import has_credentials, masked
-from components.errors import SettingError
+from headstart.components.credentials import has_credentials, masked
+from headstart.components.errors import SettingError
 
 LARGEST_SEED = 2**32 - 1
 SMALLEST_IMAGE = 40  # the network's convolutions and poolings leave nothing of a smaller one
@@ -19,11 +19,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
     What is absent is not looked at: it has a default.
     """
-    from components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
-    from components.promotion.gate import Rules
-    from components.reporting.settings import report_settings
-    from components.training.recipes import STAGE_OF_ARM
-    from components.training.settings import resolve
+    from headstart.components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
+    from headstart.components.promotion.gate import Rules
+    from headstart.components.reporting.settings import report_settings
+    from headstart.components.training.recipes import STAGE_OF_ARM
+    from headstart.components.training.settings import resolve
 
     given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}
     for name in _URIS:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from components.datasets.packed import PackedDataset
-from components.errors import HeadstartError
-from components.promotion.gate import UNKNOWN, Answers, Mask
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.gate import UNKNOWN, Answers, Mask
 
 BATCH = 256
 SEEN_FILE = "training-images.txt"

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from components.atomic_files import whole_file
-from components.errors import HeadstartError
+from headstart.components.atomic_files import whole_file
+from headstart.components.errors import HeadstartError
 
 ABANDONED_AFTER_SECONDS = 86400.0
 

@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components import storage
-from components.errors import HeadstartError
-from components.promotion.backends import ABANDONED_AFTER_SECONDS, Conflict
+from headstart.components import storage
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.backends import ABANDONED_AFTER_SECONDS, Conflict
 
 RESERVED = "reserved"
 _TIMEOUT = 60.0
 
 
 class BucketBackend:
-    """Objects below `gs://bucket/prefix`; see `components.promotion.backends.Backend`."""
+    """Objects below `gs://bucket/prefix`; see `headstart.components.promotion.backends.Backend`."""
 
     def __init__(self, uri: str) -> None:
-        """Open `uri`, see `components.storage` for credentials and emulators."""
+        """Open `uri`, see `headstart.components.storage` for credentials and emulators."""
         self._bucket, prefix = storage.open_bucket(uri)
         self.uri = uri.rstrip("/")
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""

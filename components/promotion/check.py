@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from components.datasets.packed import Description, PackedDataset
-from components.promotion.gate import Rules
-from components.promotion.store import ModelStore
-from components.promotion.versions import Manifest, Outcome, Pointer, now
+from headstart.components.datasets.packed import Description, PackedDataset
+from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.versions import Manifest, Outcome, Pointer, now
 
 TRAIN = "train"
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.promotion import retraining_report
-from components.promotion.backends import Conflict
-from components.promotion.gate import Rules
-from components.promotion.retention import prune
-from components.promotion.store import ModelStore
-from components.promotion.versions import Action, Manifest, Outcome
+from headstart.components.promotion import retraining_report
+from headstart.components.promotion.backends import Conflict
+from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.retention import prune
+from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.versions import Action, Manifest, Outcome
 
 
 def promoted_title(current: int | None, version: int | None = None) -> str:

@@ -37,7 +37,7 @@ def check_for_retraining(
         html: What was decided, where nothing is trained.
         markdown: The same as Markdown.
     """
-    from components.promotion.stage import check_stage
+    from headstart.components.promotion.stage import check_stage
 
     return check_stage(
         dataset.path, store, prepared, promotion, force, run_id, initial_model.path, plan.path, html.path, markdown.path
@@ -73,7 +73,7 @@ def promote(
         markdown: The report as Markdown.
         metrics: Accuracies of candidate and model in use, for the KFP UI.
     """
-    from components.promotion.stage import promote_stage
+    from headstart.components.promotion.stage import promote_stage
 
     status, figures = promote_stage(
         dataset.path,
@@ -100,6 +100,6 @@ def require_end(status: str, store: str) -> None:
         status: What the check decided, or how the promotion ended.
         store: Model store, which keeps the report.
     """
-    from components.promotion.stage import require_end
+    from headstart.components.promotion.stage import require_end
 
     require_end(status, store)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.errors import SettingError
+from headstart.components.errors import SettingError
 
 UNKNOWN = -1  # an answer that is none of the data's classes
 

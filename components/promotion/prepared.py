@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.errors import HeadstartError, SettingError
-from components.promotion.bucket_backend import BucketBackend
-from components.promotion.store import ModelStore
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.promotion.bucket_backend import BucketBackend
+from headstart.components.promotion.store import ModelStore
 
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.datasets.packed import PackedDataset
-from components.progress import emit
-from components.promotion import retraining_report
-from components.promotion.check import data_facts
-from components.promotion.commit import conclude, promoted_title, switch
-from components.promotion.gate import Answers, Decision, Rules, decide
-from components.promotion.store import ModelStore
-from components.promotion.versions import Manifest, Outcome, now
-from components.records import RunRecord, read_record
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.progress import emit
+from headstart.components.promotion import retraining_report
+from headstart.components.promotion.check import data_facts
+from headstart.components.promotion.commit import conclude, promoted_title, switch
+from headstart.components.promotion.gate import Answers, Decision, Rules, decide
+from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.versions import Manifest, Outcome, now
+from headstart.components.records import RunRecord, read_record
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def pair(models: list[Path], records: list[Path]) -> tuple[list[Candidate], list
 
     Loops hand over their results in no promised order, and a run that failed has a record but no model.
     """
-    from components.training.export import read_description
+    from headstart.components.training.export import read_description
 
     by_weights: dict[str, Path] = {}
     for folder in models:
@@ -105,7 +105,7 @@ def _decide_and_switch(
     outcome: Outcome,
     remarks: list[str],
 ) -> Outcome:
-    from components.training.export import load_model
+    from headstart.components.training.export import load_model
 
     pointer, generation = store.pointer()
     model, description = load_model(candidate.folder)
@@ -157,7 +157,7 @@ def _decide_and_switch(
 
 
 def _answers(model: Any, classes: list[str], dataset: PackedDataset) -> Answers:
-    from components.promotion.answers import answer
+    from headstart.components.promotion.answers import answer
 
     return answer(model, classes, dataset)
 
@@ -174,8 +174,8 @@ def _compare(
     truth = labels.astype("int64")
     if current is None:
         return decide(rules, dataset.classes, truth, answers, None)
-    from components.promotion.answers import seen_before
-    from components.training.export import load_model
+    from headstart.components.promotion.answers import seen_before
+    from headstart.components.training.export import load_model
 
     folder = store.fetch(current, scratch / "current")
     model, description = load_model(folder / "model")
@@ -194,8 +194,8 @@ def _compare(
 def _assemble(
     dataset: PackedDataset, candidate: Candidate, model: Any, classes: list[str], outcome: Outcome, folder: Path
 ) -> Path:
-    from components.promotion.answers import check_served, write_seen
-    from components.training.export import save_served
+    from headstart.components.promotion.answers import check_served, write_seen
+    from headstart.components.training.export import save_served
 
     folder.mkdir()
     shutil.copytree(candidate.folder, folder / "model")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from components.errors import SettingError
-from components.promotion.store import MANIFEST, ModelStore
-from components.promotion.versions import age_in_days
+from headstart.components.errors import SettingError
+from headstart.components.promotion.store import MANIFEST, ModelStore
+from headstart.components.promotion.versions import age_in_days
 
 KEPT_OUTCOMES = 200
 

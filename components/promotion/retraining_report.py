@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from components.promotion.versions import Outcome
+from headstart.components.promotion.versions import Outcome
 
 
 def _percent(value: float | None) -> str:
@@ -19,7 +19,7 @@ def _points(new: float | None, old: float | None) -> str:
 
 def _environment(autoescape: bool) -> Environment:
     made = Environment(
-        loader=PackageLoader("components.promotion"),
+        loader=PackageLoader("headstart.components.promotion"),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,

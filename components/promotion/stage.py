@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from components.atomic_files import write_json, write_text
-from components.datasets.packed import PackedDataset
-from components.errors import HeadstartError
-from components.progress import emit
-from components.promotion import retraining_report
-from components.promotion.check import TRAIN, check_data
-from components.promotion.gate import Rules
-from components.promotion.prepared import prepare_initial_model
-from components.promotion.store import open_store
+from headstart.components.atomic_files import write_json, write_text
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.errors import HeadstartError
+from headstart.components.progress import emit
+from headstart.components.promotion import retraining_report
+from headstart.components.promotion.check import TRAIN, check_data
+from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.prepared import prepare_initial_model
+from headstart.components.promotion.store import open_store
 
 
 def check_stage(
@@ -71,7 +71,7 @@ def promote_stage(
     markdown: str,
 ) -> tuple[str, dict[str, float]]:
     """Promote or not; return how it ended and the figures for display."""
-    from components.promotion.promote import promote
+    from headstart.components.promotion.promote import promote
 
     remarks = json.loads(Path(plan).read_text(encoding="utf-8"))["remarks"]
     outcome = promote(

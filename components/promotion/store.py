@@ -29,10 +29,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from components.errors import HeadstartError, SettingError
-from components.promotion.backends import Backend, Conflict, LocalBackend
-from components.promotion.bucket_backend import BucketBackend
-from components.promotion.versions import (
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.promotion.backends import Backend, Conflict, LocalBackend
+from headstart.components.promotion.bucket_backend import BucketBackend
+from headstart.components.promotion.versions import (
     HISTORY_LENGTH,
     SCHEMA_VERSION,
     Action,

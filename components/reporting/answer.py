@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from components.reporting.break_even import ordinal
-from components.reporting.summary import Interval, Summary
-from components.reporting.units import duration, factor, number, points, signed_points
+from headstart.components.reporting.break_even import ordinal
+from headstart.components.reporting.summary import Interval, Summary
+from headstart.components.reporting.units import duration, factor, number, points, signed_points
 
 # An interval around zero that stays within so much (a fraction) says that the arms are alike, not only undecided.
 ABOUT_AS_ACCURATE = 0.01

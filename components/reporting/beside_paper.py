@@ -6,12 +6,12 @@ from itertools import zip_longest
 
 import numpy as np
 
-from components.records import RunRecord
-from components.reporting import paper, units
-from components.reporting.break_even import ordinal
-from components.reporting.experiment import Experiment, succeeded
-from components.reporting.summary import ArmName, Summary
-from components.reporting.tables import Table
+from headstart.components.records import RunRecord
+from headstart.components.reporting import paper, units
+from headstart.components.reporting.break_even import ordinal
+from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.summary import ArmName, Summary
+from headstart.components.reporting.tables import Table
 
 # The paper prints ten runs; so many rows of ours stand beside them, the rest is in the tables of runs.
 MOST_ROWS = 12

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.reporting.statistics import FEWEST_FOR_BOOTSTRAP, SEED, Floats, resamples
-from components.reporting.summary import BreakEven
+from headstart.components.reporting.statistics import FEWEST_FOR_BOOTSTRAP, SEED, Floats, resamples
+from headstart.components.reporting.summary import BreakEven
 
 # Beyond this many models a count says nothing that "practically never" does not.
 MOST_MODELS = 10_000_000

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.errors import SettingError
-from components.records import RunRecord, read_record
-from components.reporting.report import write_report, write_side_by_side
-from components.reporting.summary import Summary
+from headstart.components.errors import SettingError
+from headstart.components.records import RunRecord, read_record
+from headstart.components.reporting.report import write_report, write_side_by_side
+from headstart.components.reporting.summary import Summary
 
 
 def find_records(paths: Sequence[Path]) -> list[Path]:

@@ -24,7 +24,7 @@ def report(
     metrics: Output[Metrics],
 ) -> None:
     """Make the report from the run records of all stages and arms; it renders whatever failed before it."""
-    from components.reporting.stage import report_stage
+    from headstart.components.reporting.stage import report_stage
 
     found = report_stage(
         records=[pretrain.path, finetune.path, final.path, *(run.path for run in [*baseline, *transfer])],
@@ -41,6 +41,6 @@ def report(
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def verify(summary: Input[Artifact]) -> None:
     """Fail, naming every broken rule, if the measurement is not sound."""
-    from components.reporting.stage import verify_stage
+    from headstart.components.reporting.stage import verify_stage
 
     verify_stage(summary.path)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from components.errors import HeadstartError
-from components.records import RunRecord
-from components.reporting import units
-from components.reporting.experiment import Experiment
-from components.reporting.settings import ReportSettings
-from components.reporting.summary import Summary
-from components.reporting.tables import Table
-from components.reporting.verify import RULES
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord
+from headstart.components.reporting import units
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.summary import Summary
+from headstart.components.reporting.tables import Table
+from headstart.components.reporting.verify import RULES
 
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("pretrain", ("pretrain",)),
@@ -110,7 +110,7 @@ def recipe_table(experiment: Experiment) -> Table:
 
 def _preset_values(record: RunRecord) -> dict[str, Any]:
     """What the preset of a record says today; empty where this version does not know the preset."""
-    from components.training.recipes import recipe
+    from headstart.components.training.recipes import recipe
 
     try:
         return recipe(record.preset, record.arm).model_dump(mode="json")

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from components.records import Phases, RunRecord
-from components.reporting.summary import ArmName
+from headstart.components.records import Phases, RunRecord
+from headstart.components.reporting.summary import ArmName
 
 # In the order in which data passes through them.
 STAGES: tuple[str, ...] = ("pretrain", "finetune", "final", "baseline", "transfer")

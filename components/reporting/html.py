@@ -16,17 +16,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from components.records import RunRecord, Sample
-from components.reporting import beside_paper, conditions, statistics_tables, units
-from components.reporting.answer import verdict
-from components.reporting.break_even import ordinal
-from components.reporting.charts import accuracy, break_even, comparison, confusion, dots, epochs, phases
-from components.reporting.charts.svg import Figure
-from components.reporting.experiment import Experiment
-from components.reporting.measured import Report
-from components.reporting.summary import ARMS, Summary
-from components.reporting.tables import Table, preparation_table, runs_table
-from components.reporting.verify import RULES
+from headstart.components.records import RunRecord, Sample
+from headstart.components.reporting import beside_paper, conditions, statistics_tables, units
+from headstart.components.reporting.answer import verdict
+from headstart.components.reporting.break_even import ordinal
+from headstart.components.reporting.charts import accuracy, break_even, comparison, confusion, dots, epochs, phases
+from headstart.components.reporting.charts.svg import Figure
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.measured import Report
+from headstart.components.reporting.summary import ARMS, Summary
+from headstart.components.reporting.tables import Table, preparation_table, runs_table
+from headstart.components.reporting.verify import RULES
 
 MOST_SAMPLES = 24
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -44,14 +44,16 @@ class Tile:
 def render(reports: Sequence[Report]) -> str:
     """The page of one experiment, or of several side by side."""
     made = Environment(
-        loader=PackageLoader("components.reporting"),
+        loader=PackageLoader("headstart.components.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters["ordinal"] = ordinal
-    style = resources.files("components.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
+    style = (
+        resources.files("headstart.components.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
+    )
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     template = made.get_template("report.html.jinja")
     sections = [_section(report, f"e{index}") for index, report in enumerate(reports)]

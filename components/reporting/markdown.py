@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from components.reporting import beside_paper, conditions, statistics_tables
-from components.reporting.answer import verdict
-from components.reporting.charts.comparison import overview_table
-from components.reporting.measured import Report
-from components.reporting.summary import ARMS, Summary
-from components.reporting.tables import Table, preparation_table, runs_table
+from headstart.components.reporting import beside_paper, conditions, statistics_tables
+from headstart.components.reporting.answer import verdict
+from headstart.components.reporting.charts.comparison import overview_table
+from headstart.components.reporting.measured import Report
+from headstart.components.reporting.summary import ARMS, Summary
+from headstart.components.reporting.tables import Table, preparation_table, runs_table
 
 
 def escape(text: str) -> str:

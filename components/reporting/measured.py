@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.reporting.experiment import Experiment
-from components.reporting.settings import ReportSettings
-from components.reporting.summary import Summary
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.summary import Summary
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from components.records import RunRecord
-from components.reporting import time_to_accuracy
-from components.reporting.answer import answer
-from components.reporting.break_even import break_even
-from components.reporting.experiment import Experiment, succeeded, total_seconds
-from components.reporting.settings import ReportSettings
-from components.reporting.statistics import (
+from headstart.components.records import RunRecord
+from headstart.components.reporting import time_to_accuracy
+from headstart.components.reporting.answer import answer
+from headstart.components.reporting.break_even import break_even
+from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.statistics import (
     compare,
     describe,
     difference_of_means,
@@ -19,8 +19,8 @@ from components.reporting.statistics import (
     ratio_of_means,
     ratio_of_medians,
 )
-from components.reporting.summary import Arm, Cost, Failure, Interval, Preparation, Speedup, Summary
-from components.reporting.verify import is_sound, verify
+from headstart.components.reporting.summary import Arm, Cost, Failure, Interval, Preparation, Speedup, Summary
+from headstart.components.reporting.verify import is_sound, verify
 
 Quantity = Callable[[RunRecord], float | None]
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from components.reporting.break_even import models
+from headstart.components.reporting.break_even import models
 
 PRETRAIN_MINUTES, PRETRAIN_ACCURACY = 1449.7, 0.47080
 FINETUNE_MINUTES, FINETUNE_ACCURACY = 310.0, 0.98681

@@ -15,9 +15,9 @@ from typing import Literal
 
 import numpy as np
 
-from components.errors import HeadstartError, SettingError
-from components.reporting import units
-from components.reporting.summary import ARMS, Arm, Description, Summary, read_summary
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.reporting import units
+from headstart.components.reporting.summary import ARMS, Arm, Description, Summary, read_summary
 
 Verdict = Literal["worse", "better", "same", "not judged"]
 
@@ -52,8 +52,8 @@ class Comparison:
 
 def load(path: Path) -> Summary:
     """The summary in a file or an output folder, or made from the run records of a folder; SettingError if neither."""
-    from components.reporting.collecting import find_records, group
-    from components.reporting.report import measure
+    from headstart.components.reporting.collecting import find_records, group
+    from headstart.components.reporting.report import measure
 
     try:
         if path.is_file() or (path / "summary.json").is_file():

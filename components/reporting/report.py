@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.atomic_files import write_text
-from components.records import RunRecord
-from components.reporting.experiment import experiment as sort_runs
-from components.reporting.measured import Report
-from components.reporting.measurement import summarise
-from components.reporting.settings import report_settings
-from components.reporting.summary import Summary
-from components.reporting.tables import to_csv
+from headstart.components.atomic_files import write_text
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import experiment as sort_runs
+from headstart.components.reporting.measured import Report
+from headstart.components.reporting.measurement import summarise
+from headstart.components.reporting.settings import report_settings
+from headstart.components.reporting.summary import Summary
+from headstart.components.reporting.tables import to_csv
 
 
 def write_report(
@@ -53,8 +53,8 @@ def write_side_by_side(
     experiments: Mapping[str, Sequence[RunRecord]], output: Path, *, settings: Mapping[str, Any] | None = None
 ) -> list[tuple[str, Summary]]:
     """Report on several experiments: one page and one Markdown file over all, a folder with the files of each."""
-    from components.reporting import html, markdown
-    from components.reporting.collecting import folder_name
+    from headstart.components.reporting import html, markdown
+    from headstart.components.reporting.collecting import folder_name
 
     reports = [measure(records, name=name, settings=settings) for name, records in experiments.items()]
     for report in reports:
@@ -66,7 +66,7 @@ def write_side_by_side(
 
 
 def _write(report: Report, output: Path) -> None:
-    from components.reporting import html, markdown
+    from headstart.components.reporting import html, markdown
 
     write_text(output / "runs.csv", to_csv(report.experiment, report.summary.target_accuracy))
     write_text(output / "report.md", markdown.render(report))

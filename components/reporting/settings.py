@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.errors import SettingError
+from headstart.components.errors import SettingError
 
 Severity = Literal["error", "warning", "off"]
 
@@ -33,7 +33,7 @@ class ReportSettings(BaseModel):
 
 def report_settings(settings: Mapping[str, Any] | None) -> ReportSettings:
     """Check `settings`; SettingError names the first one that cannot be used, and the rules that exist."""
-    from components.reporting.verify import RULES
+    from headstart.components.reporting.verify import RULES
 
     if settings is not None and not isinstance(settings, Mapping):
         raise SettingError(f"Report settings are {settings!r}.", "Expected names with values, such as confidence: 0.9.")

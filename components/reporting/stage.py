@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.atomic_files import whole_file
-from components.errors import HeadstartError
-from components.progress import emit
-from components.records import read_record
-from components.reporting.answer import verdict
-from components.reporting.report import write_report
-from components.reporting.summary import read_summary
+from headstart.components.atomic_files import whole_file
+from headstart.components.errors import HeadstartError
+from headstart.components.progress import emit
+from headstart.components.records import read_record
+from headstart.components.reporting.answer import verdict
+from headstart.components.reporting.report import write_report
+from headstart.components.reporting.summary import read_summary
 
 
 def report_stage(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.reporting.summary import Comparison, Description, Interval
+from headstart.components.reporting.summary import Comparison, Description, Interval
 
 Floats = NDArray[np.float64]
 Statistic = Callable[..., Any]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from components.reporting import units
-from components.reporting.summary import Comparison, Interval, Summary
-from components.reporting.tables import Table
+from headstart.components.reporting import units
+from headstart.components.reporting.summary import Comparison, Interval, Summary
+from headstart.components.reporting.tables import Table
 
 
 def _interval(found: Interval, render: Callable[[float | None], str], open_end: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.errors import HeadstartError
+from headstart.components.errors import HeadstartError
 
 SCHEMA_VERSION = 1
 

@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from components.records import RunRecord
-from components.reporting import units
-from components.reporting.experiment import PHASES, Experiment, total_seconds
-from components.reporting.summary import ArmName, Summary
-from components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
+from headstart.components.records import RunRecord
+from headstart.components.reporting import units
+from headstart.components.reporting.experiment import PHASES, Experiment, total_seconds
+from headstart.components.reporting.summary import ArmName, Summary
+from headstart.components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
 
 # More rows than this are for a spreadsheet, not for a page; runs.csv has them all.
 MOST_ROWS = 200

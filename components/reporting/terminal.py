@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from components.reporting import units
-from components.reporting.answer import verdict
-from components.reporting.regression import Comparison
-from components.reporting.summary import Description, Summary
+from headstart.components.reporting import units
+from headstart.components.reporting.answer import verdict
+from headstart.components.reporting.regression import Comparison
+from headstart.components.reporting.summary import Description, Summary
 
 
 def print_summaries(named: Sequence[tuple[str, Summary]], console: Console | None = None) -> None:

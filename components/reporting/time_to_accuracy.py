@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.records import RunRecord
-from components.reporting.experiment import succeeded
-from components.reporting.statistics import SEED, Floats, ratio_of_medians, resamples
-from components.reporting.summary import Interval
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import succeeded
+from headstart.components.reporting.statistics import SEED, Floats, ratio_of_medians, resamples
+from headstart.components.reporting.summary import Interval
 
 
 def target_accuracy(baseline: Sequence[RunRecord], setting: float) -> tuple[float | None, str]:

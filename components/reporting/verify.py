@@ -9,16 +9,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from components.reporting.experiment import Experiment
-from components.reporting.rules.registry import RULES
-from components.reporting.settings import ReportSettings
-from components.reporting.summary import Finding
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.rules.registry import RULES
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.summary import Finding
 
 __all__ = ["RULES", "is_sound", "verify"]
 
 # Each of these enters its rules into the register, in the order in which reports list them.
 for _part in ("runs", "likeness", "clock", "images"):
-    importlib.import_module(f"components.reporting.rules.{_part}")
+    importlib.import_module(f"headstart.components.reporting.rules.{_part}")
 
 
 def verify(experiment: Experiment, settings: ReportSettings) -> list[Finding]:

@@ -12,8 +12,8 @@ import json
 import platform
 import time
 
-from components.records import Attempt
-from components.training.checkpoint import Folder
+from headstart.components.records import Attempt
+from headstart.components.training.checkpoint import Folder
 
 FILE = "attempts.json"
 JOURNAL = "journal.txt"

@@ -1,6 +1,6 @@
 """Checkpoints: everything that a run needs to go on as if nothing had happened, in one object that is whole or absent.
 
-A run's folder (local, or under gs://) holds `attempts.json` and `journal.txt` (see `components.training.attempts`),
+A run's folder (local, or under gs://) holds `attempts.json` and `journal.txt` (see `attempts.py`),
 `checkpoint.npz` as of the end of an epoch, and `finished.tar` once it has ended. Each object is replaced in one step,
 so that a kill at any moment leaves the previous one, and carries the fingerprint of the run that it belongs to.
 """
@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.atomic_files import whole_file, whole_folder
-from components.records import Epoch, RunRecord
+from headstart.components.atomic_files import whole_file, whole_folder
+from headstart.components.records import Epoch, RunRecord
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,7 +46,7 @@ class Folder:
                 return (self.local / name).read_bytes()
             except FileNotFoundError:
                 return None
-        from components import storage
+        from headstart.components import storage
 
         uri = f"{self.uri}/{name}"
         return storage.read_bytes(uri) if storage.exists(uri) else None
@@ -59,7 +59,7 @@ class Folder:
             with whole_file(self.local / name) as partial:
                 partial.write_bytes(content)
             return
-        from components import storage
+        from headstart.components import storage
 
         storage.write_bytes(f"{self.uri}/{name}", content)
 

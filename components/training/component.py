@@ -1,4 +1,4 @@
-"""The training stages as pipeline components: thin shells around `components.training.stages.run_stage`."""
+"""The training stages as pipeline components: thin shells around `headstart.components.training.stages.run_stage`."""
 
 # KFP reads the interface of a component off bare annotations, which strict typing does not accept.
 # mypy: disable-error-code="untyped-decorator, no-untyped-def, type-arg"
@@ -37,7 +37,7 @@ def pretrain(
         record: The run record.
         model: The trained model.
     """
-    from components.training.shells import stage
+    from headstart.components.training.shells import stage
 
     stage("pretrain", dataset, None, seed, run_id, preset, settings, checkpoints, accelerators, image, record, model)
 
@@ -71,7 +71,7 @@ def finetune(
         record: The run record.
         model: The trained model.
     """
-    from components.training.shells import stage
+    from headstart.components.training.shells import stage
 
     stage(
         "finetune",
@@ -124,7 +124,7 @@ def final(
         metrics: Accuracies and times, for the KFP UI.
         classification: Confusion matrix, for the KFP UI.
     """
-    from components.training.shells import log_metrics, stage
+    from headstart.components.training.shells import log_metrics, stage
 
     result = stage(
         "final",
@@ -169,7 +169,7 @@ def train_baseline(
         image: Container image, for the record.
         record: The run record.
     """
-    from components.training.shells import stage
+    from headstart.components.training.shells import stage
 
     stage("baseline", dataset, None, seed, run_id, preset, settings, checkpoints, accelerators, image, record)
 
@@ -201,6 +201,6 @@ def train_transfer(
         image: Container image, for the record.
         record: The run record.
     """
-    from components.training.shells import stage
+    from headstart.components.training.shells import stage
 
     stage("transfer", dataset, initial_model, seed, run_id, preset, settings, checkpoints, accelerators, image, record)

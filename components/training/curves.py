@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.records import Epoch
+from headstart.components.records import Epoch
 
 
 class Curves:

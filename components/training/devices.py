@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.training.environment import processor
-from components.training.loop import TrainingLoop
+from headstart.components.training.environment import processor
+from headstart.components.training.loop import TrainingLoop
 
 
 class Devices:
@@ -36,7 +36,7 @@ class Devices:
     def loop(self, model: Any, recipe: Any, inputs: Any, labels: Any, *, seed: int) -> Any:
         """Return the loop that trains `model` on these devices."""
         if self._strategy is not None:
-            from components.training.distributed_loop import DistributedLoop
+            from headstart.components.training.distributed_loop import DistributedLoop
 
             return DistributedLoop(self._strategy, model, recipe, inputs, labels, seed=seed)
         return TrainingLoop(model, recipe, inputs, labels, seed=seed)

@@ -1,6 +1,6 @@
 """The epoch loop on several devices in step, through `tf.distribute`.
 
-The same promises as `components.training.loop`: order and augmentation from (seed, epoch), one batch size, all state
+The same promises as `loop.py`: order and augmentation from (seed, epoch), one batch size, all state
 in `state`. The batch size is that of all devices together, so that the work is the same as on one; each device takes an
 equal part of every batch, gradients and the statistics of batch normalisation are those of the whole batch. Replicas
 draw the same dropout masks for their different parts: Keras mirrors the seed.
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.errors import SettingError
-from components.training.augmentation import augmented
-from components.training.loop import TrainingLoop, checked_crop
-from components.training.recipes import Recipe
+from headstart.components.errors import SettingError
+from headstart.components.training.augmentation import augmented
+from headstart.components.training.loop import TrainingLoop, checked_crop
+from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
 

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from components.errors import HeadstartError
-from components.records import Environment
+from headstart.components.errors import HeadstartError
+from headstart.components.records import Environment
 
 _VERSIONED = ("headstart", "tensorflow-cpu", "tensorflow", "keras", "numpy")
 _UNLIMITED = 1 << 60

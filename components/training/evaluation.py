@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from components.progress import emit
-from components.records import Sample
+from headstart.components.progress import emit
+from headstart.components.records import Sample
 
 Array = npt.NDArray[Any]
 PICTURE_SIZE = 48

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
-from components.atomic_files import whole_folder, write_json
-from components.errors import HeadstartError
-from components.training.freezing import carry_over, weights_digest
+from headstart.components.atomic_files import whole_folder, write_json
+from headstart.components.errors import HeadstartError
+from headstart.components.training.freezing import carry_over, weights_digest
 
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.progress import emit
-from components.records import Epoch
-from components.training.clock import Clock
-from components.training.interruption import Interrupted
-from components.training.stop_rule import StopRule
+from headstart.components.progress import emit
+from headstart.components.records import Epoch
+from headstart.components.training.clock import Clock
+from headstart.components.training.interruption import Interrupted
+from headstart.components.training.stop_rule import StopRule
 
 Array = npt.NDArray[Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from components.errors import HeadstartError
+from headstart.components.errors import HeadstartError
 
 
 def freeze(model: Any, names: Iterable[str]) -> None:

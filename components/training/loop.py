@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.errors import SettingError
-from components.training.augmentation import augmented
-from components.training.fused_operations import Adam, ForwardPass, keep_moments
-from components.training.interruption import Interrupted
-from components.training.recipes import Recipe
+from headstart.components.errors import SettingError
+from headstart.components.training.augmentation import augmented
+from headstart.components.training.fused_operations import Adam, ForwardPass, keep_moments
+from headstart.components.training.interruption import Interrupted
+from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
 ITERATIONS = "optimizer/iterations"

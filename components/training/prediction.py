@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.errors import HeadstartError
-from components.training import environment
+from headstart.components.errors import HeadstartError
+from headstart.components.training import environment
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -70,7 +70,7 @@ class _Keras(_Answer):
     """Decodes as the import of training images does."""
 
     def __init__(self, path: Path) -> None:
-        from components.training import export
+        from headstart.components.training import export
 
         self._model, description = export.load_model(path)
         self.classes, self._size = description["classes"], description["image_size"]
@@ -78,7 +78,7 @@ class _Keras(_Answer):
     def batch(self, contents: list[tuple[Path, bytes | None, str]], top: int) -> list[Prediction]:
         import numpy as np
 
-        from components.datasets.images import UnreadableImageError, decode
+        from headstart.components.datasets.images import UnreadableImageError, decode
 
         found = [Prediction(str(path), [], error) for path, _, error in contents]
         pixels, places = [], []

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.training.evaluation import PassProgress
-from components.training.fused_operations import ForwardPass
-from components.training.recipes import Recipe
+from headstart.components.training.evaluation import PassProgress
+from headstart.components.training.fused_operations import ForwardPass
+from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
 

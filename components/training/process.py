@@ -1,4 +1,4 @@
-"""The process that trains one run: `python -m components.training.process SPECIFICATION.json`.
+"""The process that trains one run: `python -m headstart.components.training.process SPECIFICATION.json`.
 
 It ends with 0 once it has written a record, whatever that says, and with 143 where it was asked to stop and has left a
 checkpoint. It does not outlive its parent.
@@ -57,22 +57,22 @@ def main(arguments: list[str]) -> int:
     lighten_imports()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    from components.errors import HeadstartError
-    from components.training import environment
-    from components.training.clock import Clock
-    from components.training.specification import RunSpecification
+    from headstart.components.errors import HeadstartError
+    from headstart.components.training import environment
+    from headstart.components.training.clock import Clock
+    from headstart.components.training.specification import RunSpecification
 
     spec = RunSpecification.model_validate_json(Path(arguments[0]).read_text(encoding="utf-8"))
     die_with(spec.parent)
     facts = environment.describe(threads=spec.threads(), image=spec.image)
     clock = Clock(facts.cores)
-    from components.training.stages import failed_record
+    from headstart.components.training.stages import failed_record
 
     try:
         with clock.phase("startup"):
             environment.prepare_tensorflow(facts.threads, spec.accelerators)
-            from components.training.fitting import Terminated
-            from components.training.run import execute
+            from headstart.components.training.fitting import Terminated
+            from headstart.components.training.run import execute
         clock.seconds["startup"] += max(entered - spec.spawned, 0.0) if spec.spawned else 0.0
         try:
             record = execute(spec, clock, facts, stop.is_set)

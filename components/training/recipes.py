@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.errors import SettingError
-from components.training.stage_settings import validated
+from headstart.components.errors import SettingError
+from headstart.components.training.stage_settings import validated
 
 Preset = Literal["paper", "fast", "demo"]
 Stage = Literal["pretrain", "finetune", "target"]

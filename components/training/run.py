@@ -12,21 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.datasets.packed import PackedDataset
-from components.errors import HeadstartError
-from components.progress import emit
-from components.records import Data, Environment, FrozenLayer, Phases, Result, RunRecord
-from components.training import checkpoint, devices, evaluation, export, freezing
-from components.training.attempts import Attempts
-from components.training.clock import Clock
-from components.training.curves import Curves
-from components.training.environment import peak_memory_bytes
-from components.training.fitting import Diverged, Progress, Terminated, Throttle, fit
-from components.training.network import build_network
-from components.training.prefix import Prefix, feature_bytes, prefix_length, suffix
-from components.training.specification import RunSpecification
-from components.training.stage_settings import HEAD
-from components.training.stop_rule import StopRule
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.errors import HeadstartError
+from headstart.components.progress import emit
+from headstart.components.records import Data, Environment, FrozenLayer, Phases, Result, RunRecord
+from headstart.components.training import checkpoint, devices, evaluation, export, freezing
+from headstart.components.training.attempts import Attempts
+from headstart.components.training.clock import Clock
+from headstart.components.training.curves import Curves
+from headstart.components.training.environment import peak_memory_bytes
+from headstart.components.training.fitting import Diverged, Progress, Terminated, Throttle, fit
+from headstart.components.training.network import build_network
+from headstart.components.training.prefix import Prefix, feature_bytes, prefix_length, suffix
+from headstart.components.training.specification import RunSpecification
+from headstart.components.training.stage_settings import HEAD
+from headstart.components.training.stop_rule import StopRule
 
 Array = npt.NDArray[Any]
 

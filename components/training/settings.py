@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from components.errors import SettingError
-from components.training.recipes import STAGE_OF_ARM, STAGES, Recipe, recipe
-from components.training.stage_settings import StageSettings, validated
+from headstart.components.errors import SettingError
+from headstart.components.training.recipes import STAGE_OF_ARM, STAGES, Recipe, recipe
+from headstart.components.training.stage_settings import StageSettings, validated
 
 
 class ProcessSettings(BaseModel):

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from components.records import Arm, RunRecord
-from components.training.stages import run_stage
+from headstart.components.records import Arm, RunRecord
+from headstart.components.training.stages import run_stage
 
 
 def stage(

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from components.records import Arm, Environment, RunRecord
-from components.training import environment
-from components.training.settings import Settings, resolve
+from headstart.components.records import Arm, Environment, RunRecord
+from headstart.components.training import environment
+from headstart.components.training.settings import Settings, resolve
 
 
 class RunSpecification(BaseModel):

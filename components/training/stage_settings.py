@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from components.errors import SettingError
+from headstart.components.errors import SettingError
 
 CONVOLUTIONS = ("conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
 HEAD = "dense_3"
@@ -37,7 +37,7 @@ _FINAL_FROZEN: dict[str, tuple[str, ...]] = {
 
 
 class StageSettings(BaseModel):
-    """Freezing and model settings; those of training are in `components.training.recipes`."""
+    """Freezing and model settings; those of training are in `headstart.components.training.recipes`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

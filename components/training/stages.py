@@ -19,11 +19,11 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from components.errors import HeadstartError, SettingError
-from components.progress import emit
-from components.records import Arm, RunRecord, read_record
-from components.training import attempts, checkpoint, environment
-from components.training.specification import RunSpecification
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.progress import emit
+from headstart.components.records import Arm, RunRecord, read_record
+from headstart.components.training import attempts, checkpoint, environment
+from headstart.components.training.specification import RunSpecification
 
 TERMINATED = 143
 # What TensorFlow says at every start, before its log level applies.
@@ -48,7 +48,7 @@ def run_stage(
 ) -> RunRecord:
     """Train one run of `arm` in a process of its own and return its record, which is also written to `record`.
 
-    `settings` overrides settings by name (see `components.training.settings`), `checkpoints` is empty, a local folder
+    `settings` overrides settings by name (see `settings.py`), `checkpoints` is empty, a local folder
     or a gs:// prefix, `model` and `saved_model` are the folders to write. A run that fails, diverges or is killed
     gives a record that says so. Raises SettingError for a wrong setting, before anything starts, and SystemExit(143)
     after SIGTERM, once the process has left a checkpoint, so that the platform tries again.
@@ -117,7 +117,7 @@ def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
 
     `ended` is put down as the end of the attempt that was under way.
     """
-    from components.datasets.packed import PackedDataset
+    from headstart.components.datasets.packed import PackedDataset
 
     record = spec.blank_record(environment.describe(threads=spec.threads(), image=spec.image))
     record.reason, record.stop_reason = " ".join(reason.split()), "failed"
@@ -138,7 +138,7 @@ def _spawn(spec: RunSpecification) -> RunRecord:
         file = Path(scratch, "run.json")
         spec.spawned = time.perf_counter()
         file.write_text(spec.model_dump_json(), encoding="utf-8")
-        status, last_words = _wait(spec, [sys.executable, "-m", "components.training.process", str(file)])
+        status, last_words = _wait(spec, [sys.executable, "-m", "headstart.components.training.process", str(file)])
     if status == TERMINATED:
         with contextlib.suppress(OSError, HeadstartError):
             attempts.close(checkpoint.Folder(spec.checkpoints), "terminated (SIGTERM)")

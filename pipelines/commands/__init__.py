@@ -1,1 +1,1 @@
-"""The subcommands of `headstart`, one module each; `pipelines.cli` imports a module only when its command is called."""
+"""The subcommands of `headstart`, one module each; `cli.py` imports a module only when its command is called."""

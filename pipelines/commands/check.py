@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.errors import HeadstartError
-from components.preflight.checks import Check
-from pipelines.placement_options import placement_options, read_placement
-from pipelines.readiness.api_checks import check_api
-from pipelines.readiness.cluster import Cluster, NotAllowedError
-from pipelines.readiness.namespace_checks import (
+from headstart.components.errors import HeadstartError
+from headstart.components.preflight.checks import Check
+from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.readiness.api_checks import check_api
+from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
+from headstart.pipelines.readiness.namespace_checks import (
     check_limit_ranges,
     check_namespace,
     check_objects,
@@ -23,10 +23,10 @@ from pipelines.readiness.namespace_checks import (
     check_service_account,
     registries_with_secret,
 )
-from pipelines.readiness.node_checks import check_images, check_nodes
-from pipelines.readiness.storage_checks import check_storage
-from pipelines.submission.connection import connect
-from pipelines.submission.options import connection_options
+from headstart.pipelines.readiness.node_checks import check_images, check_nodes
+from headstart.pipelines.readiness.storage_checks import check_storage
+from headstart.pipelines.submission.connection import connect
+from headstart.pipelines.submission.options import connection_options
 
 _SIGNS = {"passed": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
 

@@ -36,8 +36,8 @@ def command(a: Path, b: Path, confidence: float, time_tolerance: float, accuracy
     """
     from rich.console import Console
 
-    from components.reporting.regression import compare, load
-    from components.reporting.terminal import comparison_table
+    from headstart.components.reporting.regression import compare, load
+    from headstart.components.reporting.terminal import comparison_table
 
     found = compare(
         load(a),

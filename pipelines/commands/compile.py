@@ -9,8 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package
-from pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package
+from headstart.pipelines.placement_options import placement_options, read_placement
 
 
 @click.command()

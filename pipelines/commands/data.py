@@ -15,10 +15,10 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from components.datasets.settings import ImportSettings, SelectionSettings
-from components.errors import SettingError
-from components.progress import parse
-from pipelines.commands.data_table import print_description
+from headstart.components.datasets.settings import ImportSettings, SelectionSettings
+from headstart.components.errors import SettingError
+from headstart.components.progress import parse
+from headstart.pipelines.commands.data_table import print_description
 
 _OWN = frozenset({"layout", "classes"})
 """Settings that the commands give in another way than by an option of that name."""
@@ -80,7 +80,7 @@ def command() -> None:
 
 
 def _import(uri: str, output: Path, layout: str, settings: dict[str, Any]) -> None:
-    from components.datasets.importing import import_dataset
+    from headstart.components.datasets.importing import import_dataset
 
     with _watched():
         description = import_dataset(uri, output, layout=layout, **settings)
@@ -137,7 +137,7 @@ def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
 @setting_options(SelectionSettings)
 def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) -> None:
     """Derive a data set of a few merged classes from a packed one, such as apple, pears and noise."""
-    from components.datasets.selection import select_classes
+    from headstart.components.datasets.selection import select_classes
 
     if rules:
         settings["classes"] = dict(parse_rule(rule) for rule in rules)
@@ -159,7 +159,7 @@ def parse_rule(rule: str) -> tuple[str, str]:
 @click.option("--verify", is_flag=True, help="read everything and compare the digest")
 def show(packed: Path, verify: bool) -> None:
     """Print what a packed data set holds."""
-    from components.datasets.packed import PackedDataset
+    from headstart.components.datasets.packed import PackedDataset
 
     dataset = PackedDataset(packed)
     print_description(dataset.description, packed)
@@ -175,8 +175,8 @@ def show(packed: Path, verify: bool) -> None:
 )
 def fetch(name: str, output: Path) -> None:
     """Download a published data set; a download that broke is taken up again."""
-    from components.datasets.downloads import fetch as download
-    from components.datasets.published import FILES
+    from headstart.components.datasets.downloads import fetch as download
+    from headstart.components.datasets.published import FILES
 
     file = FILES[name]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.datasets.packed import SPLITS, Description
-from components.datasets.preview import PREVIEW_FILE
+from headstart.components.datasets.packed import SPLITS, Description
+from headstart.components.datasets.preview import PREVIEW_FILE
 
 _ROWS = 40
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from components.promotion.store import open_store
+    from headstart.components.promotion.store import open_store
 
     store = open_store(store_uri)
     versions = store.versions()
@@ -84,7 +84,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
 @click.option("--uri", "only_uri", is_flag=True, help="Print only the folder to point a model server at.")
 def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> None:
     """Show one version (the one in use, where VERSION is left out) and how it came to be."""
-    from components.promotion.store import open_store
+    from headstart.components.promotion.store import open_store
 
     store = open_store(store_uri)
     pointer, _ = store.pointer()
@@ -142,8 +142,8 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
     The data that the version in use was trained on do not start a retraining any more, so that the clock does not
     bring it back; new data do.
     """
-    from components.promotion.backends import Conflict
-    from components.promotion.store import open_store, this_user
+    from headstart.components.promotion.backends import Conflict
+    from headstart.components.promotion.store import open_store, this_user
 
     store = open_store(store_uri)
     pointer, generation = store.pointer()
@@ -176,7 +176,7 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
 @click.option("--reason", default="", help="Kept with the pin.")
 def pin(store_uri: str, version: int, remove: bool, reason: str) -> None:
     """Keep VERSION from being removed by retention, or stop keeping it."""
-    from components.promotion.store import open_store, this_user
+    from headstart.components.promotion.store import open_store, this_user
 
     store = open_store(store_uri)
     store.manifest(version)
@@ -196,7 +196,7 @@ def history(store_uri: str, last: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from components.promotion.store import open_store
+    from headstart.components.promotion.store import open_store
 
     outcomes = open_store(store_uri).outcomes(last)
     if not outcomes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from components.training.prediction import Prediction
+    from headstart.components.training.prediction import Prediction
 
 
 @click.command(name="predict")
@@ -22,8 +22,8 @@ def command(model: Path, images: tuple[Path, ...], top: int, as_json: bool) -> i
     MODEL is a .keras file or a SavedModel that `headstart run` wrote, the folder that holds it, or a version in a model
     store. IMAGE… are image files, or folders of them. Ends with status 1 if an image could not be read.
     """
-    from components.datasets.images import SUFFIXES
-    from components.errors import SettingError
+    from headstart.components.datasets.images import SUFFIXES
+    from headstart.components.errors import SettingError
 
     files: list[Path] = []
     for image in images:
@@ -34,7 +34,7 @@ def command(model: Path, images: tuple[Path, ...], top: int, as_json: bool) -> i
             files += inside
         else:
             files.append(image)
-    from components.training import prediction
+    from headstart.components.training import prediction
 
     found = prediction.classify(model, files, top)
     if as_json:

@@ -37,8 +37,8 @@ def command(
     RECORD… are record files, or folders that hold them (also the output folder of a run). Records of several runs are
     put side by side.
     """
-    from components.reporting.collecting import report_on
-    from components.reporting.terminal import print_summaries
+    from headstart.components.reporting.collecting import report_on
+    from headstart.components.reporting.terminal import print_summaries
 
     settings = {
         "target_accuracy": target_accuracy,
@@ -56,7 +56,7 @@ def command(
 
 def split_rule(text: str) -> tuple[str, str]:
     """`few_runs=off` as a pair; SettingError otherwise."""
-    from components.errors import SettingError
+    from headstart.components.errors import SettingError
 
     name, equals, severity = text.partition("=")
     if not equals:

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from components.credentials import conceal
-from components.errors import SettingError
-from pipelines.commands.models import store_option
-from pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
+from headstart.components.credentials import conceal
+from headstart.components.errors import SettingError
+from headstart.pipelines.commands.models import store_option
+from headstart.pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
@@ -52,8 +52,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     Exit status: 0 promoted, or not for a reason that is in order (not better, nothing new); 1 failed, or the data
     could not be trained on; 2 wrong use; 130 interrupted.
     """
-    from components.promotion.store import open_store
-    from pipelines.local_retraining import RetrainingRequest, prepared_image_size, run_retraining
+    from headstart.components.promotion.store import open_store
+    from headstart.pipelines.local_retraining import RetrainingRequest, prepared_image_size, run_retraining
 
     store, prepared = absolute(options["store_uri"]), absolute(options["prepared"])
     data = options["data"] if options["data"].startswith("demo:") else absolute(options["data"])

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from components.credentials import conceal, masked
-from components.errors import SettingError
-from pipelines.local_experiment import ExperimentRequest, run_experiment
-from pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
+from headstart.components.credentials import conceal, masked
+from headstart.components.errors import SettingError
+from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
+from headstart.pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
 
 DEMONSTRATION = {"source": "demo:source", "intermediate": "demo:fruits"}
 LAYOUTS = click.Choice(["auto", "cifar100", "fruits360", "image_folder", "csv"])

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from components.errors import HeadstartError, SettingError
-from pipelines.placement_options import placement_options, read_placement
-from pipelines.submission.options import connection_options
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.submission.options import connection_options
 
 TIMES = 5
 ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
@@ -78,8 +78,8 @@ def command(
 
 def _connect(options: dict[str, Any]) -> tuple[Any, str]:
     """Return the connection and the namespace to ask for, which is empty on a server for one user."""
-    from pipelines.submission.connection import connect
-    from pipelines.submission.runs import ask_server, require_version
+    from headstart.pipelines.submission.connection import connect
+    from headstart.pipelines.submission.runs import ask_server, require_version
 
     connection = connect(**{name: options[name] for name in ADDRESS})
     server = ask_server(connection)
@@ -88,9 +88,9 @@ def _connect(options: dict[str, Any]) -> tuple[Any, str]:
 
 
 def _put(pipeline: str, options: dict[str, Any]) -> None:
-    from pipelines.cron import EXAMPLE, parse_cron, read_zone
-    from pipelines.schedules import put_schedule
-    from pipelines.submission.runs import find_or_create_experiment, typed_parameters
+    from headstart.pipelines.cron import EXAMPLE, parse_cron, read_zone
+    from headstart.pipelines.schedules import put_schedule
+    from headstart.pipelines.submission.runs import find_or_create_experiment, typed_parameters
 
     if options["expression"] is None:
         raise SettingError("--cron is missing: when is it to run?", EXAMPLE)
@@ -125,7 +125,7 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
 
 
 def _package(pipeline: str, options: dict[str, Any]) -> Any:
-    from pipelines.packages import compile_package, read_package
+    from headstart.pipelines.packages import compile_package, read_package
 
     others = {*ADDRESS, "expression", "name", "pairs", "package_file", "zone_name", "paused", "dry_run", "experiment",
               "service_account", "pipeline_root"}  # fmt: skip
@@ -151,7 +151,7 @@ def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def _next_time(expression: str, zone_name: str) -> str:
-    from pipelines.cron import parse_cron, read_zone
+    from headstart.pipelines.cron import parse_cron, read_zone
 
     zone = read_zone(zone_name)
     try:
@@ -164,7 +164,7 @@ def _list(connection: Any, namespace: str, zone_name: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipelines.schedules import list_schedules
+    from headstart.pipelines.schedules import list_schedules
 
     schedules = list_schedules(connection, namespace)
     if not schedules:
@@ -186,7 +186,7 @@ def _list(connection: Any, namespace: str, zone_name: str) -> None:
 
 
 def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone_name: str) -> None:
-    from pipelines.schedules import find_schedules, set_enabled
+    from headstart.pipelines.schedules import find_schedules, set_enabled
 
     for schedule in find_schedules(connection, name, namespace):
         set_enabled(connection, schedule, enabled)
@@ -197,7 +197,7 @@ def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone
 
 
 def _delete(connection: Any, name: str, namespace: str) -> None:
-    from pipelines.schedules import delete_schedule, find_schedules
+    from headstart.pipelines.schedules import delete_schedule, find_schedules
 
     for schedule in find_schedules(connection, name, namespace):
         delete_schedule(connection, schedule)

@@ -12,16 +12,16 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from components.errors import HeadstartError, SettingError
-from pipelines.packages import Package, compile_package, read_package
-from pipelines.placement_options import placement_options, read_placement
-from pipelines.submission import runs
-from pipelines.submission.connection import Connection, connect
-from pipelines.submission.failures import explain_failure
-from pipelines.submission.following import Follower, TerminalWatcher
-from pipelines.submission.options import connection_options
-from pipelines.submission.results import download_results
-from pipelines.submission.workflow import fetch_workflow
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.packages import Package, compile_package, read_package
+from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.connection import Connection, connect
+from headstart.pipelines.submission.failures import explain_failure
+from headstart.pipelines.submission.following import Follower, TerminalWatcher
+from headstart.pipelines.submission.options import connection_options
+from headstart.pipelines.submission.results import download_results
+from headstart.pipelines.submission.workflow import fetch_workflow
 
 CANCELED_STATUS = 3
 

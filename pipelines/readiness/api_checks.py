@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from components.errors import HeadstartError
-from components.preflight.checks import Check
-from pipelines.submission import runs
-from pipelines.submission.connection import Connection
+from headstart.components.errors import HeadstartError
+from headstart.components.preflight.checks import Check
+from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.connection import Connection
 
 
 def check_api(connection: Connection, namespace: str) -> list[Check]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.errors import HeadstartError
+from headstart.components.errors import HeadstartError
 
 
 class NotAllowedError(HeadstartError):

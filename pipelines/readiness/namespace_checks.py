@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from components.preflight.checks import Check
-from pipelines.placement import CREDENTIALS_FILE, IMAGE_USER, Kind, Placement
-from pipelines.readiness.cluster import Cluster, NotAllowedError
-from pipelines.readiness.quantities import limits_of, quantity, readable, requests_of
+from headstart.components.preflight.checks import Check
+from headstart.pipelines.placement import CREDENTIALS_FILE, IMAGE_USER, Kind, Placement
+from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
+from headstart.pipelines.readiness.quantities import limits_of, quantity, readable, requests_of
 
 KINDS: tuple[Kind, ...] = ("training", "data", "report", "preflight")
 

@@ -6,10 +6,10 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
-from components.preflight.checks import Check
-from pipelines.placement import Kind, Placement, Toleration
-from pipelines.readiness.cluster import Cluster, NotAllowedError
-from pipelines.readiness.quantities import quantity, readable, requests_of
+from headstart.components.preflight.checks import Check
+from headstart.pipelines.placement import Kind, Placement, Toleration
+from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
+from headstart.pipelines.readiness.quantities import quantity, readable, requests_of
 
 Amounts = dict[str, Decimal]
 

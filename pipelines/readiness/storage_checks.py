@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from components.preflight.checks import Check
-from pipelines.placement import Placement
-from pipelines.readiness.cluster import Cluster
+from headstart.components.preflight.checks import Check
+from headstart.pipelines.placement import Placement
+from headstart.pipelines.readiness.cluster import Cluster
 
 WORKLOAD_IDENTITY = "iam.gke.io/gcp-service-account"
 # The secret with the keys of the store that comes with Kubeflow Pipelines (MinIO before 2.15, SeaweedFS since).

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from components.errors import HeadstartError
+from headstart.components.errors import HeadstartError
 
 # The name that kfp's own client reads.
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"

@@ -7,11 +7,11 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from components.errors import HeadstartError
-from pipelines.packages import Package
-from pipelines.submission import runs
-from pipelines.submission.connection import Connection
-from pipelines.submission.workflow import FailedPod, Workflow
+from headstart.components.errors import HeadstartError
+from headstart.pipelines.packages import Package
+from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.connection import Connection
+from headstart.pipelines.submission.workflow import FailedPod, Workflow
 
 LOG_LINES = 20
 _PODS_SHOWN = 3

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from components.errors import HeadstartError
-from pipelines.packages import Package
-from pipelines.submission import runs
-from pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError
+from headstart.components.errors import HeadstartError
+from headstart.pipelines.packages import Package
+from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError
 
 POLL_SECONDS = 5.0
 # How long the API may stay silent before we say that we no longer know.

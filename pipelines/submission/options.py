@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pipelines.submission.connection import COOKIE_VARIABLE, HOST_VARIABLE, TOKEN_VARIABLE
+from headstart.pipelines.submission.connection import COOKIE_VARIABLE, HOST_VARIABLE, TOKEN_VARIABLE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from components.atomic_files import whole_file
-from components.errors import HeadstartError
-from pipelines.packages import Package
-from pipelines.submission.connection import Connection, ServiceError
-from pipelines.submission.workflow import StoredArtifact, Workflow
+from headstart.components.atomic_files import whole_file
+from headstart.components.errors import HeadstartError
+from headstart.pipelines.packages import Package
+from headstart.pipelines.submission.connection import Connection, ServiceError
+from headstart.pipelines.submission.workflow import StoredArtifact, Workflow
 
 _SUFFIXES = {"system.HTML": ".html", "system.Markdown": ".md"}
-# What the summary of a report holds; see components.reporting.
+# What the summary of a report holds; see headstart.components.reporting.
 _SUMMARY_FILES = ("summary.json", "runs.csv")
 _LARGEST_BYTES = 256 * 1024 * 1024
 
@@ -48,7 +48,7 @@ def download_results(
         output: folder to write into.
         package: the pipeline that ran; without it outputs are told apart by their names.
         namespace: namespace of the run, which a server with several users wants to know.
-        read_object: reads a gs:// URI; None: `components.storage`.
+        read_object: reads a gs:// URI; None: `headstart.components.storage`.
     """
     types = _output_types(package) if package else {}
     result = Download()
@@ -93,7 +93,7 @@ def _output_types(package: Package) -> dict[tuple[str, str], str]:
 def _read(connection: Connection, uri: str, namespace: str, read_object: Callable[[str], bytes] | None) -> bytes:
     if uri.startswith("gs://"):
         if read_object is None:
-            from components import storage
+            from headstart.components import storage
 
             read_object = storage.read_bytes
         try:

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from components.errors import HeadstartError, SettingError
-from components.preflight.parameters import check_parameters
-from pipelines.packages import Package
-from pipelines.submission.connection import Connection, LostConnectionError, ServiceError
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.preflight.parameters import check_parameters
+from headstart.pipelines.packages import Package
+from headstart.pipelines.submission.connection import Connection, LostConnectionError, ServiceError
 
 API = "/apis/v2beta1"
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.submission.connection import Connection, ServiceError
+from headstart.pipelines.submission.connection import Connection, ServiceError
 
 # What the backend calls the template of a task's own pod, and of the node around it that carries the task's name. Both
 # get a prefix where the task has pod labels or retries, for example metadata-0-1-retry-system-container-impl.

@@ -10,7 +10,7 @@ from benchmarks.image_folders import ImageFolders
 from benchmarks.machine_speed import network_operations
 from benchmarks.results import Entry
 from benchmarks.timing import Failed, python, run_measured
-from components.reporting.report import write_report
+from headstart.components.reporting.report import write_report
 
 
 def test_a_ratio_above_one_means_that_ours_is_better() -> None:

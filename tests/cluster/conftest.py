@@ -6,11 +6,11 @@ import pytest
 from click.testing import CliRunner, Result
 from pipelines_api import PipelinesApi
 
-from components.errors import HeadstartError
-from pipelines.cli import headstart
-from pipelines.packages import Package, compile_package
-from pipelines.placement import Placement
-from pipelines.submission import connection
+from headstart.components.errors import HeadstartError
+from headstart.pipelines.cli import headstart
+from headstart.pipelines.packages import Package, compile_package
+from headstart.pipelines.placement import Placement
+from headstart.pipelines.submission import connection
 
 IMAGE = "registry.example/headstart:0.1.0"
 

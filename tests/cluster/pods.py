@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.packages import Package
+from headstart.pipelines.packages import Package
 
 RESTRICTED = {
     "allowPrivilegeEscalation": False,

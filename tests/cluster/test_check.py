@@ -10,9 +10,9 @@ from click.testing import Result
 from kubernetes_api import NAMESPACE, KubernetesApi, node, pod, pull_secret
 from pipelines_api import PipelinesApi
 
-from pipelines.placement import Toleration
-from pipelines.readiness.node_checks import registry_of, tolerates
-from pipelines.readiness.quantities import quantity
+from headstart.pipelines.placement import Toleration
+from headstart.pipelines.readiness.node_checks import registry_of, tolerates
+from headstart.pipelines.readiness.quantities import quantity
 
 Checked = Callable[..., tuple[int, str]]
 IMAGE = "registry.example/headstart:0.1.0"

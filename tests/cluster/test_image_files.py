@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.placement import DEFAULT_IMAGE, IMAGE_USER
+from headstart.pipelines.placement import DEFAULT_IMAGE, IMAGE_USER
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text(encoding="utf-8")

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from pods import pod_of, restricted_violations
 
-from pipelines.packages import Package, compile_package
-from pipelines.placement import Placement, Resources
-from pipelines.placement_options import read_placement
+from headstart.pipelines.packages import Package, compile_package
+from headstart.pipelines.placement import Placement, Resources
+from headstart.pipelines.placement_options import read_placement
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -73,7 +73,7 @@ def test_every_manifest_file_is_reached_by_a_rendering() -> None:
 
 @needs_kubectl
 def test_least_rights_cover_what_is_checked_for_and_nothing_broad() -> None:
-    from pipelines.readiness.namespace_checks import RIGHTS
+    from headstart.pipelines.readiness.namespace_checks import RIGHTS
 
     [role] = [d for d in rendered("headstart") if d["kind"] == "Role"]
     granted = {

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from components.errors import HeadstartError, SettingError
-from pipelines.packages import LARGEST_OBJECT_BYTES, Package, compile_package, read_package
-from pipelines.placement import Placement, Toleration, image_problem
-from pipelines.placement_options import read_placement
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, Package, compile_package, read_package
+from headstart.pipelines.placement import Placement, Toleration, image_problem
+from headstart.pipelines.placement_options import read_placement
 
 TRAINING = {"pretrain", "finetune", "final", "train-baseline", "train-transfer"}
 IMAGE = "registry.example/headstart:0.1.0"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pipelines_api import RUN_ID, PipelinesApi, detail
 
-from pipelines.packages import Package
+from headstart.pipelines.packages import Package
 
 
 def kfp(api: PipelinesApi, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from answering import Answer, AnsweringServer
 
-from components.errors import HeadstartError
-from components.preflight import checks
+from headstart.components.errors import HeadstartError
+from headstart.components.preflight import checks
 
 
 def test_good_place_passes_and_says_what_was_found(tmp_path: Path) -> None:

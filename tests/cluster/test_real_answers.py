@@ -5,10 +5,10 @@ from pathlib import Path
 from pipelines_api import WORKFLOW, PipelinesApi, detail, node_id, task_nodes, workflow
 from test_submit import SALT, STORE, Command, said, submit
 
-from pipelines.packages import Package
-from pipelines.submission import connection
-from pipelines.submission.following import summarise_tasks
-from pipelines.submission.runs import ask_server
+from headstart.pipelines.packages import Package
+from headstart.pipelines.submission import connection
+from headstart.pipelines.submission.following import summarise_tasks
+from headstart.pipelines.submission.runs import ask_server
 
 
 def test_a_real_cluster_behind_its_ui(command: Command, api: PipelinesApi, package: Package) -> None:

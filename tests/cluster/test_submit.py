@@ -11,9 +11,9 @@ from click.testing import Result
 from pipelines_api import API, RUN_ID, WORKFLOW, Node, PipelinesApi, detail, node_id, task_nodes, workflow
 from requests.adapters import HTTPAdapter
 
-from components.errors import HeadstartError, SettingError
-from pipelines.packages import Package
-from pipelines.submission import connection
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.packages import Package
+from headstart.pipelines.submission import connection
 
 Command = Callable[..., Result]
 STORE = f"minio/mlpipeline/v2/artifacts/headstart-experiment/{RUN_ID}"
@@ -97,7 +97,7 @@ def test_iteration_of_a_loop_is_named(command: Command, api: PipelinesApi, packa
 
 
 def test_retried_task_that_came_through_is_no_failure(api: PipelinesApi) -> None:
-    from pipelines.submission.workflow import Workflow
+    from headstart.pipelines.submission.workflow import Workflow
 
     through = Workflow(workflow(task_nodes("pretrain", ["model"], retried=True)))
     assert through.failed_pods() == []
@@ -108,7 +108,7 @@ def test_compressed_nodes_are_read() -> None:
     import base64
     import gzip
 
-    from pipelines.submission.workflow import Workflow
+    from headstart.pipelines.submission.workflow import Workflow
 
     plain = workflow(task_nodes("pretrain", ["model"], phase="Failed", message="Error (exit code 2)"))
     nodes = plain["status"].pop("nodes")
@@ -183,7 +183,7 @@ def test_connection_that_comes_back_is_survived(command: Command, api: Pipelines
 def test_connection_that_stays_away_ends_with_its_own_status(
     command: Command, api: PipelinesApi, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.submission.following.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("headstart.pipelines.submission.following.PATIENCE_SECONDS", 0.05)
     api.states = ["RUNNING", "drop"]
     result = submit(command, api, package)
     assert result.exit_code == 5

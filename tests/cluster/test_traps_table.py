@@ -26,7 +26,7 @@ def test_named_files_exist() -> None:
 
 def test_every_option_that_docs_show_exists() -> None:
     """An option in a code block of ours is one that a command has."""
-    from pipelines.cli import COMMANDS, headstart
+    from headstart.pipelines.cli import COMMANDS, headstart
 
     for name in ("cluster.md", "gke.md", "kind.md"):
         text = (ROOT / "docs" / name).read_text(encoding="utf-8").replace("\\\n", " ")

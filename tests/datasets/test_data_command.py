@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from components.datasets import published
-from pipelines.commands import data
+from headstart.components.datasets import published
+from headstart.pipelines.commands import data
 from tests.datasets import drawn_files
 
 
 def headstart(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "data", *arguments],
+        [sys.executable, "-m", "headstart", "data", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.datasets import packing
-from components.datasets.decoding import Decoders
-from components.datasets.importing import import_dataset
-from components.errors import HeadstartError
+from headstart.components.datasets import packing
+from headstart.components.datasets.decoding import Decoders
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.errors import HeadstartError
 from tests.datasets import drawn_files
 from tests.processes import alive
 
@@ -79,7 +79,7 @@ def test_processes_end_with_their_decoders(tree: Path) -> None:
 
 def test_decoders_do_not_outlive_a_killed_import(tree: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from components.datasets.decoding import Decoders; "
+        "import sys, time; from pathlib import Path; from headstart.components.datasets.decoding import Decoders; "
         "print(*(each.pid for each in Decoders(3, Path(sys.argv[1]), 16)._processes), flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tree)], stdout=subprocess.PIPE, text=True) as started:

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from components.datasets import demonstration
-from components.datasets.selection import assign_classes
+from headstart.components.datasets import demonstration
+from headstart.components.datasets.selection import assign_classes
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_processor_without_vector_instructions_draws_the_same() -> None:
     if not extra:
         pytest.skip("this processor has none that numpy could do without")
     program = (
-        "import hashlib; from components.datasets import demonstration as d;"
+        "import hashlib; from headstart.components.datasets import demonstration as d;"
         "rng = d.generator(0, 'x');"
         "fruit = d._draw_fruit(rng, d.VARIETIES[0], rng.random(4, 'float32'), rng.random(4) < 0.5);"
         "print(hashlib.sha256(d.draw_source().pixels.tobytes() + fruit.tobytes()).hexdigest())"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.datasets import downloads
-from components.datasets.importing import import_dataset
-from components.errors import HeadstartError, SettingError
+from headstart.components.datasets import downloads
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.errors import HeadstartError, SettingError
 from tests.datasets import drawn_files
 
 CONTENT = np.random.default_rng(3).bytes(700_000)

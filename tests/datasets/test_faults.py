@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.datasets import archives
-from components.datasets.importing import import_dataset
-from components.datasets.packed import PackedDataset
-from components.errors import HeadstartError, SettingError
+from headstart.components.datasets import archives
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.errors import HeadstartError, SettingError
 from tests.datasets import drawn_files
 
 

@@ -7,8 +7,8 @@ import pytest
 from cykooz_resizer import CpuExtensions, ImageData, PixelType, Resizer
 from PIL import Image
 
-from components.datasets import images
-from components.datasets.images import UnreadableImageError, decode, resize
+from headstart.components.datasets import images
+from headstart.components.datasets.images import UnreadableImageError, decode, resize
 from tests.datasets import drawn_files
 
 

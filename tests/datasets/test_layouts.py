@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.datasets.importing import import_dataset
-from components.datasets.packed import PackedDataset
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.packed import PackedDataset
 from tests.datasets import drawn_files
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.datasets.importing import import_dataset
-from components.datasets.packed import PackedDataset
-from components.datasets.selection import select_classes
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.datasets.selection import select_classes
 
 pytestmark = pytest.mark.real_images
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.datasets.packed import PackedDataset, write_packed
-from components.datasets.selection import assign_classes, draw_evenly, select_classes, select_target
-from components.errors import HeadstartError, SettingError
+from headstart.components.datasets.packed import PackedDataset, write_packed
+from headstart.components.datasets.selection import assign_classes, draw_evenly, select_classes, select_target
+from headstart.components.errors import HeadstartError, SettingError
 from tests.datasets import drawn_files
 
 CLASSES = ["Apple Red 1", "Apple Golden 2", "Pear", "Pear Abate", "Pineapple", "Pineapple Mini", "Kiwi", "Plum 2"]

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.datasets.folders import FoundFile
-from components.datasets.importing import import_dataset
-from components.datasets.leakage import near_twins, thumbnails
-from components.datasets.packed import PackedDataset
-from components.datasets.splitting import draw_groups, draw_rows
+from headstart.components.datasets.folders import FoundFile
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.leakage import near_twins, thumbnails
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.datasets.splitting import draw_groups, draw_rows
 from tests.datasets import drawn_files
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["components.datasets", "components.records", "components.progress"]):
+with atheris.instrument_imports(
+    include=["headstart.components.datasets", "headstart.components.records", "headstart.components.progress"]
+):
     import targets
 
 

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from components import progress
-from components.datasets.archives import unpack
-from components.datasets.cifar100 import read_archive, read_folder
-from components.datasets.images import UnreadableImageError, decode
-from components.datasets.packed import PackedDataset, write_packed
-from components.datasets.unpickling import load_pickle
-from components.errors import HeadstartError
-from components.records import RunRecord, read_record
-from components.reporting.summary import read_summary
+from headstart.components import progress
+from headstart.components.datasets.archives import unpack
+from headstart.components.datasets.cifar100 import read_archive, read_folder
+from headstart.components.datasets.images import UnreadableImageError, decode
+from headstart.components.datasets.packed import PackedDataset, write_packed
+from headstart.components.datasets.unpickling import load_pickle
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord, read_record
+from headstart.components.reporting.summary import read_summary
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="headstart-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
 

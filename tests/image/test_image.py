@@ -77,7 +77,7 @@ model.compile("sgd", "mse"); model.fit(tf.ones((8, 4)), tf.ones((8, 2)), verbose
 model.save("/tmp/m.keras"); keras.models.load_model("/tmp/m.keras"); print("trained")
 PYTHON
         python - <<'PYTHON'
-from components.preflight.checks import require
+from headstart.components.preflight.checks import require
 require(read_from=["demo:source"], write_to="/tmp/checkpoints", run_id="r")
 PYTHON
         """,

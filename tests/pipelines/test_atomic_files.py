@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from components.atomic_files import whole_file, whole_folder, write_json, write_text
+from headstart.components.atomic_files import whole_file, whole_folder, write_json, write_text
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipelines.cli import COMMANDS
+from headstart.pipelines.cli import COMMANDS
 
 HEAVY = ("tensorflow", "pandas", "scipy", "kubernetes", "google.cloud", "kfp")
 
@@ -15,7 +15,7 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
     import os
 
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments],
+        [sys.executable, "-m", "headstart", *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -32,11 +32,11 @@ def modules_after(statement: str) -> list[str]:
 
 
 def test_the_command_line_starts_without_heavy_imports() -> None:
-    assert modules_after("import pipelines.cli") == []
+    assert modules_after("import headstart.pipelines.cli") == []
 
 
 def test_importing_the_pipeline_needs_kfp_alone() -> None:
-    assert set(modules_after("import pipelines.experiment")) <= {"kfp", "kubernetes", "google.cloud"}
+    assert set(modules_after("import headstart.pipelines.experiment")) <= {"kfp", "kubernetes", "google.cloud"}
 
 
 def test_help_lists_every_command() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.records import read_record
+from headstart.components.records import read_record
 
 SMALL = [
     "--data-setting",
@@ -34,7 +34,7 @@ DESIGN_KEYS = {
 
 
 def headstart(*arguments: str, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "pipelines.cli", "run", *SMALL, "--output", str(folder), *arguments]
+    return [sys.executable, "-m", "headstart", "run", *SMALL, "--output", str(folder), *arguments]
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -65,7 +65,10 @@ def training_process(folder: Path) -> int:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"components.training.process" in words and str(folder) in Path(os.fsdecode(words[-2])).read_text():
+            if (
+                b"headstart.components.training.process" in words
+                and str(folder) in Path(os.fsdecode(words[-2])).read_text()
+            ):
                 return int(entry.name)
     raise AssertionError("no training process runs")
 

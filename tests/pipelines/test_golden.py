@@ -8,8 +8,8 @@ import pytest
 import yaml
 from kfp import compiler
 
-from pipelines.experiment import experiment
-from pipelines.placement import Placement
+from headstart.pipelines.experiment import experiment
+from headstart.pipelines.placement import Placement
 
 GOLDEN = Path(__file__).parent / "golden"
 

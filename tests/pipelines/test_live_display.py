@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pipelines.live_display import LiveDisplay, Row, duration
+from headstart.pipelines.live_display import LiveDisplay, Row, duration
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.local import LocalResult, _follow, _last_words
+from headstart.pipelines.local import LocalResult, _follow, _last_words
 
 LOG = """\
 02:54:00.871 - INFO - Executing task \x1b[96m'pretrain'\x1b[0m
@@ -14,7 +14,7 @@ LOG = """\
 02:54:04.871 - INFO - Executing task \x1b[96m'verify'\x1b[0m
     Traceback (most recent call last):
       File "x.py", line 3, in verify
-    components.errors.HeadstartError: The measurement is not sound: enough_runs.
+    headstart.components.errors.HeadstartError: The measurement is not sound: enough_runs.
 02:54:05.446 - ERROR - Task \x1b[96m'verify'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m
 RuntimeError: Pipeline 'headstart-experiment' finished with status FAILURE.
 """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components.atomic_files import write_json
-from pipelines.long_arguments import LIMIT, restored, through_files
+from headstart.components.atomic_files import write_json
+from headstart.pipelines.long_arguments import LIMIT, restored, through_files
 
 PIPELINE = """
 from kfp import dsl
@@ -58,7 +58,7 @@ def test_a_task_gets_a_long_input(tmp_path: Path) -> None:
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    command = [sys.executable, "-m", "pipelines.local_worker", str(tmp_path / "spec.json")]
+    command = [sys.executable, "-m", "headstart.pipelines.local_worker", str(tmp_path / "spec.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "300000 characters arrived" in done.stdout + done.stderr

@@ -1,6 +1,6 @@
 import pytest
 
-from components import progress
+from headstart.components import progress
 
 
 @pytest.mark.parametrize("value", ["plain", "two words", 'a "quote"', "back\\slash", "a=b", "", "ümläut", "tab\there"])

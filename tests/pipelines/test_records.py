@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from components.errors import HeadstartError
-from components.records import Epoch, RunRecord, read_record
+from headstart.components.errors import HeadstartError
+from headstart.components.records import Epoch, RunRecord, read_record
 
 
 def test_a_record_survives_the_round_trip(tmp_path: Path) -> None:

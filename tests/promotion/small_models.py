@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from small_data import COLOURS
 
-from components.records import Result, RunRecord
-from components.training.export import save_model
+from headstart.components.records import Result, RunRecord
+from headstart.components.training.export import save_model
 
 
 def trained(

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from components.promotion.store import ModelStore
-from components.promotion.versions import Manifest, Outcome, now
+from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.versions import Manifest, Outcome, now
 
 
 def version_folder(place: Path, text: str) -> Path:

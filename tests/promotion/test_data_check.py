@@ -6,11 +6,11 @@ import pytest
 from small_data import colours
 from store_contents import manifest, version_folder
 
-from components.datasets.packed import PackedDataset
-from components.promotion.check import check_data
-from components.promotion.gate import Rules
-from components.promotion.store import ModelStore, open_store
-from components.promotion.versions import Outcome
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.promotion.check import check_data
+from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.store import ModelStore, open_store
+from headstart.components.promotion.versions import Outcome
 
 KNOWN = ("apple", "pears", "noise")
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import SettingError
-from components.promotion.gate import UNKNOWN, Answers, Decision, Rules, decide, sign_test
+from headstart.components.errors import SettingError
+from headstart.components.promotion.gate import UNKNOWN, Answers, Decision, Rules, decide, sign_test
 
 CLASSES = ["apple", "pears", "noise"]
 TRUTH = np.repeat([0, 1, 2], 100)

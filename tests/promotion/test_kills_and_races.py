@@ -9,8 +9,8 @@ import pytest
 from promotions import promote, promote_and_die, promote_at_once
 from store_contents import put, served
 
-from components.promotion.backends import LocalBackend
-from components.promotion.store import ModelStore
+from headstart.components.promotion.backends import LocalBackend
+from headstart.components.promotion.store import ModelStore
 
 # Children are forked from a clean process, neither from this one, which may hold TensorFlow, nor started anew each.
 FORK = multiprocessing.get_context("forkserver")

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 from store_contents import digest, outcome, put
 
-from components.errors import HeadstartError
-from components.promotion.store import ModelStore, open_store
-from pipelines.cli import headstart
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.store import ModelStore, open_store
+from headstart.pipelines.cli import headstart
 
 Models = Callable[..., Result]
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import HeadstartError, SettingError
-from components.promotion.backends import Backend
-from components.promotion.prepared import prepare_initial_model
-from components.promotion.store import ModelStore, open_store
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.promotion.backends import Backend
+from headstart.components.promotion.prepared import prepare_initial_model
+from headstart.components.promotion.store import ModelStore, open_store
 
 
 def model(place: Path, name: str = "model", size: int = 52) -> Path:

@@ -9,15 +9,15 @@ import tensorflow as tf
 from small_data import COLOURS, colours
 from small_models import failed, trained
 
-from components.datasets.packed import PackedDataset
-from components.errors import HeadstartError
-from components.promotion.answers import check_served
-from components.promotion.gate import Rules
-from components.promotion.promote import choose, pair, promote
-from components.promotion.store import ModelStore, open_store
-from components.promotion.versions import Outcome
-from components.records import read_record
-from components.training.export import load_model, save_served
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.answers import check_served
+from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.promote import choose, pair, promote
+from headstart.components.promotion.store import ModelStore, open_store
+from headstart.components.promotion.versions import Outcome
+from headstart.components.records import read_record
+from headstart.components.training.export import load_model, save_served
 
 
 def retrain(

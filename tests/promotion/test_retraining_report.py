@@ -2,8 +2,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from components.promotion import retraining_report
-from components.promotion.versions import Outcome
+from headstart.components.promotion import retraining_report
+from headstart.components.promotion.versions import Outcome
 
 NASTY = "<script>alert(1)</script> & | pipe"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from store_contents import digest, manifest, put, served, version_folder
 
-from components.errors import HeadstartError, SettingError
-from components.promotion.backends import Conflict, LocalBackend
-from components.promotion.retention import prune
-from components.promotion.store import ModelStore, open_store
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.promotion.backends import Conflict, LocalBackend
+from headstart.components.promotion.retention import prune
+from headstart.components.promotion.store import ModelStore, open_store
 
 
 def test_an_empty_store_has_no_model(store: ModelStore) -> None:

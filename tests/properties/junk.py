@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from components.errors import HeadstartError
+from headstart.components.errors import HeadstartError
 
 # Text that breaks naive code: nothing, blanks, numbers that are none, quotes, other scripts, control characters.
 AWKWARD = [

@@ -1,6 +1,6 @@
 """Every option and argument of every command, whatever it is given: a clear message and a status, never a traceback.
 
-The commands run in this process through `pipelines.cli.main`, up to the point where a pipeline would be started. There
+The commands run in this process through `cli.main`, up to the point where a pipeline would be started. There
 is no cluster: its address is one where nobody listens.
 """
 
@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from junk import words
 
-from components.records import RunRecord
-from pipelines.cli import COMMANDS, headstart, main
-from pipelines.local import LocalResult
-from pipelines.packages import Package, PipelineName, compile_package
-from pipelines.placement import Placement
-from pipelines.submission.connection import Connection
+from headstart.components.records import RunRecord
+from headstart.pipelines.cli import COMMANDS, headstart, main
+from headstart.pipelines.local import LocalResult
+from headstart.pipelines.packages import Package, PipelineName, compile_package
+from headstart.pipelines.placement import Placement
+from headstart.pipelines.submission.connection import Connection
 
 # Places that a command writes to: the test is root on many machines, and stays in its folder.
 WRITTEN = ("--output", "-o", "--store", "--log")
@@ -77,16 +77,16 @@ def nothing_starts(
 ) -> Path:
     """A folder to be in, without a cluster, without credentials, and where no pipeline is ever started."""
     folder = tmp_path_factory.mktemp("here")
-    for module in ("pipelines.local_experiment", "pipelines.local_retraining"):
+    for module in ("headstart.pipelines.local_experiment", "headstart.pipelines.local_retraining"):
         result = LocalResult(succeeded=False, failed_task="nothing", message="a test lets no pipeline start")
         monkeypatch.setattr(f"{module}.run_locally", lambda *_, result=result: result)
     monkeypatch.setattr(Connection, "pause", lambda *_: None)
-    monkeypatch.setattr("components.datasets.downloads._ATTEMPTS", 1)
+    monkeypatch.setattr("headstart.components.datasets.downloads._ATTEMPTS", 1)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port}")
     # A package is compiled once and for all: what goes into one is tried by the properties of placements.
     for module in ("packages", "commands.submit", "commands.compile"):
-        monkeypatch.setattr(f"pipelines.{module}.compile_package", lambda name, *_, **__: packages[name])
+        monkeypatch.setattr(f"headstart.pipelines.{module}.compile_package", lambda name, *_, **__: packages[name])
     monkeypatch.chdir(folder)
     for name in ("KUBECONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "KF_PIPELINES_SA_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
@@ -172,7 +172,7 @@ def test_arguments_of_any_kind(arguments: list[str], nothing_starts: Path) -> No
 def test_a_message_names_what_is_wrong_and_what_would_be_right(
     arguments: list[str], named: str, right: str, nothing_starts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.commands.compile.compile_package", compile_package)
+    monkeypatch.setattr("headstart.pipelines.commands.compile.compile_package", compile_package)
     status, err = call(*arguments)
     assert status in (1, 2), err
     assert named in err, err
@@ -196,7 +196,7 @@ def test_paths_with_spaces_quotes_and_other_scripts(name: str, tmp_path: Path, m
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
-    command = f"{sys.executable} -m pipelines.cli --help | head -1"
+    command = f"{sys.executable} -m headstart --help | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -206,7 +206,7 @@ def test_verbose_shows_where_and_without_it_nobody_is_bothered(tmp_path: Path) -
     wrong = ["report", str(tmp_path / "nothing.json"), "--output", str(tmp_path / "report")]
     for arguments, expected in ((wrong, False), (["--verbose", *wrong], True)):
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *arguments],
+            [sys.executable, "-m", "headstart", *arguments],
             check=False, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"},
         )  # fmt: skip
         assert done.returncode != 0

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from junk import check_message, scalars, values, words
 from pydantic import BaseModel
 
-from components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
-from components.errors import SettingError
-from components.reporting.settings import ReportSettings, report_settings
-from components.training.recipes import PRESETS, STAGE_OF_ARM, Recipe
-from components.training.settings import ProcessSettings, known, resolve
-from components.training.stage_settings import StageSettings
+from headstart.components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
+from headstart.components.errors import SettingError
+from headstart.components.reporting.settings import ReportSettings, report_settings
+from headstart.components.training.recipes import PRESETS, STAGE_OF_ARM, Recipe
+from headstart.components.training.settings import ProcessSettings, known, resolve
+from headstart.components.training.stage_settings import StageSettings
 
 TRAINING = {name: group for group in (Recipe, StageSettings, ProcessSettings) for name in group.model_fields}
 

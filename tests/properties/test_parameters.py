@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from junk import check_message, values
 
-from components.errors import SettingError
-from components.preflight.parameters import LARGEST_SEED, check_parameters, check_seeds
+from headstart.components.errors import SettingError
+from headstart.components.preflight.parameters import LARGEST_SEED, check_parameters, check_seeds
 
 # What a parameter's own name does not stand in: its part that is wrong has a name of its own.
 NAMED_OTHERWISE = {

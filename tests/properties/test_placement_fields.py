@@ -11,10 +11,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from junk import check_message, values, words
 
-from components.errors import SettingError
-from pipelines.cron import parse_cron, read_zone
-from pipelines.placement import Placement, Resources
-from pipelines.placement_options import read_placement
+from headstart.components.errors import SettingError
+from headstart.pipelines.cron import parse_cron, read_zone
+from headstart.pipelines.placement import Placement, Resources
+from headstart.pipelines.placement_options import read_placement
 
 
 @pytest.mark.parametrize("name", sorted(Placement.model_fields))

@@ -5,8 +5,8 @@ from kfp import dsl
 from kfp.dsl import Artifact, Output
 from kfp.dsl.base_component import BaseComponent
 
-from components.reporting.component import report, verify
-from pipelines.placement import Placement, place
+from headstart.components.reporting.component import report, verify
+from headstart.pipelines.placement import Placement, place
 
 IMAGE = "headstart:0.1.0"
 
@@ -14,7 +14,7 @@ IMAGE = "headstart:0.1.0"
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def record_run(arm: str, seed: int, run_id: str, record: Output[Artifact]) -> None:
     """Write the record of a run that took `seed` seconds."""
-    from components.records import Data, Epoch, Phases, Result, RunRecord
+    from headstart.components.records import Data, Epoch, Phases, Result, RunRecord
 
     seconds = float(int(seed)) if arm == "baseline" else float(int(seed)) / 2
     RunRecord(

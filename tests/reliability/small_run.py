@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from components.datasets.packed import write_packed
+from headstart.components.datasets.packed import write_packed
 
 _PROGRAM = textwrap.dedent(
     """
     import json, sys
     from pathlib import Path
-    from components.training.stages import run_stage
+    from headstart.components.training.stages import run_stage
     given = json.loads(sys.argv[1])
     paths = {name: Path(given.pop(name)) for name in ("dataset", "record")}
     run_stage(**given, **paths, initial_model=None, model=None, saved_model=None)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from faults import Disk, descendants
 
-from components.atomic_files import whole_folder, write_text
-from components.datasets.importing import import_dataset
-from components.datasets.packed import PackedDataset, write_packed
-from components.errors import HeadstartError
-from components.records import RunRecord, read_record
-from components.reporting.report import write_report
-from components.training.checkpoint import CHECKPOINT, Folder
+from headstart.components.atomic_files import whole_folder, write_text
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.packed import PackedDataset, write_packed
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord, read_record
+from headstart.components.reporting.report import write_report
+from headstart.components.training.checkpoint import CHECKPOINT, Folder
 from tests.processes import alive
 
 MountDisk = Callable[[str], Disk]
@@ -83,7 +83,7 @@ def test_a_report(disk: MountDisk) -> None:
 def test_a_package(disk: MountDisk) -> None:
     small = disk("16k")
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "compile", "experiment", "--output", str(small.folder / "x.yaml")],
+        [sys.executable, "-m", "headstart", "compile", "experiment", "--output", str(small.folder / "x.yaml")],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1
@@ -96,7 +96,7 @@ def test_a_whole_run(disk: MountDisk) -> None:
     """An import fails, the status and the message say so; with more room the same command goes on."""
     small = disk("600k")
     output = small.folder / "out put"
-    command = [sys.executable, "-m", "pipelines.cli", "run", "--runs", "1", "--output", str(output)]
+    command = [sys.executable, "-m", "headstart", "run", "--runs", "1", "--output", str(output)]
     command += ["--data-setting", "images_per_class=8", "--data-setting", "near_duplicates=false"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     said = " ".join((done.stdout + done.stderr).split())
@@ -121,7 +121,7 @@ def test_a_whole_run(disk: MountDisk) -> None:
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(disk: MountDisk, tmp_path: Path) -> None:
-    from pipelines.local import _Log
+    from headstart.pipelines.local import _Log
 
     small = disk("8k")
     with _Log(small.folder / "run.log") as log:

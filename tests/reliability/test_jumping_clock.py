@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import small_run
 
-from components.records import read_record
+from headstart.components.records import read_record
 
 # Loaded by every Python that has its folder on its path: each look at the clock shows another day.
 JUMPING = textwrap.dedent(

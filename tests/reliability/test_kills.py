@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from faults import descendants
 
-from components.datasets.packed import PackedDataset
-from components.records import read_record
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.records import read_record
 from tests.processes import alive
 
 SMALL = ["--runs", "1", "--data-setting", "images_per_class=12", "--images-per-class", "24"]
@@ -29,7 +29,7 @@ SMALL += ["--set", "epochs=20", "--set", "patience=0", "--set", "checkpoint_seco
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pipelines.cli", "run", *SMALL, "--output", str(folder)]
+    command = [sys.executable, "-m", "headstart", "run", *SMALL, "--output", str(folder)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -69,7 +69,7 @@ def test_every_process_of_a_run_may_be_killed(tmp_path: Path) -> None:
         wait_until(logged(folder, "event=resume arm=pretrain"), "the second attempt")
         # The runner: the command says so, and leaves nothing behind.
         below = descendants(started[-1].pid)
-        os.kill(part_of(started[-1], "pipelines.local_worker"), signal.SIGKILL)
+        os.kill(part_of(started[-1], "headstart.pipelines.local_worker"), signal.SIGKILL)
         out, _ = started[-1].communicate(timeout=120)
         assert started[-1].returncode == 1, out
         assert "Traceback" not in out
@@ -105,7 +105,7 @@ def test_every_process_of_a_run_may_be_killed(tmp_path: Path) -> None:
 
 IMPORT = """
 import sys
-from components.datasets.importing import import_dataset
+from headstart.components.datasets.importing import import_dataset
 print("ready", flush=True)
 import_dataset("demo:fruits", sys.argv[1], images_per_class=12)
 """
@@ -134,7 +134,7 @@ def test_an_import_at_random_moments(sent: signal.Signals, tmp_path: Path) -> No
 
 WRITE = """
 import sys
-from components.records import RunRecord
+from headstart.components.records import RunRecord
 print("ready", flush=True)
 number = 0
 while True:

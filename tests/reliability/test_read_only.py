@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 from faults import Disk
 
-from components.datasets.importing import import_dataset
-from components.errors import HeadstartError
-from components.records import RunRecord
-from components.reporting.report import write_report
-from components.training.checkpoint import Folder
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord
+from headstart.components.reporting.report import write_report
+from headstart.components.training.checkpoint import Folder
 
 
 def headstart(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments], check=False, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-m", "headstart", *arguments], check=False, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     return done.returncode, " ".join(done.stderr.split())
 

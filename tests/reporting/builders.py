@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from components.records import (
+from headstart.components.records import (
     Attempt,
     Data,
     Environment,
@@ -229,7 +229,7 @@ def experiment(runs: int = 10, seed: int = 1, run_id: str = RUN_ID) -> list[RunR
 
 def paper_records() -> list[RunRecord]:
     """The paper's twenty printed runs and two stages as records, an epoch of 260 s or 8 s at a time."""
-    from components.reporting import paper
+    from headstart.components.reporting import paper
 
     def run(arm: str, seed: int, minutes: float, accuracy: float, step: float) -> RunRecord:
         count = round(minutes * 60 / step)

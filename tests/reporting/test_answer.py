@@ -3,11 +3,11 @@
 import builders
 import pytest
 
-from components.reporting.answer import answer, verdict
-from components.reporting.experiment import experiment
-from components.reporting.measurement import summarise
-from components.reporting.settings import report_settings
-from components.reporting.summary import (
+from headstart.components.reporting.answer import answer, verdict
+from headstart.components.reporting.experiment import experiment
+from headstart.components.reporting.measurement import summarise
+from headstart.components.reporting.settings import report_settings
+from headstart.components.reporting.summary import (
     Arm,
     BreakEven,
     Description,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from components.reporting.break_even import break_even, first_model, models, ordinal
+from headstart.components.reporting.break_even import break_even, first_model, models, ordinal
 
 
 def test_models_by_hand() -> None:

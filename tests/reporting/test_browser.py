@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from test_files import HOSTILE, hostile_records
 
-from components.reporting.report import write_report, write_side_by_side
+from headstart.components.reporting.report import write_report, write_side_by_side
 
 pytestmark = pytest.mark.browser
 

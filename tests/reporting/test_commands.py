@@ -10,10 +10,10 @@ from pathlib import Path
 import builders
 import pytest
 
-from components.records import RunRecord
-from components.reporting.collecting import find_records, folder_name, group
-from components.reporting.summary import read_summary
-from pipelines.cli import main
+from headstart.components.records import RunRecord
+from headstart.components.reporting.collecting import find_records, folder_name, group
+from headstart.components.reporting.summary import read_summary
+from headstart.pipelines.cli import main
 
 
 @dataclass
@@ -82,7 +82,7 @@ def test_report_of_an_output_folder(base: Path, tmp_path: Path) -> None:
 
 def test_in_a_process_of_its_own_it_imports_nothing_heavy(base: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pipelines.cli import main\n"
+        "import sys; from headstart.pipelines.cli import main\n"
         "try: main()\n"
         "except SystemExit as ended: status = ended.code\n"
         "heavy = {'tensorflow', 'keras', 'kfp', 'pandas', 'matplotlib'} & set(sys.modules)\n"

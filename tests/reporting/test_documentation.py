@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from components.reporting.settings import ReportSettings
-from components.reporting.verify import RULES
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.verify import RULES
 
 
 def test_rules_and_settings_are_documented_as_they_are() -> None:

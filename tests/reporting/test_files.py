@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.records import Epoch, RunRecord
-from components.reporting.report import write_report, write_side_by_side
+from headstart.components.records import Epoch, RunRecord
+from headstart.components.reporting.report import write_report, write_side_by_side
 
 HOSTILE = "<script>alert(1)</script>"
 TRICKY = f"{HOSTILE}\"'|`*_[x](javascript:alert(1))&amp;\n=cmd()"

@@ -4,10 +4,10 @@ import builders
 import numpy as np
 import pytest
 
-from components.reporting import beside_paper, paper
-from components.reporting.experiment import experiment
-from components.reporting.measurement import summarise
-from components.reporting.settings import report_settings
+from headstart.components.reporting import beside_paper, paper
+from headstart.components.reporting.experiment import experiment
+from headstart.components.reporting.measurement import summarise
+from headstart.components.reporting.settings import report_settings
 
 
 def test_audit_agrees_with_what_was_worked_out_by_hand() -> None:

@@ -45,7 +45,7 @@ def test_ten_thousand_records(tmp_path: Path) -> None:
     many(folder, "transfer", 0.97, 0.2)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "report", str(tmp_path), "--output", str(tmp_path / "out")],
+        [sys.executable, "-m", "headstart", "report", str(tmp_path), "--output", str(tmp_path / "out")],
         capture_output=True,
         text=True,
         timeout=600,

@@ -9,10 +9,10 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from components import records
-from components.errors import HeadstartError
-from components.reporting.report import write_report
-from components.reporting.summary import Summary, read_summary
+from headstart.components import records
+from headstart.components.errors import HeadstartError
+from headstart.components.reporting.report import write_report
+from headstart.components.reporting.summary import Summary, read_summary
 
 ROOT = Path(__file__).parents[2]
 OLD = Path(__file__).parent / "old"

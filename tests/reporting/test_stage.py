@@ -6,10 +6,10 @@ from pathlib import Path
 import builders
 import pytest
 
-from components.errors import HeadstartError
-from components.records import RunRecord
-from components.reporting import component
-from components.reporting.stage import report_stage, verify_stage
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord
+from headstart.components.reporting import component
+from headstart.components.reporting.stage import report_stage, verify_stage
 
 
 def paths(records: list[RunRecord], folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from components.reporting import statistics
+from headstart.components.reporting import statistics
 
 # Student's sleep data (1908), as R documents it: hours gained under two drugs, the same ten patients.
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

@@ -5,8 +5,8 @@ import math
 import builders
 import pytest
 
-from components.records import Epoch, RunRecord
-from components.reporting import time_to_accuracy
+from headstart.components.records import Epoch, RunRecord
+from headstart.components.reporting import time_to_accuracy
 
 
 def run(*accuracies: float | None, seconds: float = 10.0, **changes: object) -> RunRecord:

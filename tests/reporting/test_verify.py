@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import builders
 import pytest
 
-from components.errors import SettingError
-from components.records import Attempt, FrozenLayer, RunRecord
-from components.reporting.experiment import experiment
-from components.reporting.settings import report_settings
-from components.reporting.summary import Finding
-from components.reporting.verify import RULES, is_sound, verify
+from headstart.components.errors import SettingError
+from headstart.components.records import Attempt, FrozenLayer, RunRecord
+from headstart.components.reporting.experiment import experiment
+from headstart.components.reporting.settings import report_settings
+from headstart.components.reporting.summary import Finding
+from headstart.components.reporting.verify import RULES, is_sound, verify
 
 
 def found(records: Sequence[RunRecord], **settings: object) -> list[Finding]:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from components.errors import HeadstartError
-from components.promotion.store import ModelStore, open_store
-from pipelines.cli import headstart
-from pipelines.packages import Package, compile_package
-from pipelines.placement import Placement
-from pipelines.submission import connection
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.store import ModelStore, open_store
+from headstart.pipelines.cli import headstart
+from headstart.pipelines.packages import Package, compile_package
+from headstart.pipelines.placement import Placement
+from headstart.pipelines.submission import connection
 
 # The server that plays the rest of the API belongs to the tests of submission, the small data to those of promotion.
 for area in ("cluster", "promotion"):

@@ -5,8 +5,8 @@ import zoneinfo
 
 import pytest
 
-from components.errors import SettingError
-from pipelines.cron import parse_cron, read_zone
+from headstart.components.errors import SettingError
+from headstart.pipelines.cron import parse_cron, read_zone
 
 # A Wednesday.
 START = datetime.datetime(2026, 11, 25, 0, 0, tzinfo=datetime.UTC)

@@ -10,8 +10,8 @@ import click
 import pytest
 import yaml
 
-from pipelines.cli import headstart
-from pipelines.cron import parse_cron
+from headstart.pipelines.cli import headstart
+from headstart.pipelines.cron import parse_cron
 
 ROOT = Path(__file__).parents[2]
 RETRAINING = ROOT / "manifests" / "retraining"
@@ -103,7 +103,7 @@ def test_the_service_points_at_a_folder_of_the_stores_layout() -> None:
 
 
 def test_every_rule_is_documented_with_its_default() -> None:
-    from components.promotion.gate import Rules
+    from headstart.components.promotion.gate import Rules
 
     text = (ROOT / "docs" / "retraining.md").read_text()
     documented = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.M))

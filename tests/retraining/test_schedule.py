@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from schedules_api import PATH, SchedulesApi
 
-from pipelines.packages import Package
+from headstart.pipelines.packages import Package
 
 Command = Callable[..., Result]
 NEEDED = ("-p", "store=gs://models/fruits", "-p", "data=gs://data/fruits.tar.gz")

@@ -14,8 +14,8 @@ PROGRAM = textwrap.dedent(
     """
     import hashlib, json, pathlib, sys
     import keras
-    from components.errors import HeadstartError
-    from components.training.export import load_model
+    from headstart.components.errors import HeadstartError
+    from headstart.components.training.export import load_model
 
     folder, mark = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 

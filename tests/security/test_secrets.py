@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from components.credentials import conceal, masked, reveal, without_credentials
-from components.errors import HeadstartError, SettingError
-from components.preflight.checks import check_readable
-from components.preflight.parameters import check_parameters
+from headstart.components.credentials import conceal, masked, reveal, without_credentials
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.preflight.checks import check_readable
+from headstart.components.preflight.parameters import check_parameters
 
 PASSWORD, TOKEN, ENVIRONMENT = "pa55-w0rd-Zq9", "s1gn4ture-Xk7", "env1ronment-Lm3"
 ARCHIVE = {f"{split}/{name}/{number}.png" for split in ("train", "test") for name in ("a", "b") for number in range(3)}
@@ -80,7 +80,17 @@ def files_with(folder: Path, *secrets: str) -> list[str]:
 def test_nothing_that_a_run_writes_holds_what_it_was_given(website: str, tmp_path: Path) -> None:
     """The images are fetched with password and token, so both were used; the run then fails, which also writes logs."""
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "pipelines.cli", "run", "--runs", "1", "--output", str(output), "--keep-work"]
+    command = [
+        sys.executable,
+        "-m",
+        "headstart.pipelines.cli",
+        "run",
+        "--runs",
+        "1",
+        "--output",
+        str(output),
+        "--keep-work",
+    ]
     command += [f"--source=http://user:{PASSWORD}@{website}/images.zip?token={TOKEN}&expires=9"]
     command += ["--data-setting", "images_per_class=4", "--set", "epochs=100000", "--set", "no_epochs=1"]
     # A wrong setting first: its message and what it leaves.
@@ -113,7 +123,7 @@ def test_nothing_that_a_run_writes_holds_what_it_was_given(website: str, tmp_pat
 def test_no_message_of_an_import_names_it(where: str, website: str, tmp_path: Path) -> None:
     for user in (f"user:{PASSWORD}x@", ""):
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", "data", "folder",
+            [sys.executable, "-m", "headstart", "data", "folder",
              f"http://{user}{website}/{where}?token={TOKEN}x", "--output", str(tmp_path / "data")],
             check=False, capture_output=True, text=True,
         )  # fmt: skip
@@ -125,7 +135,7 @@ def test_no_message_of_an_import_names_it(where: str, website: str, tmp_path: Pa
 def test_a_connection_that_fails_does_not_print_its_address(tmp_path: Path) -> None:
     """The HTTP library's own errors name the whole URL; they stand in no message and in no traceback."""
     program = f"""
-from components.datasets import downloads
+from headstart.components.datasets import downloads
 downloads._ATTEMPTS = 1
 from pathlib import Path
 downloads.fetch("https://user:{PASSWORD}@127.0.0.1:9/x.zip?token={TOKEN}", Path({str(tmp_path)!r}))
@@ -194,7 +204,7 @@ def test_masked(text: str, expected: str) -> None:
 def test_a_compiled_package_holds_nothing_of_the_environment(tmp_path: Path) -> None:
     for name in ("experiment", "retraining"):
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", "compile", name, "--output", str(tmp_path / f"{name}.yaml")],
+            [sys.executable, "-m", "headstart", "compile", name, "--output", str(tmp_path / f"{name}.yaml")],
             check=False, capture_output=True, text=True,
             env={**os.environ, "KF_PIPELINES_TOKEN": TOKEN, "GOOGLE_APPLICATION_CREDENTIALS": f"/{PASSWORD}",
                  "SECRET": ENVIRONMENT},
@@ -205,7 +215,7 @@ def test_a_compiled_package_holds_nothing_of_the_environment(tmp_path: Path) -> 
 
 def test_an_api_that_refuses_is_named_without_the_token(website: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", "--verbose", "submit", "experiment", "--host", f"http://{website}"],
+        [sys.executable, "-m", "headstart", "--verbose", "submit", "experiment", "--host", f"http://{website}"],
         check=False, capture_output=True, text=True,
         env={**os.environ, "KF_PIPELINES_TOKEN": TOKEN, "KF_PIPELINES_COOKIE": PASSWORD},
     )  # fmt: skip

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from components import storage
-from components.datasets.importing import import_dataset
+from headstart.components import storage
+from headstart.components.datasets.importing import import_dataset
 from tests.datasets import drawn_files
 from tests.storage.conftest import put_objects
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from components import storage
-from components.errors import HeadstartError, SettingError
+from headstart.components import storage
+from headstart.components.errors import HeadstartError, SettingError
 from tests.storage.conftest import put_objects
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import tiny_images
 
-from components.training.specification import RunSpecification
+from headstart.components.training.specification import RunSpecification
 from tests.processes import alive
 
 

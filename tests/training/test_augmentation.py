@@ -9,11 +9,11 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from components.errors import SettingError  # noqa: E402
-from components.training.augmentation import augmented  # noqa: E402
-from components.training.loop import TrainingLoop  # noqa: E402
-from components.training.network import build_network  # noqa: E402
-from components.training.recipes import Recipe  # noqa: E402
+from headstart.components.errors import SettingError  # noqa: E402
+from headstart.components.training.augmentation import augmented  # noqa: E402
+from headstart.components.training.loop import TrainingLoop  # noqa: E402
+from headstart.components.training.network import build_network  # noqa: E402
+from headstart.components.training.recipes import Recipe  # noqa: E402
 
 
 def places(pixels: Any, results: Any, batch: Any, shift: int) -> list[tuple[int, int, bool]]:

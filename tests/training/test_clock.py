@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.training.clock import Clock, machine_busy_seconds, taken
+from headstart.components.training.clock import Clock, machine_busy_seconds, taken
 
 
 def test_phases_add_up_to_the_time_that_passed():

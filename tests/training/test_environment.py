@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.training import environment
+from headstart.components.training import environment
 
 
 def tree(root: Path, files: dict[str, str], membership: str) -> tuple[Path, Path]:

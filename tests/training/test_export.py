@@ -14,10 +14,10 @@ from PIL import Image
 
 tf = pytest.importorskip("tensorflow")
 
-from components.datasets.images import decode  # noqa: E402
-from components.errors import HeadstartError  # noqa: E402
-from components.training import export  # noqa: E402
-from components.training.network import build_network  # noqa: E402
+from headstart.components.datasets.images import decode  # noqa: E402
+from headstart.components.errors import HeadstartError  # noqa: E402
+from headstart.components.training import export  # noqa: E402
+from headstart.components.training.network import build_network  # noqa: E402
 
 CLASSES = ["apple", "pears, ripe", "näise"]
 SIZE = 32
@@ -66,7 +66,7 @@ def test_the_served_model_sees_the_pixels_of_training(written, files):
     answers = served.signatures["serving_default"](image_bytes=tf.constant(contents))
     pixels = np.stack([decode(path.read_bytes(), SIZE)[0] for path in files.values()])
     expected = np.asarray(model(pixels.astype(np.float32), training=False))
-    # The two decoders agree to a level of 255, see components.datasets.images.
+    # The two decoders agree to a level of 255, see headstart.components.datasets.images.
     assert np.abs(answers["probabilities"].numpy() - expected).max() < 0.02
     named = [name.decode() for name in answers["class"].numpy()]
     assert named == [CLASSES[index] for index in answers["probabilities"].numpy().argmax(axis=1)]
@@ -103,7 +103,15 @@ def test_predict_prints_the_classes(which, written, files, tmp_path):
     damaged = tmp_path / "damaged.jpg"
     damaged.write_bytes(files["photo.jpg"].read_bytes()[:200])
     given = [files["photo.jpg"], damaged, files["picture.png"], tmp_path / "absent.png"]
-    command = [sys.executable, "-m", "pipelines.cli", "predict", str(folder / which), *map(str, given), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "headstart.pipelines.cli",
+        "predict",
+        str(folder / which),
+        *map(str, given),
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr  # two of them cannot be read
     photo, broken, picture, absent = json.loads(done.stdout)
@@ -120,7 +128,7 @@ def test_predict_prints_the_classes(which, written, files, tmp_path):
 
 
 def test_the_confusion_matrix_and_the_samples():
-    from components.training.evaluation import confusion, samples
+    from headstart.components.training.evaluation import confusion, samples
 
     labels = np.array([0, 0, 1, 2, 2, 2], np.int32)
     probabilities = np.eye(3, dtype=np.float32)[[0, 1, 1, 2, 0, 2]]

@@ -10,11 +10,11 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from components.training.fused_operations import Adam, ForwardPass  # noqa: E402
-from components.training.interruption import Interrupted  # noqa: E402
-from components.training.loop import TrainingLoop  # noqa: E402
-from components.training.network import build_network  # noqa: E402
-from components.training.recipes import Recipe  # noqa: E402
+from headstart.components.training.fused_operations import Adam, ForwardPass  # noqa: E402
+from headstart.components.training.interruption import Interrupted  # noqa: E402
+from headstart.components.training.loop import TrainingLoop  # noqa: E402
+from headstart.components.training.network import build_network  # noqa: E402
+from headstart.components.training.recipes import Recipe  # noqa: E402
 
 CLASSES, SIZE, COUNT = 7, 52, 48
 
@@ -191,7 +191,7 @@ def test_where_an_epoch_is_divided_changes_no_bit_and_a_long_one_can_be_left(
     recipe = Recipe(batch_size=4, epochs=3, schedule="one_cycle", dropout=0.0, flip=True)
     states, losses = [], []
     for seconds in (1e9, 1e-9):  # in one part, and after the first part step by step
-        monkeypatch.setattr("components.training.loop.PART_SECONDS", seconds)
+        monkeypatch.setattr("headstart.components.training.loop.PART_SECONDS", seconds)
         loop = TrainingLoop(network(), recipe, *images, seed=3)
         loop.warm_up()
         asked: list[int] = []
@@ -201,6 +201,6 @@ def test_where_an_epoch_is_divided_changes_no_bit_and_a_long_one_can_be_left(
     assert losses[0] == losses[1]
     for name, value in states[0].items():
         np.testing.assert_array_equal(value, states[1][name])
-    monkeypatch.setattr("components.training.loop.LONG_SECONDS", 0.0)
+    monkeypatch.setattr("headstart.components.training.loop.LONG_SECONDS", 0.0)
     with pytest.raises(Interrupted, match="of 12 steps of epoch 3"):
         loop.run_epoch(3, lambda: True)

@@ -6,12 +6,12 @@ import tiny_images
 
 keras = pytest.importorskip("keras")
 
-from components.training.freezing import freeze, layer_digests  # noqa: E402
-from components.training.loop import TrainingLoop  # noqa: E402
-from components.training.network import build_network  # noqa: E402
-from components.training.prefix import Prefix, prefix_length, suffix  # noqa: E402
-from components.training.recipes import Recipe  # noqa: E402
-from components.training.stage_settings import StageSettings  # noqa: E402
+from headstart.components.training.freezing import freeze, layer_digests  # noqa: E402
+from headstart.components.training.loop import TrainingLoop  # noqa: E402
+from headstart.components.training.network import build_network  # noqa: E402
+from headstart.components.training.prefix import Prefix, prefix_length, suffix  # noqa: E402
+from headstart.components.training.recipes import Recipe  # noqa: E402
+from headstart.components.training.stage_settings import StageSettings  # noqa: E402
 
 IMAGES, LABELS = tiny_images.pictures(3, 70, seed=1)
 MOVED = {"flip": True, "shift": 2, "dropout": 0.3, "optimizer": "adamw", "weight_decay": 0.02, "schedule": "one_cycle"}

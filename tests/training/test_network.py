@@ -7,7 +7,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from components.training.network import build_network  # noqa: E402
+from headstart.components.training.network import build_network  # noqa: E402
 
 # The paper's Table 1: layer, output (width, height, filters), parameters. Worked out by hand besides:
 # 1216 = 16·(5·5·3+1), 64 = 4·16, 4640 = 32·(3·3·16+1), 128 = 4·32, 18496 = 64·(3·3·32+1), 73856 = 128·(3·3·64+1),

@@ -9,9 +9,9 @@ from random import Random
 import pytest
 import tiny_images
 
-from components.records import RunRecord, read_record
-from components.training.checkpoint import unpack
-from components.training.specification import RunSpecification
+from headstart.components.records import RunRecord, read_record
+from headstart.components.training.checkpoint import unpack
+from headstart.components.training.specification import RunSpecification
 
 EPOCHS = 24
 SETTINGS = {

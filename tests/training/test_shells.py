@@ -8,8 +8,8 @@ import math
 import pytest
 from kfp.dsl import ClassificationMetrics, Metrics
 
-from components.records import Data, Epoch, Phases, Result, RunRecord
-from components.training.shells import log_metrics
+from headstart.components.records import Data, Epoch, Phases, Result, RunRecord
+from headstart.components.training.shells import log_metrics
 
 DATA = Data(digest="d", source="test:", image_size=32, classes=["a", "b"], counts={"train": 4})
 
@@ -58,7 +58,7 @@ def test_metrics_of_a_run_that_did_not(status):
 
 def test_learning_curves_are_what_tensorboard_reads(tmp_path):
     tf = pytest.importorskip("tensorflow")
-    from components.training.curves import Curves
+    from headstart.components.training.curves import Curves
 
     curves = Curves(str(tmp_path / "logs"), "transfer-3")
     for epoch in (1, 2):

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import tiny_images
 
-from components.errors import SettingError
-from components.records import RunRecord, read_record
-from components.training import stages
-from components.training.specification import RunSpecification
+from headstart.components.errors import SettingError
+from headstart.components.records import RunRecord, read_record
+from headstart.components.training import stages
+from headstart.components.training.specification import RunSpecification
 from tests.processes import alive
 
 
@@ -31,7 +31,7 @@ def children(pid: int) -> list[int]:
 
 def training_process(pid: int) -> int | None:
     for child in children(pid):
-        if b"components.training.process" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"headstart.components.training.process" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     return None
 
@@ -155,7 +155,7 @@ def test_a_killed_process_gives_a_failed_record_and_the_next_start_goes_on(targe
 PARENT = """
 import json, sys
 from pathlib import Path
-from components.training.stages import run_stage
+from headstart.components.training.stages import run_stage
 given = json.loads(sys.argv[1])
 for name in ("dataset", "record"):
     given[name] = Path(given[name])
@@ -217,7 +217,7 @@ def test_what_cannot_start_says_so_without_a_process(target_set, tmp_path, monke
 def changed(model: Path, target: Path, **changes) -> Path:
     """A copy of a model folder with a function applied to the kernels of the named layers."""
     pytest.importorskip("keras")
-    from components.training.export import load_model, save_model
+    from headstart.components.training.export import load_model, save_model
 
     loaded, description = load_model(model)
     for name, change in changes.items():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from components.training.stop_rule import StopRule
+from headstart.components.training.stop_rule import StopRule
 
 
 def run(rule: StopRule, accuracies: list[float]) -> tuple[int, str]:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.errors import SettingError
-from components.training.recipes import PRESETS, STAGE_OF_ARM
-from components.training.settings import known, resolve
-from components.training.stage_settings import StageSettings
+from headstart.components.errors import SettingError
+from headstart.components.training.recipes import PRESETS, STAGE_OF_ARM
+from headstart.components.training.settings import known, resolve
+from headstart.components.training.stage_settings import StageSettings
 
 
 @pytest.mark.parametrize("preset", PRESETS)

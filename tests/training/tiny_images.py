@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from components.datasets.packed import Description, write_packed
+from headstart.components.datasets.packed import Description, write_packed
 
 SIZE = 32  # the least that the network's four convolutions and three poolings leave something of
 

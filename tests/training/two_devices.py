@@ -12,10 +12,10 @@ tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceCo
 import keras  # noqa: E402
 import tiny_images  # noqa: E402
 
-from components.training.distributed_loop import DistributedLoop  # noqa: E402
-from components.training.loop import TrainingLoop  # noqa: E402
-from components.training.network import build_network  # noqa: E402
-from components.training.recipes import Recipe  # noqa: E402
+from headstart.components.training.distributed_loop import DistributedLoop  # noqa: E402
+from headstart.components.training.loop import TrainingLoop  # noqa: E402
+from headstart.components.training.network import build_network  # noqa: E402
+from headstart.components.training.recipes import Recipe  # noqa: E402
 
 recipe = Recipe(**json.loads(sys.argv[1]))
 images, labels = tiny_images.pictures(3, 100, seed=1)

@@ -7,10 +7,10 @@ import gc
 import os
 import sys
 
-from components.training import process
+from headstart.components.training import process
 
 process.lighten_imports()
-import components.training.run  # noqa: E402, F401 - the import that takes the time
+import headstart.components.training.run  # noqa: E402, F401 - the import that takes the time
 
 gc.freeze()
 print("ready", flush=True)

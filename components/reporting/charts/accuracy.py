@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.records import RunRecord
-from components.reporting import units
-from components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span, per_cent, plain, span, time_unit
-from components.reporting.charts.svg import WIDTH, Drawing, Figure, Point
-from components.reporting.experiment import Experiment
-from components.reporting.summary import ARMS, Summary
+from headstart.components.records import RunRecord
+from headstart.components.reporting import units
+from headstart.components.reporting.charts.axes import (
+    Scale,
+    bottom_axis,
+    left_axis,
+    log_span,
+    per_cent,
+    plain,
+    span,
+    time_unit,
+)
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, Point
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.summary import ARMS, Summary
 
 # More lines than this hide each other and make the file heavy; the caption says when some are left out.
 MOST_LINES = 40

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from components.reporting.charts.svg import Drawing
+from headstart.components.reporting.charts.svg import Drawing
 
 
 @dataclass(frozen=True)

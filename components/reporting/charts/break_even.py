@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from components.reporting import units
-from components.reporting.break_even import ordinal
-from components.reporting.charts.accuracy import legend
-from components.reporting.charts.axes import Scale, bottom_axis, left_axis, time_unit
-from components.reporting.charts.svg import WIDTH, Drawing, Figure
-from components.reporting.summary import ARMS, Summary
+from headstart.components.reporting import units
+from headstart.components.reporting.break_even import ordinal
+from headstart.components.reporting.charts.accuracy import legend
+from headstart.components.reporting.charts.axes import Scale, bottom_axis, left_axis, time_unit
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.reporting.summary import ARMS, Summary
 
 # How far the picture goes where the lines never cross.
 MODELS_WITHOUT_CROSSING = 50

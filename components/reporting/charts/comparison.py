@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.reporting import units
-from components.reporting.answer import verdict
-from components.reporting.charts.axes import Scale, bottom_axis, log_span
-from components.reporting.charts.confusion import shorten
-from components.reporting.charts.svg import WIDTH, Drawing, Figure
-from components.reporting.summary import Interval, Summary
-from components.reporting.tables import Table
+from headstart.components.reporting import units
+from headstart.components.reporting.answer import verdict
+from headstart.components.reporting.charts.axes import Scale, bottom_axis, log_span
+from headstart.components.reporting.charts.confusion import shorten
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.reporting.summary import Interval, Summary
+from headstart.components.reporting.tables import Table
 
 Named = Sequence[tuple[str, Summary]]
 

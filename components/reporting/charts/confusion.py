@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from components.records import RunRecord
-from components.reporting import units
-from components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.records import RunRecord
+from headstart.components.reporting import units
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
 
 # With more classes cells are too small to tell apart, and the list of the most frequent mistakes says more.
 MOST_CLASSES = 40

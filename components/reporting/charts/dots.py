@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from components.reporting import units
-from components.reporting.charts.axes import Scale, bottom_axis, per_cent, plain, span, time_unit
-from components.reporting.charts.svg import WIDTH, Drawing, Figure
-from components.reporting.experiment import Experiment
-from components.reporting.measurement import test_accuracy, train_seconds, values
-from components.reporting.summary import ARMS, ArmName, Description, Summary
+from headstart.components.reporting import units
+from headstart.components.reporting.charts.axes import Scale, bottom_axis, per_cent, plain, span, time_unit
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.measurement import test_accuracy, train_seconds, values
+from headstart.components.reporting.summary import ARMS, ArmName, Description, Summary
 
 MOST_DOTS = 250
 ROW = 40.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from components.reporting import units
-from components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span
-from components.reporting.charts.svg import WIDTH, Drawing, Figure
-from components.reporting.experiment import Experiment, succeeded
-from components.reporting.measurement import seconds_per_epoch
-from components.reporting.summary import ARMS, Summary
+from headstart.components.reporting import units
+from headstart.components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.measurement import seconds_per_epoch
+from headstart.components.reporting.summary import ARMS, Summary
 
 MOST_DOTS = 400
 

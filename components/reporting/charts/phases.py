@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.records import RunRecord
-from components.reporting import units
-from components.reporting.charts.axes import Scale, bottom_axis, plain, time_unit
-from components.reporting.charts.svg import WIDTH, Drawing, Figure
-from components.reporting.experiment import PHASES, Experiment, total_seconds
-from components.reporting.summary import ARMS
+from headstart.components.records import RunRecord
+from headstart.components.reporting import units
+from headstart.components.reporting.charts.axes import Scale, bottom_axis, plain, time_unit
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.reporting.experiment import PHASES, Experiment, total_seconds
+from headstart.components.reporting.summary import ARMS
 
 NAMES = {
     "startup": "start-up",

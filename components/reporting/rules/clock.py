@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from components.reporting.experiment import Experiment, succeeded
-from components.reporting.rules.registry import Broken, names, rule
-from components.reporting.settings import ReportSettings
-from components.reporting.time_to_accuracy import target_accuracy, times_to
-from components.reporting.units import counted, percent
+from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.rules.registry import Broken, names, rule
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.time_to_accuracy import target_accuracy, times_to
+from headstart.components.reporting.units import counted, percent
 
 # Share of processor time taken by other work above which a run's clock is not trusted.
 DISTURBED_SHARE = 0.05

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from components.records import RunRecord
-from components.reporting.experiment import Experiment
-from components.reporting.rules.registry import Broken, rule
-from components.reporting.settings import ReportSettings
-from components.reporting.units import counted
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.rules.registry import Broken, rule
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.units import counted
 
 
 @rule("error")

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from components.records import RunRecord
-from components.reporting.experiment import Experiment, succeeded
-from components.reporting.rules.registry import Broken, names, rule
-from components.reporting.settings import ReportSettings
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.rules.registry import Broken, names, rule
+from headstart.components.reporting.settings import ReportSettings
 
 
 def _differences(

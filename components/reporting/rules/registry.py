@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from components.records import RunRecord
-from components.reporting.experiment import Experiment
-from components.reporting.settings import ReportSettings, Severity
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.settings import ReportSettings, Severity
 
 # What is wrong, in words a reader can act on, and the names of the runs concerned.
 Broken = tuple[str, list[str]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from components.records import RunRecord
-from components.reporting.experiment import Experiment, succeeded
-from components.reporting.rules.registry import Broken, names, rule
-from components.reporting.settings import ReportSettings
-from components.reporting.units import counted
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.rules.registry import Broken, names, rule
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.units import counted
 
 FEW_RUNS = 5
 
