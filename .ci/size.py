@@ -15,7 +15,9 @@ def main() -> None:
     sizes: dict[str, list[int]] = defaultdict(list)
     for top in ("headstart", "components", "pipelines"):
         for file in sorted((ROOT / top).rglob("*.py")):
-            if (ROOT / "headstart" / "components") in file.parents or (ROOT / "headstart" / "pipelines") in file.parents:
+            if (ROOT / "headstart" / "components") in file.parents or (
+                ROOT / "headstart" / "pipelines"
+            ) in file.parents:
                 continue
             folder = "/".join(file.relative_to(ROOT).parts[:2][: 2 if file.parent != ROOT / top else 1])
             sizes[folder].append(len(file.read_text(encoding="utf-8").splitlines()))
