@@ -74,3 +74,34 @@ def select_classes(
         settings=settings,
     )
     dataset.metadata.update(description.artifact_metadata())
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def hold_out(
+    intermediate: Input[Dataset],
+    target: Input[Dataset],
+    target_classes: bool,
+    dataset: Output[Dataset],
+) -> None:
+    """Leave out of the intermediate set what the target tests on, and on request all of the target's classes.
+
+    The stage that trains on the intermediate set takes this output in its place. If nothing has to go, it is the
+    intermediate set as it is, with the same digest.
+
+    Args:
+        intermediate: The packed set that a preparing stage trains on.
+        target: The packed target set, selected from it or imported.
+        target_classes: Whether every class that the target was made from is left out, not just what it tests on.
+        dataset: The packed set without them.
+    """
+    from headstart.components.datasets.holding_out import hold_out
+
+    description = hold_out(intermediate.path, target.path, dataset.path, target_classes=target_classes)
+    seen = description.settings["seen_before"]
+    dataset.metadata.update(
+        {
+            **description.artifact_metadata(),
+            "seen_training_images": float(seen["training_images"]),
+            "seen_images": float(sum(seen["images"].values())),
+        }
+    )

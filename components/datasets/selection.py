@@ -107,7 +107,10 @@ def choose_rows(
             # What the tested varieties have in training is not for training; what the others have in test is unused.
             splits[rows[splits[rows] == SPLITS.index("test")]] = -1
             splits[tested] = SPLITS.index("test")
-        notes.append("Test images are of varieties that training never saw.")
+        notes.append(
+            "Test images are of varieties that the training images do not show; a stage that trains on the set that "
+            "these were selected from must do without them (hold_out)."
+        )
     chosen: dict[str, list[npt.NDArray[np.intp]]] = {split: [] for split in SPLITS}
     for number, split in enumerate(SPLITS):
         available = [
@@ -131,11 +134,16 @@ def choose_rows(
 def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> Description:
     """Derive a packed data set in `folder` from the one in `packed`; `settings` are those of `SelectionSettings`.
 
+    `settings` in the description say of which classes of the source each new one was made (`taken`), of which set
+    (`selected_from`, its digest) and, where split by variety, which classes of the source the test images are of
+    (`tested_classes`): a stage that trains on the source must do without these, see `holding_out.hold_out`.
+
     The same input and seed give the same digest on every machine. The folder is whole or not there.
     """
     options = parse_settings(SelectionSettings, settings)
     emit("stage", stage="select", state="start")
     source = PackedDataset(packed)
+    _check_split(options, source.description)
     taken = assign_classes(source.classes, options.classes)
     new_names = list(taken)
     new_label = np.zeros(len(source.classes), np.int32)
@@ -161,6 +169,9 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
         for split in SPLITS
     }
     about = source.description
+    made = {**options.model_dump(), "taken": taken, "selected_from": about.digest}
+    if options.split_by == "variety":
+        made["tested_classes"] = sorted({source.classes[labels[row]] for rows in chosen["test"] for row in rows})
     with whole_folder(folder) as partial:
         description = write_packed(
             partial,
@@ -172,7 +183,7 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
                 "skipped_examples": about.skipped_examples,
                 "converted": about.converted,
                 "notes": notes,
-                "settings": {**options.model_dump(), "taken": taken, "selected_from": about.digest},
+                "settings": made,
             },
             arrays,
         )
@@ -185,6 +196,17 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
         write_preview(partial, partial / PREVIEW_FILE, 12)
     emit("stage", stage="select", state="done", images=sum(description.counts.values()), classes=len(new_names))
     return description
+
+
+def _check_split(options: SelectionSettings, source: Description) -> None:
+    """Films and images are told apart at the import; a packed set has the split that it was imported with."""
+    imported = source.settings.get("split_by", "official")
+    if options.split_by in ("film", "image") and imported != options.split_by:
+        raise SettingError(
+            f"Setting split_by: a selection cannot split by {options.split_by}: {source.name} was imported with "
+            f"split_by={imported}, and its splits are kept.",
+            f"Import it with split_by={options.split_by}, or select with split_by=variety.",
+        )
 
 
 def select_target(
