@@ -8,18 +8,26 @@ or not finite is null, never NaN.
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.components.atomic_files import write_text
 from headstart.components.errors import HeadstartError
+from headstart.components.stages import STAGES, StageName
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Arm = Literal["pretrain", "finetune", "final", "baseline", "transfer"]
+# 2: arms by the table of stages, several preparations and draws, answers for each test image. Version 1 still reads.
+SCHEMA_VERSION = 2
+
+Arm = StageName
 Status = Literal["succeeded", "failed", "diverged"]
 # A duration beyond thirty thousand years is a broken clock, and sums of such are infinite.
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -44,6 +52,11 @@ class Data(_Part):
     notes: list[str] = Field(default_factory=list, description="found and worth saying: leakage, few images, …")
     duplicates_across_splits: int = Field(0, ge=0, description="test images that stand byte for byte in training too")
     near_duplicates_across_splits: int | None = Field(None, description="test images with a near-twin in training")
+    test_groups: list[int | None] | None = Field(
+        None,
+        description="for each test image, in the order of the split, a number of what it was taken together with (a "
+        "film, an object); images of one number are not independent; null: not known",
+    )
 
 
 class Environment(_Part):
@@ -114,6 +127,55 @@ class Result(_Part):
     best_validation_accuracy: Fraction | None = None
     best_epoch: int | None = None
     confusion: list[list[int]] | None = Field(None, description="rows: true class, columns: predicted")
+    correct: str | None = Field(
+        None,
+        description="base64 of one bit per test image in the order of the split, 1: answered correctly; the first "
+        "image is the highest bit of the first byte (numpy.packbits)",
+    )
+
+    def set_correct(self, answers: Sequence[bool] | NDArray[np.bool_]) -> None:
+        """Store for each test image, in the order of the split, whether it was answered correctly."""
+        import numpy as np
+
+        self.correct = base64.b64encode(np.packbits(np.asarray(answers, bool)).tobytes()).decode("ascii")
+
+    def answers(self, count: int) -> NDArray[np.bool_] | None:
+        """Return for each of `count` test images whether it was answered correctly; None where it was not stored.
+
+        HeadstartError where what was stored is not the answers to so many images.
+        """
+        import numpy as np
+
+        if self.correct is None:
+            return None
+        try:
+            content = base64.b64decode(self.correct, validate=True)
+        except ValueError as error:
+            raise HeadstartError(f"result.correct is not base64: {error}.") from error
+        if len(content) != -(-count // 8):
+            raise HeadstartError(
+                f"result.correct has {len(content)} bytes, expected one bit for each of {count} images."
+            )
+        return np.unpackbits(np.frombuffer(content, np.uint8), count=count).astype(bool)
+
+
+class Ancestor(_Part):
+    """A stage whose weights a run builds on."""
+
+    stage: StageName
+    seed: int
+    weights: str = Field(description="SHA-256 of the weights that it ended with")
+    data: str = Field("", description="digest of the data that it trained on")
+
+
+class SeenBefore(_Part):
+    """What the stages that a run builds on had been trained on, of the images of this run."""
+
+    class_images: int = Field(
+        ge=0, description="labelled images of this run's classes that an earlier stage trained on"
+    )
+    training_images: int = Field(ge=0, description="of this run's training images, those among them, pixel by pixel")
+    test_images: int = Field(ge=0, description="of this run's test images, those among them, pixel by pixel")
 
 
 class Sample(_Part):
@@ -131,6 +193,12 @@ class RunRecord(_Part):
     schema_version: int = SCHEMA_VERSION
     arm: Arm
     seed: int
+    preparation: int = Field(
+        0, ge=0, description="which of the experiment's chains of pretraining and fine-tuning, from 0"
+    )
+    draw: int = Field(
+        0, ge=0, description="which drawing of the target's training images, from 0; the test images stay"
+    )
     run_id: str = Field(description="pipeline run id; the report refuses records of another run")
     status: Status
     reason: str = Field("", description="why it failed or diverged, one line a person can act on")
@@ -140,6 +208,11 @@ class RunRecord(_Part):
     preset: str = Field("", description="recipe preset: paper, fast, demo")
     recipe: dict[str, Any] = Field(default_factory=dict, description="every setting as used")
     stage: dict[str, Any] = Field(default_factory=dict, description="freezing and model settings as used")
+    network: str = Field("", description="name of the network; empty: the paper's")
+    started_from: list[Ancestor] = Field(
+        default_factory=list, description="the stages it builds on, the earliest first"
+    )
+    seen_before: SeenBefore | None = Field(None, description="null: it builds on no earlier stage, or it is not known")
     environment: Environment = Field(default_factory=Environment)
     phases: Phases = Field(default_factory=Phases)
     train_cpu_seconds: Seconds = 0.0
@@ -160,8 +233,15 @@ class RunRecord(_Part):
 
     @property
     def name(self) -> str:
-        """File-name stem that is unique within an experiment, for example `transfer-03` or `pretrain`."""
-        return f"{self.arm}-{self.seed:02d}" if self.arm in ("baseline", "transfer") else self.arm
+        """File-name stem that is unique within an experiment: `transfer-03`, `pretrain`.
+
+        Beyond the first preparation or draw also their numbers: `transfer-p1-d2-03`, `pretrain-p1`.
+        """
+        arm = STAGES[self.arm].is_arm
+        parts = [self.arm]
+        if self.preparation or self.draw:
+            parts += [f"p{self.preparation}", *([f"d{self.draw}"] if arm else [])]
+        return "-".join([*parts, *([f"{self.seed:02d}"] if arm else [])])
 
     def write(self, path: str | Path) -> None:
         """Write the record as JSON, whole or not at all."""

@@ -22,7 +22,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     from headstart.components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import report_settings
-    from headstart.components.training.recipes import STAGE_OF_ARM
+    from headstart.components.stages import NAMES
     from headstart.components.training.settings import resolve
 
     given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}
@@ -40,7 +40,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in ("preparation_seed", "selection_seed"):
         if name in given:
             _whole_number(name, given[name], 0, LARGEST_SEED)
-    for arm in STAGE_OF_ARM:
+    for arm in NAMES:
         resolve(str(given.get("preset", "paper")), arm, given.get("settings"))
     parse_settings(ImportSettings, given.get("data_settings", {}))
     for name in ("source_layout", "intermediate_layout", "target_layout", "layout"):

@@ -1,31 +1,24 @@
 """Recipes: how a stage is trained, as presets a person can read. No TensorFlow here.
 
-A recipe belongs to a stage, and the three ways to train on the target images (`final`, `baseline`, `transfer`) are one
-stage: the two arms that are compared always share one recipe. Only initial weights and frozen layers differ.
+The table of stages (`headstart.components.stages`) says which recipe a stage trains with. All that train on the target
+images share one, the arms that are compared among them: only initial weights and frozen layers differ, and the learning
+rate of an arm whose row has a factor for it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from headstart.components.errors import SettingError
+from headstart.components.stages import STAGES, RecipeName
 from headstart.components.training.stage_settings import validated
 
 Preset = Literal["paper", "fast", "demo"]
-Stage = Literal["pretrain", "finetune", "target"]
-PRESETS: tuple[str, ...] = ("paper", "fast", "demo")
-STAGES: tuple[str, ...] = ("pretrain", "finetune", "target")
-
-# Which stage's recipe an arm uses.
-STAGE_OF_ARM: dict[str, Stage] = {
-    "pretrain": "pretrain",
-    "finetune": "finetune",
-    "final": "target",
-    "baseline": "target",
-    "transfer": "target",
-}
+PRESETS: tuple[str, ...] = get_args(Preset)
+# The recipes; the three groups of stages that have settings of their own.
+RECIPES: tuple[str, ...] = get_args(RecipeName)
 
 
 class Recipe(BaseModel):
@@ -64,12 +57,12 @@ class Recipe(BaseModel):
     evaluation_batch_size: int = Field(512, ge=1, le=65536)
 
 
-def _paper(stage: Stage) -> dict[str, Any]:
+def _paper(stage: RecipeName) -> dict[str, Any]:
     # The paper: Adam with Keras's default rate, no augmentation, a stop rule. Batch size and patience are not given.
     return {"epochs": 100, "patience": 8, "batch_size": 32 if stage == "target" else 128, "dropout": 0.5}
 
 
-def _fast(stage: Stage) -> dict[str, Any]:
+def _fast(stage: RecipeName) -> dict[str, Any]:
     # Tuned for the soonest time to the paper's accuracies; docs/results.md has the figures. The schedules
     # end on their last weights: on Fruits-360 the validation accuracy is full long before the test accuracy is.
     shared = {
@@ -109,7 +102,7 @@ def _fast(stage: Stage) -> dict[str, Any]:
     return shared | {"learning_rate": 2e-3, "schedule": "cosine", "batch_size": 32, "epochs": 20, "dropout": 0.2}
 
 
-def _demo(stage: Stage) -> dict[str, Any]:
+def _demo(stage: RecipeName) -> dict[str, Any]:
     # The built-in demonstration data is small; the whole experiment should end in minutes on two cores.
     if stage == "target":
         return {"batch_size": 32, "epochs": 25, "patience": 6, "dropout": 0.2}
@@ -128,11 +121,17 @@ def _demo(stage: Stage) -> dict[str, Any]:
 _VALUES = {"paper": _paper, "fast": _fast, "demo": _demo}
 
 
-def recipe(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """Return the recipe of `preset` for `arm`, with `overrides` (setting → value) put over it.
+def recipe(preset: str, arm: str, overrides: dict[str, Any] | None = None, *, own_rate: bool = False) -> Recipe:
+    """Return the recipe of `preset` for the stage `arm`, with `overrides` (setting → value) put over it.
 
+    The learning rate, also an overridden one, is multiplied by the factor in the stage's row of the table, unless it is
+    this stage's own (`own_rate`).
     Raises SettingError where the preset, a setting's name or its value is not known.
     """
     if preset not in _VALUES:
         raise SettingError(f"preset: {preset!r} is not known; there are {', '.join(PRESETS)}.")
-    return validated(Recipe, {**_VALUES[preset](STAGE_OF_ARM[arm]), **(overrides or {})})
+    stage = STAGES[arm]
+    chosen = validated(Recipe, {**_VALUES[preset](stage.recipe), **(overrides or {})})
+    return (
+        chosen if own_rate else chosen.model_copy(update={"learning_rate": chosen.learning_rate * stage.learning_rate})
+    )

@@ -16,6 +16,7 @@ from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
 from headstart.components.records import Data, Environment, FrozenLayer, Phases, Result, RunRecord
+from headstart.components.stages import PRODUCT, STAGES
 from headstart.components.training import checkpoint, devices, evaluation, export, freezing
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
@@ -120,8 +121,8 @@ class Run:
                 freezing.check_finite(self.model)
                 self.record.initial_model = description["weights"]
                 self.record.initial_weights = freezing.weights_digest(self.model)
-            elif self.frozen:
-                raise HeadstartError(f"{self.spec.arm}: it freezes layers but was given no initial model.")
+            elif start := STAGES[self.spec.arm].starts_from:
+                raise HeadstartError(f"{self.spec.arm}: it starts from the model of {start} but was given none.")
             freezing.freeze(self.model, self.frozen)
         self.before = freezing.layer_digests(self.model)
         self.record.total_parameters = _size(self.model.weights)
@@ -225,7 +226,8 @@ class Run:
                 outcome = evaluation.evaluate(self.loop, *self._inputs("test"), identity=self.identity)
             result.test_loss, result.test_accuracy = outcome.loss, outcome.accuracy
             result.confusion = evaluation.confusion(labels, outcome.probabilities)
-            if self.spec.arm == "final":
+            result.set_correct(outcome.probabilities.argmax(axis=1) == labels)
+            if self.spec.arm == PRODUCT:
                 self.record.samples = evaluation.samples(
                     images, labels, outcome.probabilities, self.data.classes, self.process.samples, self.spec.seed
                 )

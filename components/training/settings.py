@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from headstart.components.errors import SettingError
-from headstart.components.training.recipes import STAGE_OF_ARM, STAGES, Recipe, recipe
+from headstart.components.stages import STAGES
+from headstart.components.training.recipes import RECIPES, Recipe, recipe
 from headstart.components.training.stage_settings import StageSettings, validated
+
+OWN_RATES = {f"{name}.learning_rate" for name, stage in STAGES.items() if stage.learning_rate != 1}
 
 
 class ProcessSettings(BaseModel):
@@ -41,27 +44,30 @@ def known() -> list[str]:
 def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> Settings:
     """Return the settings of `arm`: those of `preset` with `overrides` put over them.
 
-    An override is `name` for every arm, or `pretrain.name`, `finetune.name` or `target.name` for one stage (`target`:
-    final, baseline and transfer alike, since the arms that are compared share one recipe); the longer name wins.
+    An override is `name` for every stage, or `pretrain.name`, `finetune.name` or `target.name` for one recipe
+    (`target`: all that train on the target images, since the arms that are compared share it); the longer name wins.
+    An arm whose row has a factor for the learning rate can be given its own as well: `finetuned.learning_rate`.
     Raises SettingError for an unknown name, with the nearest known one, and for a value that does not fit.
     """
-    if arm not in STAGE_OF_ARM:
-        raise SettingError(f"arm: {arm!r} is not known; there are {', '.join(STAGE_OF_ARM)}.")
+    if arm not in STAGES:
+        raise SettingError(f"arm: {arm!r} is not known; there are {', '.join(STAGES)}.")
     groups: tuple[type[BaseModel], ...] = (Recipe, StageSettings, ProcessSettings)
     chosen: dict[str, Any] = {}
-    for key, value in sorted((overrides or {}).items(), key=lambda pair: "." in pair[0]):
+    for key, value in sorted((overrides or {}).items(), key=lambda pair: ("." in pair[0], pair[0] in OWN_RATES)):
         stage, _, name = key.rpartition(".")
-        if name not in known() or (stage and stage not in STAGES):
+        if name not in known() or (stage and stage not in RECIPES and key not in OWN_RATES):
             near = difflib.get_close_matches(name, known(), 1)
             hint = f" Did you mean {near[0]}?" if near and near[0] != name else ""
             shown = key if key.isprintable() and key else repr(key)
             raise SettingError(
                 f"{shown}: no such setting.{hint}",
-                f"Settings are {', '.join(known())}; each also as {', '.join(f'{part}.NAME' for part in STAGES)}.",
+                f"Settings are {', '.join(known())}; each also as {', '.join(f'{part}.NAME' for part in RECIPES)}.",
             )
-        if not stage or stage == STAGE_OF_ARM[arm]:
+        if not stage or stage in (STAGES[arm].recipe, arm):
             chosen[name] = value
     parts = [{name: value for name, value in chosen.items() if name in group.model_fields} for group in groups]
     return Settings(
-        recipe(preset, arm, parts[0]), validated(StageSettings, parts[1]), validated(ProcessSettings, parts[2])
+        recipe(preset, arm, parts[0], own_rate=bool({f"{arm}.learning_rate"} & OWN_RATES & {*(overrides or {})})),
+        validated(StageSettings, parts[1]),
+        validated(ProcessSettings, parts[2]),
     )

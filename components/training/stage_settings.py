@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.components.errors import SettingError
+from headstart.components.stages import STAGES
 
 CONVOLUTIONS = ("conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
 HEAD = "dense_3"
@@ -55,9 +56,12 @@ class StageSettings(BaseModel):
 
     def frozen_layers(self, arm: str) -> tuple[str, ...]:
         """Names of the layers with weights that `arm` freezes, in the network's order."""
-        if arm in ("pretrain", "baseline"):
-            return ()
-        named: tuple[str, ...] = self.finetune_frozen if arm == "finetune" else _FINAL_FROZEN[self.final_trainable]
+        named: tuple[str, ...] = {
+            "nothing": (),
+            "early": self.finetune_frozen,
+            "backbone": _FINAL_FROZEN[self.final_trainable],
+            "all_but_head": _FINAL_FROZEN["head"],
+        }[STAGES[arm].frozen]
         wanted = set(named)
         if self.freeze_batch_normalisation:
             wanted |= {NORMALISATION_OF[layer] for layer in named if layer in NORMALISATION_OF}

@@ -1,3 +1,5 @@
+import base64
+import itertools
 import json
 from pathlib import Path
 
@@ -5,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from headstart.components.errors import HeadstartError
-from headstart.components.records import Epoch, RunRecord, read_record
+from headstart.components.records import Epoch, Result, RunRecord, read_record
+from headstart.components.stages import ARMS
 
 
 def test_a_record_survives_the_round_trip(tmp_path: Path) -> None:
@@ -15,6 +18,31 @@ def test_a_record_survives_the_round_trip(tmp_path: Path) -> None:
     assert read_record(tmp_path / "record.json") == record
     assert record.name == "transfer-03"
     assert RunRecord(arm="pretrain", seed=3, run_id="r", status="failed").name == "pretrain"
+
+
+def test_names_are_unique_within_an_experiment() -> None:
+    def name(arm: str, seed: int, preparation: int, draw: int) -> str:
+        return RunRecord(arm=arm, seed=seed, preparation=preparation, draw=draw, run_id="r", status="failed").name
+
+    assert name("transfer", 3, 1, 2) == "transfer-p1-d2-03"
+    assert name("finetune", 3, 1, 0) == "finetune-p1"
+    cells = itertools.product(ARMS, range(3), range(3), range(3))
+    assert len({name(*cell) for cell in cells}) == len(ARMS) * 27
+
+
+def test_answers_are_one_bit_for_each_test_image() -> None:
+    result = Result()
+    assert result.answers(3) is None
+    result.set_correct([True, False, False, True, True, True, True, True, False, True])
+    assert result.correct == base64.b64encode(bytes([0b10011111, 0b01000000])).decode()
+    answers = result.answers(10)
+    assert answers is not None
+    assert answers.tolist() == [True, False, False, True, True, True, True, True, False, True]
+    for wrong in (8, 17):
+        with pytest.raises(HeadstartError, match=f"2 bytes, expected one bit for each of {wrong} images"):
+            result.answers(wrong)
+    with pytest.raises(HeadstartError, match="not base64"):
+        Result(correct="?").answers(1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
@@ -30,8 +58,8 @@ def test_seconds_are_finite_and_not_negative(value: float) -> None:
         ("{", "not JSON"),
         ("[]", "the whole file"),
         ('{"arm": "transfer"}', "seed: Field required"),
-        ('{"arm": "other", "seed": 1, "run_id": "", "status": "failed"}', "arm: Input should be"),
-        ('{"schema_version": 99}', "schema version 99; this Headstart reads up to 1"),
+        ('{"arm": "other", "seed": 1, "run_id": "", "status": "failed"}', "arm: .*Input should be one of pretrain"),
+        ('{"schema_version": 99}', "schema version 99; this Headstart reads up to 2"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from headstart.components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
 from headstart.components.errors import SettingError
 from headstart.components.reporting.settings import ReportSettings, report_settings
-from headstart.components.training.recipes import PRESETS, STAGE_OF_ARM, Recipe
+from headstart.components.stages import STAGES
+from headstart.components.training.recipes import PRESETS, RECIPES, Recipe
 from headstart.components.training.settings import ProcessSettings, known, resolve
 from headstart.components.training.stage_settings import StageSettings
 
@@ -29,7 +30,7 @@ def check_usable(settings: BaseModel) -> None:
 @example(value=float("nan"))
 @example(value=[])
 def test_training_setting(name: str, value: Any) -> None:
-    for arm in STAGE_OF_ARM:
+    for arm in STAGES:
         try:
             resolved = resolve("demo", arm, {name: value})
         except SettingError as error:
@@ -40,7 +41,7 @@ def test_training_setting(name: str, value: Any) -> None:
             resolved.stage.frozen_layers(arm)
 
 
-@given(preset=st.one_of(st.sampled_from(PRESETS), scalars), arm=st.one_of(st.sampled_from(list(STAGE_OF_ARM)), words))
+@given(preset=st.one_of(st.sampled_from(PRESETS), scalars), arm=st.one_of(st.sampled_from(list(STAGES)), words))
 def test_preset_and_arm(preset: Any, arm: str) -> None:
     try:
         resolve(preset, arm)
@@ -49,7 +50,7 @@ def test_preset_and_arm(preset: Any, arm: str) -> None:
         assert "demo" in str(error) or "baseline" in str(error), "says what would be right"
     else:
         assert preset in PRESETS
-        assert arm in STAGE_OF_ARM
+        assert arm in STAGES
 
 
 @given(name=words, value=scalars)
@@ -62,11 +63,11 @@ def test_a_name_that_no_training_setting_has(name: str, value: Any) -> None:
     assert "batch_size" in caught.value.remedy
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune", "target"])
+@pytest.mark.parametrize("stage", RECIPES)
 def test_a_stage_named_with_a_setting_reaches_that_stage_alone(stage: str) -> None:
-    for arm, own in STAGE_OF_ARM.items():
+    for arm, own in STAGES.items():
         epochs = resolve("demo", arm, {f"{stage}.epochs": 77}).recipe.epochs
-        assert (epochs == 77) is (own == stage)
+        assert (epochs == 77) is (own.recipe == stage)
 
 
 @pytest.mark.parametrize("model", [ImportSettings, SelectionSettings])

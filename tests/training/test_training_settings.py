@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.components.errors import SettingError
-from headstart.components.training.recipes import PRESETS, STAGE_OF_ARM
+from headstart.components.training.recipes import PRESETS
 from headstart.components.training.settings import known, resolve
 from headstart.components.training.stage_settings import StageSettings
 
@@ -17,7 +17,7 @@ def test_the_arms_that_are_compared_share_one_recipe(preset):
 
 
 def test_paper_is_adam_with_its_default_rate_and_no_augmentation():
-    for arm in STAGE_OF_ARM:
+    for arm in ("pretrain", "finetune", "final", "baseline", "transfer"):
         recipe = resolve("paper", arm).recipe
         assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "constant")
         assert not recipe.flip
@@ -33,6 +33,20 @@ def test_an_override_reaches_every_arm_or_one_stage():
         assert resolve("paper", arm, overrides).recipe.epochs == 3
         assert resolve("paper", arm, overrides).recipe.batch_size == 16
     assert resolve("paper", "pretrain", overrides).recipe.batch_size != 16
+
+
+def test_the_arm_that_trains_everything_has_a_learning_rate_of_its_own():
+    def rate(**overrides):
+        return resolve("paper", "finetuned", {key.replace("__", "."): value for key, value in overrides.items()})[
+            0
+        ].learning_rate
+
+    assert rate() == pytest.approx(1e-4)
+    assert rate(learning_rate=0.02) == pytest.approx(2e-3)
+    assert rate(target__learning_rate=0.03, learning_rate=0.02) == pytest.approx(3e-3)
+    assert rate(finetuned__learning_rate=0.5, target__learning_rate=0.03) == 0.5
+    with pytest.raises(SettingError, match=r"transfer\.learning_rate: no such setting"):
+        resolve("paper", "transfer", {"transfer.learning_rate": 0.1})
 
 
 def test_numbers_as_a_cluster_hands_them_over():
@@ -97,6 +111,10 @@ CONVOLUTIONS_1_TO_3 = ("conv2d_1", "batch_normalization_1", "conv2d_2", "batch_n
         ({"final_trainable": "dense"}, "transfer", (*CONVOLUTIONS_1_TO_3, "conv2d_4")),
         ({"finetune_frozen": ["conv2d_1"]}, "finetune", ("conv2d_1", "batch_normalization_1")),
         ({"finetune_frozen": []}, "finetune", ()),
+        ({}, "finetuned", ()),
+        ({}, "frozen-random", (*CONVOLUTIONS_1_TO_3, "conv2d_4", "dense_1")),
+        ({"final_trainable": "dense"}, "frozen-random", (*CONVOLUTIONS_1_TO_3, "conv2d_4")),
+        ({"final_trainable": "dense"}, "head", (*CONVOLUTIONS_1_TO_3, "conv2d_4", "dense_1", "dense_2")),
     ],
 )
 def test_what_each_stage_freezes(changes, arm, frozen):
