@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -168,7 +168,7 @@ def main(root: str, size: int, parent: int) -> None:
     for line in sys.stdin.buffer:
         name, offset, paths = json.loads(line)
         try:
-            answer: dict[str, Any] = asdict(decode_into(Path(name), offset, root, paths, size))
+            answer: dict[str, Any] = vars(decode_into(Path(name), offset, root, paths, size))
         except OSError as error:
             answer = {"os_error": [error.errno, error.strerror, name]}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")

@@ -14,7 +14,7 @@ from headstart.components.atomic_files import whole_folder
 from headstart.components.credentials import without_credentials
 from headstart.components.datasets import cifar100, folders, leakage
 from headstart.components.datasets.collection import TRAIN, Collection
-from headstart.components.datasets.packed import SPLITS, Description, write_description
+from headstart.components.datasets.packed import SPLITS, Description, write_description, write_image_digests
 from headstart.components.datasets.packing import Packing, pack
 from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
 from headstart.components.datasets.settings import ImportSettings, parse_settings
@@ -155,6 +155,7 @@ def describe(
     return Description(
         name=collection.name,
         digest=leakage.digest(folder, classes, options.image_size, packing.labels),
+        image_digests={split: write_image_digests(folder, split, digests) for split, digests in found.digests.items()},
         source=source,
         image_size=options.image_size,
         classes=classes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from headstart.components.datasets.packed import SPLITS, Labels, Pixels, streamed_digest
+from headstart.components.datasets.packed import SPLITS, Digests, Labels, Pixels, digests_of, streamed_digest
 from headstart.components.training.environment import thread_count, usable_cores
 
 THRESHOLD = 3.0
@@ -23,11 +22,13 @@ _SHARE_WORTH_SAYING = 0.05
 
 @dataclass
 class Leakage:
-    """Test images that stand in training or validation too."""
+    """Test images that stand in training or validation too, and the digest of every image."""
 
     duplicates: int = 0
     near_duplicates: int | None = None
     notes: list[str] = field(default_factory=list)
+    digests: dict[str, Digests] = field(default_factory=dict)
+    """uint8, N × 16, per split."""
 
 
 def blocks(folder: Path, split: str, count: int, size: int, step: int = 4096) -> Iterator[Pixels]:
@@ -47,7 +48,10 @@ def digest(folder: Path, classes: list[str], size: int, labels: dict[str, Labels
     )
 
 
-def thumbnails(block: Pixels, cells: int = 13) -> Pixels:
+_CELLS = 13
+
+
+def thumbnails(block: Pixels, cells: int = _CELLS) -> Pixels:
     """Return uint8 N × (cells · cells · 3): the rounded means of `cells` × `cells` areas of each image, or fewer."""
     size = block.shape[1]
     edges = np.linspace(0, size, min(cells, size) + 1).astype(int)
@@ -78,7 +82,7 @@ def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> 
     from scipy.spatial.distance import cdist
 
     found = np.zeros(len(queries), bool)
-    if not len(known):
+    if not (len(known) and len(queries)):
         return found
     far, near = _coarse(known), _coarse(queries)
     step = max(1, _PAIRS // len(known))
@@ -102,14 +106,14 @@ def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> 
     return found
 
 
-def _scan(folder: Path, split: str, count: int, size: int) -> tuple[list[bytes], Pixels]:
-    """Return a hash and a thumbnail of every image of a split."""
-    hashes: list[bytes] = []
-    small: list[Pixels] = []
+def _scan(folder: Path, split: str, count: int, size: int) -> tuple[Digests, Pixels]:
+    """Return a digest and a thumbnail of every image of a split."""
+    digests = [np.zeros((0, 16), np.uint8)]
+    small = [np.zeros((0, 3 * min(_CELLS, size) ** 2), np.uint8)]
     for block in blocks(folder, split, count, size, 1024):
-        hashes += [hashlib.blake2b(image.data, digest_size=16).digest() for image in block]
+        digests.append(digests_of(block))
         small.append(thumbnails(block))
-    return hashes, np.concatenate(small) if small else np.zeros((0, 3), np.uint8)
+    return np.concatenate(digests), np.concatenate(small)
 
 
 def examine(folder: Path, labels: dict[str, Labels], size: int, near: bool = True) -> Leakage:
@@ -119,8 +123,9 @@ def examine(folder: Path, labels: dict[str, Labels], size: int, near: bool = Tru
     """
     found = Leakage()
     scans = {split: _scan(folder, split, len(labels[split]), size) for split in SPLITS}
-    known = {value for split in ("train", "validation") for value in scans[split][0]}
-    found.duplicates = sum(value in known for value in scans["test"][0])
+    found.digests = {split: scans[split][0] for split in SPLITS}
+    known = {row.tobytes() for split in ("train", "validation") for row in found.digests[split]}
+    found.duplicates = sum(row.tobytes() in known for row in found.digests["test"])
     if found.duplicates:
         found.notes.append(f"{found.duplicates} test images stand in training too, pixel for pixel.")
     if not near:

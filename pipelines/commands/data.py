@@ -161,10 +161,10 @@ def show(packed: Path, verify: bool) -> None:
     """Print what a packed data set holds."""
     from headstart.components.datasets.packed import PackedDataset
 
-    dataset = PackedDataset(packed)
+    dataset = PackedDataset(packed, verify=False)
     print_description(dataset.description, packed)
     if verify:
-        dataset.verify()
+        dataset.verify(images=True)
         click.echo("The digest is right: the images and labels are those that were imported.")
 
 

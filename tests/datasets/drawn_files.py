@@ -16,9 +16,9 @@ def image(seed: int, size: tuple[int, int] = (20, 20)) -> Image.Image:
     return small.resize(size, Image.Resampling.BICUBIC)
 
 
-def encoded(seed: int, kind: str = "JPEG", size: tuple[int, int] = (20, 20)) -> bytes:
+def encoded(seed: int, kind: str = "JPEG", size: tuple[int, int] = (20, 20), mode: str = "RGB") -> bytes:
     buffer = io.BytesIO()
-    image(seed, size).save(buffer, kind, **({"quality": 92} if kind == "JPEG" else {}))
+    image(seed, size).convert(mode).save(buffer, kind, **({"quality": 92} if kind == "JPEG" else {}))
     return buffer.getvalue()
 
 

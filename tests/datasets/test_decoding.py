@@ -21,11 +21,11 @@ from tests.processes import alive
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """600 images of two classes in several formats and sizes; every 40th is damaged."""
+    """600 images of two classes in several formats, modes and sizes; every 40th is damaged."""
     root = tmp_path / "tree"
     for number in range(600):
         kind = ("PNG", "JPEG", "BMP")[number % 3]
-        content = drawn_files.encoded(number, kind, ((20, 20), (31, 17))[number % 2])
+        content = drawn_files.encoded(number, kind, ((20, 20), (31, 17))[number % 2], "L" if number % 7 == 0 else "RGB")
         folder = root / ("test" if number % 5 == 0 else "train") / f"class {number % 2}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:03d}.{kind.lower()}").write_bytes(content[: 30 if number % 40 == 7 else None])
@@ -41,6 +41,7 @@ def test_processes_give_the_same_as_one(tree: Path, tmp_path: Path, monkeypatch:
         pixels.append({split: np.load(folder / split / "images.npy") for split in ("train", "validation", "test")})
     assert descriptions[0] == descriptions[1]
     assert descriptions[0].skipped == 15
+    assert descriptions[0].converted == {"grayscale": 86 - 3}
     assert sum(descriptions[0].counts.values()) == 585
     for split, here in pixels[0].items():
         assert len(here) == descriptions[0].counts[split]

@@ -1,0 +1,134 @@
+"""A packed set that was changed on disk is refused by whoever opens it; equal images are known by their digests."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.packed import SPLITS, PackedDataset, digests_of, write_packed
+from headstart.components.datasets.selection import select_classes
+from headstart.components.errors import HeadstartError
+from tests.datasets import drawn_files
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """Twelve random images of 4 × 4 in two classes; the first test image is the second of training."""
+    rng = np.random.default_rng(7)
+    splits = {
+        split: (rng.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8), np.arange(count, dtype=np.int32) % 2)
+        for split, count in (("train", 6), ("validation", 2), ("test", 4))
+    }
+    splits["test"][0][0] = splits["train"][0][1]
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    write_packed(folder, {"name": "noise", "source": "drawn", "classes": ["a", "b"]}, splits)
+    return folder
+
+
+def test_every_flipped_bit_of_labels_and_pixels_is_noticed(packed: Path) -> None:
+    for name in ("train/images.npy", "validation/labels.npy", "test/images.npy"):
+        file = packed / name
+        whole = file.read_bytes()
+        for place in range(128, len(whole)):  # before it lies numpy's header
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << place % 8
+            file.write_bytes(damaged)
+            with pytest.raises(HeadstartError, match="changed or damaged"):
+                PackedDataset(packed)
+        file.write_bytes(whole)
+    PackedDataset(packed)
+
+
+def test_a_selection_of_a_damaged_set_is_refused_and_writes_nothing(packed: Path, tmp_path: Path) -> None:
+    images = np.load(packed / "train" / "images.npy")
+    np.save(packed / "train" / "images.npy", 255 - images)
+    with pytest.raises(HeadstartError, match="its content has digest"):
+        select_classes(packed, tmp_path / "out", classes={"x": "a", "rest": "*"})
+    assert not (tmp_path / "out").exists()
+    assert PackedDataset(packed, verify=False).description.name == "noise"
+
+
+@pytest.mark.parametrize("counts", [[4, 2], [3, 3, 0], [6]])
+def test_counts_that_are_not_those_of_the_labels_are_refused(packed: Path, counts: list[int]) -> None:
+    description = json.loads((packed / "dataset.json").read_text())
+    description["class_counts"]["train"] = counts
+    (packed / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(HeadstartError, match="how many train images each class has"):
+        PackedDataset(packed)
+
+
+def test_equal_images_have_equal_digests_within_a_set_and_across(packed: Path) -> None:
+    dataset = PackedDataset(packed)
+    digests = {split: dataset.image_digests(split) for split in SPLITS}
+    assert {split: (each.dtype, each.shape) for split, each in digests.items()} == {
+        "train": (np.uint8, (6, 16)),
+        "validation": (np.uint8, (2, 16)),
+        "test": (np.uint8, (4, 16)),
+    }
+    assert digests["test"][0].tobytes() == digests["train"][1].tobytes()
+    assert len({row.tobytes() for each in digests.values() for row in each}) == 11
+    first = dataset.split("train")[0][0]
+    assert digests["train"][0].tobytes() == hashlib.blake2b(first.tobytes(), digest_size=16).digest()
+
+
+def test_an_import_and_a_selection_of_it_agree_on_the_digest_of_an_image(tmp_path: Path) -> None:
+    drawn_files.fruits(tmp_path / "in", ("Apple", "Pear", "Kiwi"), train=8, test=3)
+    import_dataset(str(tmp_path / "in"), tmp_path / "all", image_size=16)
+    select_classes(tmp_path / "all", tmp_path / "few", classes={"pear": "pear", "rest": "*"})
+    whole, few = PackedDataset(tmp_path / "all"), PackedDataset(tmp_path / "few")
+    for dataset in (whole, few):
+        dataset.verify(images=True)
+    for split in SPLITS:
+        known = {row.tobytes() for row in whole.image_digests(split)}
+        assert len(few.image_digests(split)) == few.description.counts[split] > 0
+        assert {row.tobytes() for row in few.image_digests(split)} <= known
+        np.testing.assert_array_equal(few.image_digests(split), digests_of(few.split(split)[0]))
+
+
+def test_a_set_of_an_older_version_opens_and_its_digests_are_computed(packed: Path) -> None:
+    expected = {split: PackedDataset(packed).image_digests(split) for split in SPLITS}
+    description = json.loads((packed / "dataset.json").read_text())
+    del description["image_digests"]
+    (packed / "dataset.json").write_text(json.dumps(description))
+    for split in SPLITS:
+        (packed / split / "digests.npy").unlink()
+    dataset = PackedDataset(packed)
+    dataset.verify(images=True)
+    for split in SPLITS:
+        np.testing.assert_array_equal(dataset.image_digests(split), expected[split])
+
+
+def test_damaged_image_digests_are_refused(packed: Path) -> None:
+    file = packed / "test" / "digests.npy"
+    whole = np.load(file)
+    for damaged in (whole[:-1], whole.astype(np.int16), whole[::-1]):
+        np.save(file, damaged)
+        with pytest.raises(HeadstartError, match=r"test/digests.npy: not the digests that dataset.json names"):
+            PackedDataset(packed).image_digests("test")
+    # Digests that agree with dataset.json but not with the images.
+    np.save(file, whole[::-1])
+    description = json.loads((packed / "dataset.json").read_text())
+    description["image_digests"]["test"] = hashlib.sha256(whole[::-1].tobytes()).hexdigest()
+    (packed / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(HeadstartError, match="not the digests of the images in test"):
+        PackedDataset(packed).verify(images=True)
+
+
+def test_splits_and_classes_without_images_are_packed(tmp_path: Path) -> None:
+    # One class has no validation image, another set no validation image at all.
+    counts = {"train/a": 6, "train/b": 6, "val/a": 2, "test/a": 2, "test/b": 2}
+    drawn_files.write_tree(tmp_path / "some", counts)
+    some = import_dataset(str(tmp_path / "some"), tmp_path / "out", image_size=16)
+    assert some.class_counts == {"train": [6, 6], "validation": [2, 0], "test": [2, 2]}
+    PackedDataset(tmp_path / "out").verify(images=True)
+    # And where the only validation image is damaged, no class has one.
+    drawn_files.write_tree(tmp_path / "cut", {"train/a": 6, "train/b": 6, "val/a": 1, "test/a": 2, "test/b": 2})
+    (tmp_path / "cut" / "val" / "a" / "0_100.jpg").write_bytes(b"")
+    cut = import_dataset(str(tmp_path / "cut"), tmp_path / "out", image_size=16, skip_share=0.5)
+    assert cut.counts == {"train": 12, "validation": 0, "test": 4}
+    assert cut.near_duplicates_across_splits == 0
+    PackedDataset(tmp_path / "out").verify(images=True)
