@@ -9,7 +9,7 @@ import tensorflow as tf
 from small_data import COLOURS, colours
 from small_models import failed, trained
 
-from headstart.components.datasets.packed import PackedDataset
+from headstart.components.datasets.packed import PackedDataset, write_packed
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.answers import check_served
 from headstart.components.promotion.gate import Rules
@@ -80,9 +80,13 @@ def test_test_images_of_the_model_in_use_are_left_out(store_uri: str, tmp_path: 
     retrain(store, data, [trained(tmp_path / "a", 1, blind_to="noise")])
     # The next data set has 15 of 20 noise images for test that were for training before.
     grown = colours(tmp_path / "grown", seed=2)
-    images, labels = (np.array(array) for array in grown.split("test"))
+    splits = {split: grown.split(split) for split in ("train", "validation", "test")}
+    images, labels = (np.array(array) for array in splits["test"])
     images[np.flatnonzero(labels == 2)[:15]] = data.split("train")[0][data.split("train")[1] == 2][:15]
-    np.save(grown.folder / "test" / "images.npy", images)
+    (tmp_path / "mixed").mkdir()
+    about = {"name": "colours", "source": "test:colours", "classes": grown.classes}
+    write_packed(tmp_path / "mixed", about, {**splits, "test": (images, labels)})
+    grown = PackedDataset(tmp_path / "mixed")
     outcome = retrain(store, grown, [trained(tmp_path / "b", 1)], minimum_test_images=5)
     assert outcome.comparison["images"] == 45
     assert outcome.comparison["recalls"]["noise"]["images"] == 5
