@@ -1,4 +1,4 @@
-"""After how many models the preparation of the transferred weights is repaid, and what time costs as money."""
+"""From which model on the preparation of the transferred weights has paid for itself."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.components.reporting.statistics import FEWEST_FOR_BOOTSTRAP, SEED, Floats, resamples
+from headstart.components.reporting.sampling import Error, Sample, sampling_error
+from headstart.components.reporting.statistics import fieller
 from headstart.components.reporting.summary import BreakEven
 
 # Beyond this many models a count says nothing that "practically never" does not.
 MOST_MODELS = 10_000_000
 
 
-def models(preparation: float, baseline: float, transfer: float) -> float:
-    """Models after which both ways have cost the same: preparation / (baseline − transfer); infinite for never.
+def models(preparation: float, control: float, treatment: float) -> float:
+    """Models after which both ways have cost the same: preparation / (control − treatment); infinite for never.
 
     All three in one unit. Means, not medians, since the totals of many models add up to means.
     """
-    return preparation / (baseline - transfer) if baseline > transfer else math.inf
+    return preparation / (control - treatment) if control > treatment else math.inf
 
 
 def first_model(count: float) -> int | None:
-    """The first model with which transfer has cost no more in total, or None for never."""
+    """The first model with which the treatment has cost no more in total, or None for never."""
     return max(1, math.ceil(count)) if count < MOST_MODELS else None
 
 
@@ -34,79 +35,68 @@ def ordinal(number: int) -> str:
 
 
 def break_even(
-    preparation: float | None,
+    preparation: Sequence[float],
     reason: str,
-    baseline: Sequence[float],
-    transfer: Sequence[float],
+    control: Sample,
+    treatment: Sample,
     confidence: float = 0.95,
     *,
-    preparation_all: float | None = None,
-    baseline_all: Sequence[float] = (),
-    transfer_all: Sequence[float] = (),
+    all_phases: tuple[float, float, float] | None = None,
 ) -> BreakEven:
-    """Break-even with a percentile bootstrap interval over the runs; the `_all` values count every phase.
+    """Break-even with the interval of Fieller's ratio: what preparation costs over what a model saves.
 
-    Preparation was done once, so its own spread is not in the interval.
+    With one preparation, whose spread is not known, that is the Welch interval of the saving turned around; with
+    several, theirs is in it too. `preparation` holds the seconds of each, and is empty where they are not known, for
+    the `reason` given. `all_phases`: means of preparation, control and treatment with every phase counted.
     """
-    if preparation is None:
+    if not len(preparation):
         return BreakEven(text=f"not known, because {reason}")
-    if not len(baseline) or not len(transfer):
+    if not control.values.size or not treatment.values.size:
         return BreakEven(text="not known, because an arm has no run that succeeded")
-    a, b = np.asarray(baseline, dtype=np.float64), np.asarray(transfer, dtype=np.float64)
-    estimate = models(preparation, float(a.mean()), float(b.mean()))
-    everything = math.inf
-    if preparation_all is not None and len(baseline_all) and len(transfer_all):
-        everything = models(preparation_all, float(np.mean(baseline_all)), float(np.mean(transfer_all)))
-    low, high, method = _interval(preparation, a, b, confidence)
-    first = first_model(estimate)
-    if first is None:
-        text = "never: a transfer run does not take less time than a baseline run"
-        if math.isfinite(low):
-            text += f" (the interval begins at the {ordinal(first_model(low) or MOST_MODELS)} model)"
-    else:
-        text = f"from the {ordinal(first)} model"
-        if math.isfinite(low):
-            start = ordinal(first_model(low) or first)
-            end = first_model(high)
-            text += f" ({start} to {ordinal(end)})" if end else f" ({start} to perhaps never)"
+    cost = float(np.mean(preparation))
+    saving = float(control.values.mean() - treatment.values.mean())
+    estimate = models(cost, saving, 0.0)
+    low, high, method = _interval(preparation, saving, control, treatment, confidence)
+    first, from_model, to_model = first_model(estimate), first_model(low), first_model(high)
+    never = method != "none" and from_model is None
+    everything = models(*all_phases) if all_phases else math.inf
     return BreakEven(
         models=estimate if first else None,
-        low=low if math.isfinite(low) else None,
-        high=high if math.isfinite(high) and first_model(high) else None,
+        low=low if from_model else None,
+        high=high if to_model else None,
         first_model=first,
-        first_model_low=first_model(low),
-        first_model_high=first_model(high),
+        first_model_low=from_model,
+        first_model_high=to_model,
         all_phases_models=everything if first_model(everything) else None,
-        never=first is None,
+        never=never,
         method=method,
-        text=text,
+        text=_text(first, from_model, to_model, never),
     )
 
 
-def _interval(preparation: float, a: Floats, b: Floats, confidence: float) -> tuple[float, float, str]:
-    """Low, high and method; infinite ends where there is nothing to resample."""
-    if min(a.size, b.size) < 2 or (np.ptp(a) == 0 and np.ptp(b) == 0):
+def _interval(
+    preparation: Sequence[float], saving: float, control: Sample, treatment: Sample, confidence: float
+) -> tuple[float, float, str]:
+    """Low, high and method; infinite ends where there is no interval."""
+    if min(control.values.size, treatment.values.size) < 2:
         return math.inf, math.inf, "none"
-    if min(a.size, b.size) < FEWEST_FOR_BOOTSTRAP:
-        return (
-            models(preparation, float(a.max()), float(b.min())),
-            models(preparation, float(a.min()), float(b.max())),
-            "range",
-        )
-    rng = np.random.default_rng(SEED)
-    count = resamples(max(a.size, b.size))
-    step = max(1, 2_000_000 // max(a.size, b.size))
-    saved = np.concatenate(
-        [
-            a[rng.integers(0, a.size, (rows, a.size))].mean(axis=1)
-            - b[rng.integers(0, b.size, (rows, b.size))].mean(axis=1)
-            for rows in (min(step, count - start) for start in range(0, count, step))
-        ]
-    )
-    counts = np.where(saved > 0, preparation / np.where(saved > 0, saved, 1.0), math.inf)
-    tail = (1 - confidence) / 2
-    return (
-        float(np.quantile(counts, tail, method="lower")),
-        float(np.quantile(counts, 1 - tail, method="higher")),
-        "percentile",
-    )
+    error = sampling_error(treatment, control)
+    if error.variance <= 0:
+        return math.inf, math.inf, "none"
+    cost = sampling_error(Sample.of(preparation)) if len(preparation) > 1 else Error(0.0, 1.0)
+    low, high = fieller(float(np.mean(preparation)), cost, saving, error, confidence)
+    return low, high, "Fieller" if cost.variance else "Welch t, inverted"
+
+
+def _text(first: int | None, low: int | None, high: int | None, never: bool) -> str:
+    if never:
+        return "never: training takes longer, not less time"
+    if first is None:
+        text = "not shown: on average training took no less time"
+        return f"{text}; the interval begins at the {ordinal(low)} model" if low else text
+    text = f"from the {ordinal(first)} model"
+    if low is None:
+        return text
+    if high is None:
+        return f"{text} ({ordinal(low)} to perhaps never)"
+    return text if low == high else f"{text} ({ordinal(low)} to {ordinal(high)})"

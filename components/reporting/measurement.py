@@ -10,16 +10,26 @@ from headstart.components.reporting import time_to_accuracy
 from headstart.components.reporting.answer import answer
 from headstart.components.reporting.break_even import break_even
 from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
+from headstart.components.reporting.sampling import Sample
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.statistics import (
-    compare,
     describe,
-    difference_of_means,
+    difference,
+    mean_ratio,
     paired_test,
-    ratio_of_means,
-    ratio_of_medians,
+    tests,
+    time_ratio,
 )
-from headstart.components.reporting.summary import Arm, Cost, Failure, Interval, Preparation, Speedup, Summary
+from headstart.components.reporting.summary import (
+    Arm,
+    Cost,
+    Failure,
+    Interval,
+    Preparation,
+    ProfilePoint,
+    Speedup,
+    Summary,
+)
 from headstart.components.reporting.verify import is_sound, verify
 
 Quantity = Callable[[RunRecord], float | None]
@@ -40,6 +50,11 @@ def seconds_per_epoch(record: RunRecord) -> float | None:
     return record.phases.train / len(record.epochs) if record.epochs and record.phases.train > 0 else None
 
 
+def cpu_seconds(record: RunRecord) -> float | None:
+    """Processor time of training; None where it was not measured."""
+    return record.train_cpu_seconds or None
+
+
 def test_accuracy(record: RunRecord) -> float | None:
     """Accuracy on the test split."""
     return record.result.test_accuracy
@@ -48,6 +63,11 @@ def test_accuracy(record: RunRecord) -> float | None:
 def values(records: Sequence[RunRecord], quantity: Quantity) -> list[float]:
     """A quantity of the runs that succeeded and have it, in the order of the records."""
     return [value for record in succeeded(records) if (value := quantity(record)) is not None]
+
+
+def sample(records: Sequence[RunRecord], quantity: Quantity) -> Sample:
+    """The same as a sample."""
+    return Sample.of(values(records, quantity))
 
 
 def pairs(experiment: Experiment, quantity: Quantity) -> tuple[list[float], list[float]]:
@@ -70,41 +90,53 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
         for arm, records in experiment.arms.items()
     }
     prepared = _preparation(experiment)
+    all_phases = [describe(values(records, total_seconds)).mean for records in (baseline, transfer)]
     pays = break_even(
-        prepared.train_seconds,
+        [prepared.train_seconds] if prepared.train_seconds is not None else [],
         prepared.reason,
-        values(baseline, train_seconds),
-        values(transfer, train_seconds),
+        sample(baseline, train_seconds),
+        sample(transfer, train_seconds),
         confidence,
-        preparation_all=prepared.total_seconds,
-        baseline_all=values(baseline, total_seconds),
-        transfer_all=values(transfer, total_seconds),
+        all_phases=(
+            (prepared.total_seconds, all_phases[0], all_phases[1])
+            if prepared.total_seconds is not None and all_phases[0] is not None and all_phases[1] is not None
+            else None
+        ),
     )
     findings = verify(experiment, settings)
-    times = (values(baseline, train_seconds), values(transfer, train_seconds))
-    tests = compare(*times)
+
+    def ratio(quantity: Quantity) -> Interval:
+        return time_ratio(sample(baseline, quantity), sample(transfer, quantity), confidence)
+
+    def to_target(target: float) -> Interval:
+        a, b = (Sample.of(time_to_accuracy.times_to(records, target)) for records in (baseline, transfer))
+        return time_ratio(a, b, confidence)
+
     both = [*baseline, *transfer]
     summary = Summary(
         run_id=experiment.run_id,
         sound=is_sound(findings),
         findings=findings,
         speedup=Speedup(
-            train=ratio_of_medians(*times, confidence),
-            train_of_means=ratio_of_means(*times, confidence),
-            time_to_accuracy=(
-                time_to_accuracy.speedup(reached["baseline"], reached["transfer"], confidence)
-                if target is not None
-                else Interval(of="median", note=origin)
+            train=ratio(train_seconds),
+            train_of_means=mean_ratio(sample(baseline, train_seconds), sample(transfer, train_seconds), confidence),
+            time_to_accuracy=to_target(target) if target is not None else Interval(of="pairs", note=origin),
+            epochs=ratio(epochs),
+            seconds_per_epoch=ratio(seconds_per_epoch),
+            all_phases=ratio(total_seconds),
+            cpu=ratio(cpu_seconds),
+            accuracy_profile=[
+                ProfilePoint(target=each, ratio=to_target(each))
+                for each in time_to_accuracy.targets((baseline, transfer))
+            ],
+            train_tests=paired_test(
+                tests(values(baseline, train_seconds), values(transfer, train_seconds)),
+                *pairs(experiment, train_seconds),
             ),
-            epochs=ratio_of_medians(values(baseline, epochs), values(transfer, epochs), confidence),
-            seconds_per_epoch=ratio_of_medians(
-                values(baseline, seconds_per_epoch), values(transfer, seconds_per_epoch), confidence
-            ),
-            train_tests=paired_test(tests, *pairs(experiment, train_seconds)),
         ),
-        accuracy_gain=_accuracy_gain(experiment, confidence),
+        accuracy_gain=difference(sample(baseline, test_accuracy), sample(transfer, test_accuracy), confidence),
         accuracy_tests=paired_test(
-            compare(values(baseline, test_accuracy), values(transfer, test_accuracy)),
+            tests(values(baseline, test_accuracy), values(transfer, test_accuracy)),
             *pairs(experiment, test_accuracy),
         ),
         break_even_models=pays.models,
@@ -166,15 +198,6 @@ def _arm(records: Sequence[RunRecord], times: Sequence[float]) -> Arm:
         reached_target=sum(time_to_accuracy.finite(time) is not None for time in times),
         time_to_accuracy_median=time_to_accuracy.finite(middle),
     )
-
-
-def _accuracy_gain(experiment: Experiment, confidence: float) -> Interval:
-    first, second = values(experiment.baseline, test_accuracy), values(experiment.transfer, test_accuracy)
-    matched = pairs(experiment, test_accuracy)
-    # Pairing applies when every run has its partner; otherwise pairs alone would drop runs.
-    if len(matched[0]) == len(first) == len(second):
-        return difference_of_means(*matched, confidence, paired=True)
-    return difference_of_means(first, second, confidence)
 
 
 def _preparation(experiment: Experiment) -> Preparation:

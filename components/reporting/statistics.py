@@ -1,30 +1,32 @@
-"""Statistics of two arms of runs: centre and spread, intervals, tests, effect size.
+"""Statistics of two arms of runs: centre and spread, intervals, tests. Formulas and coverage: docs/statistics.md.
 
-Intervals are bootstrap intervals with bias correction and acceleration (BCa; Efron 1987) as scipy computes them, with
-a fixed seed, so that the same records always give the same report. Where a bootstrap cannot say anything, the interval
-is taken another way or left out, and `method` says which.
+Times are compared as ratios on a logarithmic scale, accuracies as differences. Where the data cannot give an interval
+there is none, and `note` says why.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import special
 
-from headstart.components.reporting.summary import Comparison, Description, Interval
+from headstart.components.reporting.sampling import Bits, Error, Floats, Sample, error_with_images, sampling_error
+from headstart.components.reporting.summary import Description, Interval, Tests
 
-Floats = NDArray[np.float64]
-Statistic = Callable[..., Any]
+# From this many runs in each arm on, ranks alone give an interval of 95 % that is no wider than it must be.
+FEWEST_FOR_RANKS = 5
+# The exact distribution of the rank sum up to this many pairs of runs; beyond it the normal one is as good.
+MOST_EXACT_PAIRS = 2_500
+# Beyond this many pairs of runs the ratios of all pairs take too much memory.
+MOST_PAIRS = 4_000_000
+POWER = 0.8
 
-SEED = 20201119
-# Below this many values in an arm the jackknife behind BCa has too little to work with.
-FEWEST_FOR_BOOTSTRAP = 5
-# Beyond so many, what BCa corrects (of order 1/n) is lost in the noise of resampling, and its jackknife is quadratic.
-MOST_FOR_BCA = 1000
+NO_RUNS = "an arm has no run that succeeded"
+ONE_RUN = "one run in an arm: its spread is not known"
+EQUAL = "all runs of an arm are equal: their spread is not known"
 
 
 def describe(values: Sequence[float]) -> Description:
@@ -46,163 +48,266 @@ def describe(values: Sequence[float]) -> Description:
     )
 
 
-def resamples(n: int) -> int:
-    """Bootstrap resamples for arms of `n` runs: 9999, fewer for thousands of runs, never under 999."""
-    return int(min(9999, max(999, 5_000_000 // max(n, 1))))
+def t_quantile(probability: float, freedom: float) -> float:
+    """Quantile of Student's t; `freedom` need not be whole."""
+    return float(special.stdtrit(freedom, probability))
 
 
-def _ratio_of_medians(a: Floats, b: Floats, axis: int = -1) -> Any:
-    return np.median(a, axis=axis) / np.median(b, axis=axis)
+def could_have_seen(deviation: float, freedom: float, alpha: float = 0.05, one_sided: bool = False) -> float:
+    """The true difference that a t test with this standard error finds with a power of 80 %.
 
-
-def _ratio_of_means(a: Floats, b: Floats, axis: int = -1) -> Any:
-    return np.mean(a, axis=axis) / np.mean(b, axis=axis)
-
-
-def _difference_of_means(a: Floats, b: Floats, axis: int = -1) -> Any:
-    return np.mean(b, axis=axis) - np.mean(a, axis=axis)
-
-
-def ratio_of_medians(baseline: Sequence[float], transfer: Sequence[float], confidence: float = 0.95) -> Interval:
-    """median(baseline) / median(transfer), with a BCa interval; positive values only.
-
-    With two to four runs in an arm the interval runs from the smallest to the largest ratio that any two of the runs
-    give (`range`); with one run in an arm there is none.
+    From the noncentral t distribution, so that it holds for few runs too.
     """
-    return _ratio(baseline, transfer, confidence, _ratio_of_medians, "median")
+    limit = t_quantile(1 - alpha / (1 if one_sided else 2), freedom)
+    shift = float(special.nctdtrinc(freedom, 1 - POWER, limit))
+    if not math.isfinite(shift):
+        shift = limit + t_quantile(POWER, freedom)
+    return shift * deviation
 
 
-def ratio_of_means(baseline: Sequence[float], transfer: Sequence[float], confidence: float = 0.95) -> Interval:
-    """mean(baseline) / mean(transfer), as the paper compares its arms; intervals as in `ratio_of_medians`."""
-    return _ratio(baseline, transfer, confidence, _ratio_of_means, "mean")
+def time_ratio(control: Sample, treatment: Sample, confidence: float = 0.95) -> Interval:
+    """How many times as long the control takes: control / treatment; positive values, infinity where one never ended.
 
-
-def _ratio(
-    baseline: Sequence[float], transfer: Sequence[float], confidence: float, statistic: Statistic, of: str
-) -> Interval:
-    a, b = np.asarray(baseline, dtype=np.float64), np.asarray(transfer, dtype=np.float64)
+    With five runs or more in each arm: the Hodges–Lehmann ratio, which is the median of the ratios of all pairs of
+    runs, with the interval that inverts the exact Mann–Whitney test (Hodges and Lehmann 1963; Bauer 1972). With two to
+    four: the ratio of geometric means with Welch's t interval on logarithms. With several preparations or draws: the
+    same on logarithms, with the variance of `sampling`.
+    """
+    a, b = control.values, treatment.values
     if not a.size or not b.size:
-        return Interval(of=of, method="none", note="an arm has no run that succeeded")
+        return Interval(of="pairs", note=NO_RUNS)
     if not (a > 0).all() or not (b > 0).all():
-        return Interval(of=of, method="none", note="a run has a time of zero")
-    estimate = float(statistic(a, b))
+        return Interval(of="pairs", note="a run has a time of zero")
+    finite = bool(np.isfinite(a).all() and np.isfinite(b).all())
+    ends = rank_ends(a.size, b.size, confidence) if a.size * b.size <= MOST_PAIRS else 0
+    several = bool(control.sources or treatment.sources)
+    ranks = ends > 0 and not (several and finite)
+    if (min(a.size, b.size) >= FEWEST_FOR_RANKS and ranks) or not finite:
+        return _by_ranks(a, b, ends, several)
+    estimate = float(np.exp(np.log(a).mean() - np.log(b).mean()))
+    found = _t_interval(control.logarithms(), treatment.logarithms(), -math.log(estimate), confidence)
+    return Interval(
+        of="geometric mean",
+        estimate=estimate,
+        low=None if found.high is None else _exponential(-found.high),
+        high=None if found.low is None else _exponential(-found.low),
+        method=f"{found.method} on logarithms" if found.method != "none" else "none",
+        note=found.note,
+        could_have_seen=None if found.could_have_seen is None else _exponential(found.could_have_seen),
+    )
+
+
+def _exponential(value: float) -> float | None:
+    """None beyond what a number can hold, which is no limit at all."""
+    return math.exp(value) if value < 700 else None
+
+
+def _by_ranks(a: Floats, b: Floats, ends: int, several: bool) -> Interval:
+    """Ratio by ranks; a run that never ended took longer than every other, and two such runs decide nothing."""
+    with np.errstate(invalid="ignore"):
+        ratios = np.divide.outer(a, b).ravel()
+    undecided = np.isnan(ratios)
+    least = np.sort(np.where(undecided, 0.0, ratios))
+    most = np.sort(np.where(undecided, math.inf, ratios))
+    low_middle, high_middle = float(np.median(least)), float(np.median(most))
+    estimate = low_middle if low_middle == high_middle and 0 < low_middle < math.inf else None
+    never = f"{int(np.isinf(a).sum())} of {a.size} runs of the control and {int(np.isinf(b).sum())} of {b.size} of the "
+    notes = []
+    if np.isinf(a).any() or np.isinf(b).any():
+        notes.append(f"{never}treatment never ended and count as longer than every time observed")
+        if several:
+            notes.append("preparations and draws are not counted apart")
+    equal = np.ptp(least) == 0
+    if equal or not ends:
+        if equal and a.size > 1 and b.size > 1:
+            notes.append(EQUAL)
+        elif not ends:
+            notes.append("too few runs for an interval by ranks")
+        return Interval(of="pairs", estimate=estimate, note="; ".join(notes))
+    low, high = float(least[ends - 1]), float(most[most.size - ends])
+    spread = None
+    if np.isfinite(a).all() and np.isfinite(b).all():
+        error = sampling_error(Sample(np.log(b)), Sample(np.log(a)))
+        spread = _exponential(could_have_seen(error.deviation, error.freedom)) if error.variance > 0 else None
+    return Interval(
+        of="pairs",
+        estimate=estimate,
+        low=low if low > 0 else None,
+        high=high if math.isfinite(high) else None,
+        method="Mann–Whitney",
+        note="; ".join(notes),
+        could_have_seen=spread,
+    )
+
+
+@lru_cache(maxsize=256)
+def rank_ends(n: int, m: int, confidence: float) -> int:
+    """Which of the sorted n·m ratios are the ends of the Mann–Whitney interval, from 1; 0: no interval is that sure."""
+    tail = (1 - confidence) / 2
+    if n * m <= MOST_EXACT_PAIRS:
+        # Probability of each rank sum without ties: coefficients of the Gaussian binomial (n + m choose n).
+        counts = np.zeros(n * m + 1, dtype=object)
+        counts[0] = 1
+        for step in range(1, n + 1):
+            counts[m + step :] = counts[m + step :] - counts[: max(0, counts.size - m - step)]
+            for start in range(step, counts.size):
+                counts[start] += counts[start - step]
+        total = math.comb(n + m, n)
+        cumulative = 0
+        for ends, count in enumerate(counts):
+            cumulative += int(count)
+            if cumulative / total > tail:
+                return ends
+    z = -float(special.ndtri(tail))
+    return max(0, math.floor(n * m / 2 - z * math.sqrt(n * m * (n + m + 1) / 12)))
+
+
+def mean_ratio(control: Sample, treatment: Sample, confidence: float = 0.95) -> Interval:
+    """mean(control) / mean(treatment), as the paper compares its arms, with Fieller's interval (1954).
+
+    The variances may differ; the degrees of freedom are Satterthwaite's at the estimate.
+    """
+    a, b = control.values, treatment.values
+    if not a.size or not b.size:
+        return Interval(of="mean", note=NO_RUNS)
+    if not (a > 0).all() or not (b > 0).all():
+        return Interval(of="mean", note="a run has a time of zero")
+    above, below = float(a.mean()), float(b.mean())
     if min(a.size, b.size) < 2:
-        return Interval(of=of, estimate=estimate, method="none", note="one run in an arm: its spread is not known")
+        return Interval(of="mean", estimate=above / below, note=ONE_RUN)
+    errors = sampling_error(control), sampling_error(treatment)
     if np.ptp(a) == 0 and np.ptp(b) == 0:
-        return Interval(
-            of=of, estimate=estimate, method="none", note="all runs of an arm are equal: their spread is not known"
-        )
-    if min(a.size, b.size) < FEWEST_FOR_BOOTSTRAP:
-        return Interval(
-            of=of,
-            estimate=estimate,
-            low=float(a.min() / b.max()),
-            high=float(a.max() / b.min()),
-            method="range",
-            note=f"fewer than {FEWEST_FOR_BOOTSTRAP} runs in an arm: smallest to largest ratio of any two runs",
-        )
-    low, high, method = bootstrap((a, b), statistic, confidence)
-    return Interval(of=of, estimate=estimate, low=low, high=high, method=method)
+        return Interval(of="mean", estimate=above / below, note=EQUAL)
+    low, high = fieller(above, errors[0], below, errors[1], confidence)
+    return Interval(
+        of="mean",
+        estimate=above / below,
+        low=low or None,
+        high=high if math.isfinite(high) else None,
+        method="Fieller",
+        note="" if math.isfinite(high) else "the treatment's mean time cannot be told from zero",
+    )
 
 
-def difference_of_means(
-    baseline: Sequence[float], transfer: Sequence[float], confidence: float = 0.95, paired: bool = False
+def fieller(
+    above: float, error_above: Error, below: float, error_below: Error, confidence: float
+) -> tuple[float, float]:
+    """Interval for the ratio of two independent positive means: all r with |above − r·below| within t standard errors.
+
+    Returns low ≥ 0 and high, which is infinite where the denominator cannot be told from zero. Where it is decidedly
+    negative no positive ratio fits: both are infinite.
+    """
+    ratio = above / below if below else math.inf
+    v, w = error_above.variance, error_below.variance
+    if math.isfinite(ratio) and v + ratio**2 * w > 0:
+        weight = v + ratio**2 * w
+        spread = v**2 / error_above.freedom + (ratio**2 * w) ** 2 / error_below.freedom
+        freedom = weight**2 / spread if spread > 0 else error_below.freedom
+    else:
+        freedom = error_below.freedom
+    t2 = t_quantile((1 + confidence) / 2, freedom) ** 2
+    # (above − r·below)² ≤ t²(v + r²w) as a quadratic in r: square·r² − 2·half·r + rest ≤ 0.
+    square, half, rest = below**2 - t2 * w, above * below, above**2 - t2 * v
+    root = math.sqrt(max(0.0, half**2 - square * rest))
+    if square > 0:
+        if below < 0:
+            return math.inf, math.inf
+        return max(0.0, (half - root) / square), max(0.0, (half + root) / square)
+    if rest <= 0 or square == 0:
+        return (0.0 if rest <= 0 else rest / (2 * half) if half > 0 else math.inf), math.inf
+    return (half - root) / square, math.inf
+
+
+def difference(control: Sample, treatment: Sample, confidence: float = 0.95) -> Interval:
+    """mean(treatment) − mean(control) with Welch's t interval, or that of `sampling` over preparations and draws."""
+    a, b = control.values, treatment.values
+    if not a.size or not b.size:
+        return Interval(of="mean", note=NO_RUNS)
+    return _t_interval(control, treatment, float(b.mean() - a.mean()), confidence)
+
+
+def gain_on_new_images(
+    control: Bits,
+    treatment: Bits,
+    films: Sequence[Hashable] | None = None,
+    confidence: float = 0.95,
+    labels: tuple[Sample, Sample] | None = None,
 ) -> Interval:
-    """mean(transfer) − mean(baseline) with a BCa interval.
+    """Gain in accuracy on images to come: runs and test images are both samples.
 
-    `paired`: values at the same place share a seed, and the differences are resampled instead of each arm. With two
-    to four values in an arm the interval is Welch's (or the paired) t interval, which assumes normal errors.
+    `control` and `treatment`: runs × images, whether the answer was right. `films`: see `error_with_images`. `labels`:
+    samples that say which runs (control, treatment) share preparations and draws; their values are not used.
     """
-    a, b = np.asarray(baseline, dtype=np.float64), np.asarray(transfer, dtype=np.float64)
+    if not control.shape[0] or not treatment.shape[0]:
+        return Interval(of="mean", note=NO_RUNS)
+    known = labels or (Sample.of(()), Sample.of(()))
+    a, b = (
+        Sample(answers.mean(axis=1), sample.preparations, sample.draws)
+        for answers, sample in zip((control, treatment), known, strict=True)
+    )
+    estimate = float(b.values.mean() - a.values.mean())
+    if min(a.values.size, b.values.size) < 2:
+        return Interval(of="mean", estimate=estimate, note=ONE_RUN)
+    error = error_with_images(b, a, (treatment, control), films)
+    found = t_interval(estimate, error, confidence, "crossed t")
+    if found.method == "none":
+        return found.model_copy(update={"note": "both arms answer every image alike: how new ones differ is not known"})
+    return found
+
+
+def _t_interval(control: Sample, treatment: Sample, estimate: float, confidence: float) -> Interval:
+    if min(control.values.size, treatment.values.size) < 2:
+        return Interval(of="mean", estimate=estimate, note=ONE_RUN)
+    several = control.sources or treatment.sources
+    return t_interval(estimate, sampling_error(treatment, control), confidence, "mixed t" if several else "Welch t")
+
+
+def t_interval(estimate: float, error: Error, confidence: float, method: str) -> Interval:
+    """An estimate ± t standard errors."""
+    if error.variance <= 1e-24 * max(1.0, estimate**2):
+        return Interval(of="mean", estimate=estimate, note=EQUAL)
+    half = t_quantile((1 + confidence) / 2, error.freedom) * error.deviation
+    return Interval(
+        of="mean",
+        estimate=estimate,
+        low=estimate - half,
+        high=estimate + half,
+        method=method,
+        could_have_seen=could_have_seen(error.deviation, error.freedom, 1 - confidence),
+    )
+
+
+def tests(control: Sequence[float], treatment: Sequence[float]) -> Tests:
+    """Welch's t test and the exact Mann–Whitney U test, two-sided; null where not computable.
+
+    Effect size: the probability that a treatment run is above a control run, ties counted half (U / n·m). With ties
+    the test is the normal approximation.
+    """
+    a, b = np.asarray(control, dtype=np.float64), np.asarray(treatment, dtype=np.float64)
     if not a.size or not b.size:
-        return Interval(of="mean", method="none", note="an arm has no run that succeeded")
-    estimate = float(_difference_of_means(a, b))
-    if min(a.size, b.size) < 2:
-        return Interval(of="mean", estimate=estimate, method="none", note="one run in an arm: its spread is not known")
-    differences = b - a if paired else None
-    if (differences is not None and np.ptp(differences) == 0) or (np.ptp(a) == 0 and np.ptp(b) == 0):
-        return Interval(
-            of="mean", estimate=estimate, method="none", note="all runs of an arm are equal: their spread is not known"
-        )
-    if min(a.size, b.size) < FEWEST_FOR_BOOTSTRAP:
-        from scipy import stats
-
-        test = stats.ttest_rel(b, a) if paired else stats.ttest_ind(b, a, equal_var=False)
-        interval = test.confidence_interval(confidence)
-        return Interval(
-            of="mean",
-            estimate=estimate,
-            low=float(interval.low),
-            high=float(interval.high),
-            method="paired t" if paired else "Welch t",
-            note=f"fewer than {FEWEST_FOR_BOOTSTRAP} runs in an arm: t interval, which assumes normal errors",
-        )
-    if differences is not None:
-        low, high, method = bootstrap((differences,), np.mean, confidence)
-        return Interval(of="mean", estimate=estimate, low=low, high=high, method=f"{method}, paired by seed")
-    low, high, method = bootstrap((a, b), _difference_of_means, confidence)
-    return Interval(of="mean", estimate=estimate, low=low, high=high, method=method)
-
-
-def bootstrap(samples: tuple[Floats, ...], statistic: Statistic, confidence: float) -> tuple[float, float, str]:
-    """Return low, high and the method that gave them: `BCa`, or `percentile` where that degenerates or n is large."""
+        return Tests()
     from scipy import stats
 
-    largest = max(sample.size for sample in samples)
-    for method in ("BCa", "percentile") if largest <= MOST_FOR_BCA else ("percentile",):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a degenerate BCa shows as NaN and is handled below
-            found = stats.bootstrap(
-                samples,
-                statistic,
-                n_resamples=resamples(largest),
-                # Keeps one batch of resamples near 16 MB whatever the number of runs.
-                batch=max(1, 2_000_000 // largest),
-                vectorized=True,
-                confidence_level=confidence,
-                method=method,
-                rng=np.random.default_rng(SEED),
-            ).confidence_interval
-        if math.isfinite(found.low) and math.isfinite(found.high):
-            return float(found.low), float(found.high), method
-    raise ArithmeticError("a percentile bootstrap of finite values is finite")
-
-
-def compare(baseline: Sequence[float], transfer: Sequence[float]) -> Comparison:
-    """Welch's t test, the Mann–Whitney U test and two effect sizes, two-sided; null where not computable.
-
-    Effect sizes: Hedges' g (Hedges 1981; standardised difference of means, corrected for few runs) and the
-    probability that a transfer run is above a baseline run, ties counted half (U / n·m).
-    """
-    a, b = np.asarray(baseline, dtype=np.float64), np.asarray(transfer, dtype=np.float64)
-    if not a.size or not b.size:
-        return Comparison()
-    from scipy import stats
-
-    welch: float | None = None
-    hedges: float | None = None
-    if min(a.size, b.size) >= 2:
-        pooled = math.sqrt(((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / (a.size + b.size - 2))
-        if np.ptp(a) > 0 or np.ptp(b) > 0:
-            welch = float(stats.ttest_ind(b, a, equal_var=False).pvalue)
-            correction = 1 - 3 / (4 * (a.size + b.size) - 9)
-            hedges = float((b.mean() - a.mean()) / pooled * correction)
-    test = stats.mannwhitneyu(b, a, alternative="two-sided")
-    return Comparison(
+    welch = None
+    if min(a.size, b.size) >= 2 and (np.ptp(a) > 0 or np.ptp(b) > 0):
+        welch = float(stats.ttest_ind(b, a, equal_var=False).pvalue)
+    ties = np.unique(np.concatenate([a, b])).size < a.size + b.size
+    exact = not ties and a.size * b.size <= MOST_EXACT_PAIRS
+    test = stats.mannwhitneyu(b, a, alternative="two-sided", method="exact" if exact else "asymptotic")
+    return Tests(
         welch_p=welch,
         mann_whitney_p=float(test.pvalue),
-        hedges_g=hedges,
         probability_transfer_above=float(test.statistic) / (a.size * b.size),
     )
 
 
-def paired_test(tests: Comparison, baseline: Sequence[float], transfer: Sequence[float]) -> Comparison:
+def paired_test(found: Tests, control: Sequence[float], treatment: Sequence[float]) -> Tests:
     """Add Wilcoxon's signed-rank test of pairs that share a seed; null with fewer than three pairs or no difference."""
-    differences = np.asarray(transfer, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
+    differences = np.asarray(treatment, dtype=np.float64) - np.asarray(control, dtype=np.float64)
     if differences.size < 3 or not differences.any():
-        return tests.model_copy(update={"pairs": int(differences.size)})
+        return found.model_copy(update={"pairs": int(differences.size)})
     from scipy import stats
 
-    return tests.model_copy(
+    return found.model_copy(
         update={"pairs": int(differences.size), "wilcoxon_p": float(stats.wilcoxon(differences).pvalue)}
     )

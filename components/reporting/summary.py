@@ -42,20 +42,29 @@ class Interval(_Part):
     """An estimate and the interval around it."""
 
     estimate: Number | None = None
-    low: Number | None = None
-    high: Number | None = None
-    of: str = Field("", description="which centre is compared: median or mean")
-    method: str = Field("none", description="BCa, percentile, range, Welch t, paired t, or none")
+    low: Number | None = Field(None, description="null beside a high: no lower end above zero")
+    high: Number | None = Field(None, description="null beside a low: no upper end")
+    of: str = Field("", description="what the estimate is: the median ratio of pairs, or of (geometric) means")
+    method: str = Field(
+        "none",
+        description="Mann–Whitney, Welch t, mixed t (over preparations and draws; each also on logarithms), "
+        "crossed t (over test images too), Fieller, or none; older: BCa, percentile, range, paired t",
+    )
     note: str = Field("", description="what the reader must know about it, for example why there is no interval")
+    could_have_seen: Number | None = Field(
+        None,
+        description="the smallest true difference, or ratio, that this design shows in four of five experiments",
+    )
 
 
-class Comparison(_Part):
-    """Tests and effect sizes of transfer against baseline, two-sided."""
+class Tests(_Part):
+    """Tests and effect size of the treatment against the control, two-sided."""
 
     welch_p: Number | None = None
     mann_whitney_p: Number | None = None
-    hedges_g: Number | None = None
-    probability_transfer_above: Number | None = None
+    probability_transfer_above: Number | None = Field(
+        None, description="that a run of the treatment has the higher value, ties counted half"
+    )
     wilcoxon_p: Number | None = Field(None, description="signed-rank test of the pairs of equal seed")
     pairs: int = Field(0, description="pairs of equal seed")
 
@@ -96,15 +105,27 @@ class Arm(_Part):
     time_to_accuracy_median: Number | None = Field(None, description="null: the median run never reached it")
 
 
+class ProfilePoint(_Part):
+    """How many times as fast the treatment reaches one validation accuracy."""
+
+    target: Number
+    ratio: Interval
+
+
 class Speedup(_Part):
-    """How many times faster transfer is than the baseline; above 1 means faster."""
+    """Time of the control over that of the treatment; above 1: the treatment is faster."""
 
     train: Interval
     train_of_means: Interval
     time_to_accuracy: Interval
     epochs: Interval
     seconds_per_epoch: Interval
-    train_tests: Comparison = Field(default_factory=Comparison)
+    all_phases: Interval = Field(default_factory=Interval, description="every phase counted, start-up to evaluation")
+    cpu: Interval = Field(default_factory=Interval, description="processor time of training")
+    accuracy_profile: list[ProfilePoint] = Field(
+        default_factory=list, description="time to accuracy for every target that half of both arms reach"
+    )
+    train_tests: Tests = Field(default_factory=Tests)
 
 
 class Preparation(_Part):
@@ -118,17 +139,17 @@ class Preparation(_Part):
 
 
 class BreakEven(_Part):
-    """After how many models the preparation is repaid: preparation / (mean baseline − mean transfer)."""
+    """From which model on the preparation has paid for itself: preparation / (mean control − mean treatment)."""
 
     models: Number | None = None
     low: Number | None = None
     high: Number | None = Field(None, description="null where the interval has no upper end: perhaps never")
-    first_model: int | None = Field(None, description="first model with which transfer has cost less in total")
+    first_model: int | None = Field(None, description="first model with which the treatment has cost less in total")
     first_model_low: int | None = None
     first_model_high: int | None = None
     all_phases_models: Number | None = Field(None, description="the same, start-up and evaluation counted in")
-    never: bool = False
-    method: str = Field("none", description="of the interval: percentile, range (of few runs' extremes), or none")
+    never: bool = Field(False, description="the interval holds no number of models")
+    method: str = Field("none", description="of the interval: Welch t inverted, Fieller, or none")
     text: str = ""
 
 
@@ -152,7 +173,7 @@ class Summary(_Part):
     findings: list[Finding] = Field(default_factory=list)
     speedup: Speedup
     accuracy_gain: Interval
-    accuracy_tests: Comparison = Field(default_factory=Comparison)
+    accuracy_tests: Tests = Field(default_factory=Tests)
     break_even_models: Number | None = None
     break_even: BreakEven = Field(default_factory=BreakEven)
     preparation_seconds: Number | None = None

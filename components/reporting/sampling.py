@@ -1,0 +1,188 @@
+"""How much the mean of an arm, or the difference of two, would vary if everything that was sampled were sampled again.
+
+A run has a seed; it may also belong to one of several preparations (a chain of pretraining and fine-tuning) and one of
+several draws of training images. Runs that share one of these are not independent. The variance is put together from
+mean squares, as in a two-way analysis of variance with random effects, with Satterthwaite's degrees of freedom:
+
+* a source with G levels adds G/(G − 1) Σ_g (sum over the runs of level g of their share in the estimate)²;
+* an arm without such a source adds s²/n, as in Welch's test;
+* an arm with two crossed sources has its runs' own variance in both, so that it is taken off once.
+
+Nothing is pooled because it looks small: with two or three levels such a look has no power, and the interval would be
+too narrow just when the levels happen to agree. (Searle, Casella, McCulloch, Variance Components, 1992, chapter 4;
+Satterthwaite, Biometrics Bulletin 2, 1946.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bits = NDArray[np.bool_]
+
+SEEDS, PREPARATIONS, DRAWS, TEST_IMAGES = "seeds", "preparations", "draws", "test_images"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One quantity of the runs of an arm; labels say which runs share a preparation or a draw, empty: none is known."""
+
+    values: Floats
+    preparations: Sequence[Hashable] = ()
+    draws: Sequence[Hashable] = ()
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Sample:
+        """Independent runs."""
+        return Sample(np.asarray(values, dtype=np.float64))
+
+    @property
+    def sources(self) -> dict[str, list[Hashable]]:
+        """Sources of variance beside the seed, with two levels or more; of two that are nested, the coarser one."""
+        found = {
+            name: list(labels)
+            for name, labels in ((PREPARATIONS, self.preparations), (DRAWS, self.draws))
+            if len(set(labels)) > 1
+        }
+        if len(found) == 2:
+            preparations, draws = found[PREPARATIONS], found[DRAWS]
+            cells = len(set(zip(preparations, draws, strict=True)))
+            if cells == len(set(draws)):
+                del found[DRAWS]
+            elif cells == len(set(preparations)):
+                del found[PREPARATIONS]
+        return found
+
+    def logarithms(self) -> Sample:
+        """The same runs on a logarithmic scale; values must be positive."""
+        return Sample(np.log(self.values), self.preparations, self.draws)
+
+
+@dataclass(frozen=True)
+class Error:
+    """Sampling variance of an estimate and its degrees of freedom; `parts` is the variance by source."""
+
+    variance: float
+    freedom: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def deviation(self) -> float:
+        """Standard error."""
+        return float(np.sqrt(self.variance))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each source in the variance; the sum is 1. Empty without any variance."""
+        known = {name: max(0.0, part) for name, part in self.parts.items()}
+        total = sum(known.values())
+        return {name: part / total for name, part in known.items()} if total > 0 else {}
+
+
+def sampling_error(treatment: Sample, control: Sample | None = None) -> Error:
+    """Error of mean(treatment), or of mean(treatment) − mean(control); each arm has two runs or more.
+
+    A preparation or draw of the same label in both arms is the same one, so what it does to both cancels.
+    """
+    clusters: dict[str, dict[Hashable, float]] = {}
+    # What must be in the variance whatever else is, what a second source counted twice, and their degrees of freedom.
+    single: list[tuple[float, float]] = []
+    twice: list[tuple[float, float]] = []
+    own = 0.0
+    inside = dict.fromkeys((PREPARATIONS, DRAWS), 0.0)
+    for sign, arm in ((1.0, treatment), (-1.0, control)):
+        if arm is None:
+            continue
+        n, sources = arm.values.size, arm.sources
+        shares = sign * (arm.values - arm.values.mean()) / n
+        for name, labels in sources.items():
+            sums = clusters.setdefault(name, {})
+            for label, share in zip(labels, shares.tolist(), strict=True):
+                sums[label] = sums.get(label, 0.0) + share
+        within, freedom = _within(shares, list(sources.values()))
+        own += within
+        for name in sources:
+            inside[name] += within
+        if len(sources) != 1:
+            (twice if sources else single).append((within, freedom))
+    between = {
+        name: (sum(value**2 for value in sums.values()) * len(sums) / (len(sums) - 1), len(sums) - 1.0)
+        for name, sums in clusters.items()
+    }
+    base = sum(part for part, _ in single)
+    variance = base + sum(part for part, _ in between.values()) - sum(part for part, _ in twice)
+    used = [*single, *between.values(), *twice]
+    largest = max((part for part, _ in between.values()), default=0.0)
+    if variance < base + largest:
+        # The difference of mean squares can come out too small, even negative; the largest alone is a lower bound.
+        variance = base + largest
+        used = [*single, max(between.values())]
+    # Beyond the runs' own variance, which the mean square of a source holds too.
+    parts = {name: part - inside[name] for name, (part, _) in between.items()}
+    return Error(variance, _satterthwaite(variance, used), {**parts, SEEDS: own})
+
+
+def _within(shares: Floats, sources: Sequence[Sequence[Hashable]]) -> tuple[float, float]:
+    """Variance of a mean that is due to the runs alone, after the levels' effects, and its degrees of freedom."""
+    n = shares.size
+    if not sources:
+        return float((shares**2).sum()) * n / (n - 1), n - 1.0
+    columns = [np.ones(n)]
+    for labels in sources:
+        codes = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+        coded = np.array([codes[label] for label in labels])
+        columns += [(coded == code).astype(np.float64) for code in range(1, len(codes))]
+    design = np.column_stack(columns)
+    fitted, _, rank, _ = np.linalg.lstsq(design, shares, rcond=None)
+    freedom = n - int(rank)
+    if freedom < 1:
+        return 0.0, 1.0
+    return float(((shares - design @ fitted) ** 2).sum()) * n / freedom, float(freedom)
+
+
+def _satterthwaite(variance: float, parts: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of mean squares, each given with its own."""
+    spread = sum(part**2 / freedom for part, freedom in parts)
+    return variance**2 / spread if spread > 0 else float(sum(freedom for _, freedom in parts))
+
+
+def error_with_images(
+    treatment: Sample, control: Sample, right: tuple[Bits, Bits], films: Sequence[Hashable] | None = None
+) -> Error:
+    """Error of the gain in accuracy when the test images are a sample too.
+
+    `right`: for the treatment and the control, runs × images, whether the answer was right; every run saw the same
+    images. `films`: a label per image; images with the same label (frames of one film, views of one object) are
+    sampled together. Runs and images are crossed: the variance over images is that of each image's difference between
+    the arms, and what single answers add, which is in it and in the runs' variance alike, is taken off once (Owen,
+    The pigeonhole bootstrap, Annals of Applied Statistics 1, 2007).
+    """
+    runs = sampling_error(treatment, control)
+    images = right[0].shape[1]
+    labels = np.unique([str(film) for film in films], return_inverse=True)[1] if films is not None else None
+    groups = images if labels is None else int(labels.max()) + 1
+    if groups < 2:
+        return runs
+    differences = np.zeros(groups)
+    alone = []
+    for sign, answers in zip((1.0, -1.0), right, strict=True):
+        n = answers.shape[0]
+        centred = (answers - answers.mean()) / images
+        if labels is not None:
+            centred = np.stack([np.bincount(labels, row, groups) for row in centred])
+        by_image = centred.mean(axis=0)
+        differences += sign * by_image
+        if n > 1:
+            rest = centred - by_image - centred.mean(axis=1, keepdims=True) + centred.mean()
+            scale = groups / (groups - 1) / (n - 1) / n
+            alone.append((float((rest**2).sum()) * scale, (groups - 1.0) * (n - 1)))
+    over_images = float((differences**2).sum()) * groups / (groups - 1)
+    repeated = sum(part for part, _ in alone)
+    variance = max(runs.variance + over_images - repeated, runs.variance, over_images)
+    used = [(runs.variance, runs.freedom), (over_images, groups - 1.0), *alone]
+    parts = {**runs.parts, TEST_IMAGES: over_images - repeated}
+    return Error(variance, _satterthwaite(variance, used), parts)
