@@ -19,7 +19,12 @@ class ReportSettings(BaseModel):
 
     target_accuracy: Annotated[
         float,
-        Field(ge=0, le=1, allow_inf_nan=False, description="0: the best validation accuracy that every run of the control reaches"),
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="0: the best validation accuracy that every run of the control reaches",
+        ),
     ] = 0.0
     price_per_hour: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="price of one accelerator, or of one machine, for one hour")
