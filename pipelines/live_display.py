@@ -1,6 +1,7 @@
-"""What a person sees while a pipeline runs on this machine: a row a stage, with progress and the time left.
+"""What a person sees while a pipeline runs on this machine: a row per stage, with progress and the time left.
 
-On a terminal the rows are redrawn in place; elsewhere (a pipe, CI) each stage and each run prints a line at its end.
+On a terminal the rows are redrawn in place; elsewhere (a pipe, CI) each stage and each run prints a line at its end,
+and one every half minute while it runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+LINE_SECONDS = 30.0
 
 
 @dataclass
@@ -53,12 +56,18 @@ def duration(seconds: float) -> str:
 class LiveDisplay:
     """Listens to a local run (`headstart.pipelines.local.Listener`) and shows it; use it as a context manager."""
 
-    def __init__(self, console: Console, rows: list[Row], *, verbose: bool = False) -> None:
-        """Show `rows` on `console`; with `verbose` the runner's log is printed as well and nothing is redrawn."""
+    def __init__(
+        self, console: Console, rows: list[Row], *, verbose: bool = False, line_seconds: float = LINE_SECONDS
+    ) -> None:
+        """Show `rows` on `console`; with `verbose` the runner's log is printed as well and nothing is redrawn.
+
+        Away from a terminal, a stage that runs prints a line at most every `line_seconds`.
+        """
         self.console = console
         self.rows = rows
         self.verbose = verbose
         self._by_task = {row.task: row for row in rows}
+        self._line_seconds, self._last_line = line_seconds, time.monotonic()
         self._live: Live | None = None
         self._spinner = Spinner("dots")
 
@@ -98,8 +107,18 @@ class LiveDisplay:
         if not self._live:
             number = f" {row.done} of {row.repeats}" if row.repeats > 1 else ""
             state = "" if succeeded else "FAILED  "
-            line = f"{row.title}{number}: {state}{duration(row.seconds[-1])}  {row.detail}"
-            self.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+            self._line(f"{row.title}{number}: {state}{duration(row.seconds[-1])}  {row.detail}")
+
+    def task_retried(self, task: str) -> None:
+        """Take back the task's last end: it is tried again."""
+        row = self._by_task.get(task)
+        if row is None or not row.seconds:
+            return
+        row.seconds.pop()
+        row.failed, row.ended = max(row.failed - 1, 0), None
+        row.detail = "failed, and is tried again"
+        if not self._live:
+            self._line(f"{row.title}: is tried again")
 
     def event(self, task: str, fields: dict[str, str]) -> None:
         """Take in what the running task says of itself."""
@@ -118,6 +137,15 @@ class LiveDisplay:
             row.detail = _run_text(fields)
         elif fields.get("text"):
             row.detail = fields["text"]
+        due = time.monotonic() - self._last_line >= self._line_seconds
+        if due and not self._live and not self.verbose and kind != "run" and row.detail:
+            left = self._seconds_left(row)
+            number = f" {row.done + 1} of {row.repeats}" if row.repeats > 1 else ""
+            self._line(f"{row.title}{number}: {row.detail}{'' if left is None else f', {duration(left)} left'}")
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        self.console.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
 
     def log_line(self, line: str) -> None:
         """Print the runner's own log where that was asked for."""

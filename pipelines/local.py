@@ -27,7 +27,10 @@ from headstart.components.credentials import masked
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
 _ENDED = re.compile(r"Task '([^']+)' finished with status (\w+)")
+_RETRIED = re.compile(r"Task (\S+) failed \(attempt \d+/\d+\)\. Retrying in")
 _RAN = "Wrote executor output file"
+_ERROR = re.compile(r"\s*[\w.]*(Error|Exception|Interrupt)\b.*:")
+_AFTER_ERROR = re.compile(r"\[KFP Executor|Traceback \(|During handling|The above exception")
 GRACE_SECONDS = 25.0
 
 
@@ -39,6 +42,9 @@ class Listener(Protocol):
 
     def task_ended(self, task: str, succeeded: bool) -> None:
         """Be told that a task ended."""
+
+    def task_retried(self, task: str) -> None:
+        """Be told that a task that failed is tried again."""
 
     def event(self, task: str, fields: dict[str, str]) -> None:
         """Be told what the running task printed as an event."""
@@ -78,7 +84,7 @@ class LocalRun:
 
 @dataclass
 class LocalResult:
-    """How it ended: `failed_task` is the first task that failed, `message` the last words of its log."""
+    """How it ended: `failed_task` is the task whose last attempt failed, `message` the error that it ended with."""
 
     succeeded: bool
     failed_task: str = ""
@@ -106,13 +112,14 @@ def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
     )
     with _Log(run.log) as log:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "headstart.pipelines.local_worker", str(specification)],
+            # -P: nothing in the working directory can be taken for a module.
+            [sys.executable, "-P", "-m", "headstart.pipelines.local_worker", str(specification)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PATH": _path_with_this_python()},
+            env=_environment(run.pipeline_root),
             # A group of its own: Ctrl-C reaches us alone, and we end the group in order.
             start_new_session=True,
             pass_fds=run.keep_open,
@@ -149,7 +156,8 @@ class _Log:
 
     def _give_up(self, error: OSError) -> None:
         self.__exit__()
-        sys.stderr.write(f"{self._path}: the log ends here: {error.strerror}.\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{self._path}: the log ends here: {error.strerror}.\n")
 
     def __exit__(self, *_: object) -> None:
         file, self._file = self._file, None
@@ -158,41 +166,85 @@ class _Log:
                 file.close()
 
 
-def _path_with_this_python() -> str:
-    # kfp's components call `python3`; it must be the one that has Headstart installed.
-    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+def _environment(pipeline_root: Path) -> dict[str, str]:
+    """Return the environment of the runner and of all that it starts."""
+    temporary = pipeline_root / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        # kfp's components call `python3`; it must be the one that has Headstart installed.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        # kfp starts them as `python3 -m`, which would look for modules in the working directory first.
+        "PYTHONSAFEPATH": "1",
+        # Removed with the pipeline's folder: each of kfp's tasks leaves a folder of its own in it.
+        "TMPDIR": str(temporary),
+    }
+    # An empty or relative entry, as `PYTHONPATH=:/x` has one, is the working directory too.
+    path = [entry for entry in environment.pop("PYTHONPATH", "").split(os.pathsep) if Path(entry).is_absolute()]
+    return {**environment, "PYTHONPATH": os.pathsep.join(path)} if path else environment
+
+
+class _Tasks:
+    """Follows the tasks through the lines of the log; a task that is tried again has not failed."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.current = ""
+        self.failures: list[tuple[str, str]] = []  # task and error, the first one first
+        self._listener, self._ran, self._lines = listener, False, list[str]()
+
+    def line(self, line: str) -> None:
+        """Take in one line of the log."""
+        plain = _ANSI.sub("", line)
+        if started := _STARTED.search(plain):
+            self.current, self._ran, self._lines = started[1], False, []
+            self._listener.task_started(self.current)
+        elif ended := _ENDED.search(plain):
+            self._ended(ended[1], ended[2] == "SUCCESS")
+        elif retried := _RETRIED.search(plain):
+            if self.failures:
+                # Where iterations run side by side, another's failure may have come between.
+                names = [task for task, _ in self.failures]
+                last = len(names) - 1 - names[::-1].index(retried[1]) if retried[1] in names else -1
+                task, _ = self.failures.pop(last)
+                self._listener.task_retried(task)
+        elif fields := progress.parse(plain):
+            self._listener.event(self.current, fields)
+        elif _RAN in plain:
+            self._ran = True
+        elif plain.strip():
+            self._lines.append(plain.rstrip())
+            del self._lines[:-20]
+
+    def error(self) -> str:
+        """Return the error in the lines since the last task began, such as the runner's own."""
+        return _error(self._lines)
+
+    def _ended(self, task: str, succeeded: bool) -> None:
+        message = _error(self._lines)
+        if succeeded and not self._ran:
+            # The container runner takes a container that is gone at once for a success.
+            succeeded, message = False, "the task ended without having run; does its image hold Headstart?"
+        if not succeeded:
+            unsaid = "its process ended without an error message, as one does that is killed"
+            self.failures.append((task, message or unsaid))
+        self._listener.task_ended(task, succeeded)
 
 
 def _follow(worker: subprocess.Popen[str], log: _Log, listener: Listener) -> LocalResult:
-    current, failed, ran, tail = "", "", False, list[str]()
-    task_lines: list[str] = []
+    tasks = _Tasks(listener)
     for line in _lines(worker):
         log.write(line + "\n")
         listener.log_line(line)
-        plain = _ANSI.sub("", line)
-        if started := _STARTED.search(plain):
-            current, ran, task_lines = started[1], False, []
-            listener.task_started(current)
-        elif ended := _ENDED.search(plain):
-            succeeded = ended[2] == "SUCCESS"
-            if succeeded and not ran:
-                # The container runner takes a container that is gone at once for a success.
-                succeeded = False
-                task_lines.append("the task ended without having run; does its image hold Headstart?")
-            if not succeeded and not failed:
-                failed, tail = ended[1], list(task_lines)
-            listener.task_ended(ended[1], succeeded)
-        elif fields := progress.parse(plain):
-            listener.event(current, fields)
-        elif _RAN in plain:
-            ran = True
-        elif plain.strip():
-            task_lines.append(plain.rstrip())
-            del task_lines[:-20]
+        tasks.line(line)
     status = worker.wait()
-    if status == 0 and not failed:
+    if tasks.failures:
+        return LocalResult(False, *tasks.failures[0])
+    if status == 0:
         return LocalResult(succeeded=True)
-    return LocalResult(False, failed or current, _last_words(tail or task_lines))
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    while_ = f" while {tasks.current} ran" if tasks.current else ""
+    return LocalResult(False, "", tasks.error() or f"it {how}{while_}")
 
 
 def _lines(worker: subprocess.Popen[str]) -> Iterator[str]:
@@ -201,13 +253,17 @@ def _lines(worker: subprocess.Popen[str]) -> Iterator[str]:
         yield masked(line.rstrip("\n"))
 
 
-def _last_words(lines: list[str]) -> str:
-    """Return the error in a task's last lines: what its exception says, not the traceback above it."""
+def _error(lines: list[str]) -> str:
+    """Return the error in a task's last lines: what its exception says, not the traceback above it; empty if none."""
     for number in range(len(lines) - 1, -1, -1):
-        if re.match(r"\s*[\w.]*(Error|Exception|Interrupt)\b.*:", lines[number]):
-            words = " ".join(line.strip() for line in lines[number : number + 6])
-            return words.removeprefix("headstart.components.errors.").removeprefix("HeadstartError: ")
-    return lines[-1].strip() if lines else ""
+        if _ERROR.match(lines[number]):
+            words = []
+            for line in lines[number : number + 6]:
+                if _AFTER_ERROR.search(line):
+                    break
+                words.append(line.strip())
+            return " ".join(words).removeprefix("headstart.components.errors.").removeprefix("HeadstartError: ")
+    return ""
 
 
 def _end_group(worker: subprocess.Popen[str], log: _Log) -> None:

@@ -22,6 +22,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
 from headstart.pipelines.experiment_summary import print_summary
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
+from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration
 from headstart.pipelines.local import LocalResult, LocalRun, new_run_id, run_locally
 from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
@@ -59,7 +60,7 @@ class ExperimentRequest:
 def run_experiment(request: ExperimentRequest) -> int:
     """Run the experiment, print its summary and return the command's exit status."""
     check_request(request)
-    console = Console()
+    console = lasting_console()
     output = (request.output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")).resolve()
     _make_folder(output)
     with _locked(output) as lock:
@@ -75,8 +76,8 @@ def run_experiment(request: ExperimentRequest) -> int:
             kept = collect_records(work, output)
             console.print(_interrupted(output, len(kept)), highlight=False)
             return INTERRUPTED
-        collect(work, output)
-        return _end(console, request, output, result, time.monotonic() - begun)
+        failed = [record.name for record in collect(work, output) if record.status == "failed"]
+        return _end(console, request, output, result, failed, time.monotonic() - begun)
 
 
 def check_request(request: ExperimentRequest) -> None:
@@ -237,19 +238,33 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
     return run_id
 
 
-def _end(console: Console, request: ExperimentRequest, output: Path, result: LocalResult, seconds: float) -> int:
+def _end(
+    console: Console,
+    request: ExperimentRequest,
+    output: Path,
+    result: LocalResult,
+    failed: list[str],
+    seconds: float,
+) -> int:
+    """Say how it ended and return the exit status; what `failed` is tried again by the same command."""
     summary = read_summary(output)
     if not result.succeeded and (summary is None or result.failed_task != "verify"):
         raise HeadstartError(
-            f"{result.failed_task or 'the local runner'} failed: {result.message or 'without a word'}",
+            f"{result.failed_task or 'the local runner'} failed: {result.message}",
             f"The whole log is {_short(output / LOG_FILE)}; finished runs are kept, and the same command goes on.",
         )
     assert summary is not None
     earlier = json.loads((output / REQUEST_FILE).read_text(encoding="utf-8"))
-    write_json(output / REQUEST_FILE, {**earlier, "state": "finished"})
-    if not request.keep_work:
+    write_json(output / REQUEST_FILE, {**earlier, "state": "incomplete" if failed else "finished"})
+    if not request.keep_work and not failed:
         shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
     print_summary(console, summary, output / "records")
+    if failed:
+        console.print(
+            f"\nFailed: {', '.join(failed)}. The same command tries {'it' if len(failed) == 1 else 'them'} again and "
+            "keeps the rest.",
+            highlight=False,
+        )
     console.print(f"\nReport: {_short(output / 'report.html')}   ({duration(seconds)} in all)", highlight=False)
     return 0 if result.succeeded else UNSOUND
 

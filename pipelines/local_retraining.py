@@ -16,6 +16,7 @@ from headstart.components.errors import HeadstartError
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import Outcome
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
+from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration
 from headstart.pipelines.local import LocalRun, new_run_id, run_locally
 from headstart.pipelines.placement import Placement
@@ -37,7 +38,7 @@ class RetrainingRequest:
 def run_retraining(request: RetrainingRequest) -> int:
     """Run the retraining, say how it ended, and return the exit status: 0, or 1 where somebody must look at it."""
     check_request(request)
-    console = Console()
+    console = lasting_console()
     run_id = new_run_id()
     work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))
     display = LiveDisplay(console, _rows(request), verbose=request.verbose)
@@ -61,7 +62,7 @@ def run_retraining(request: RetrainingRequest) -> int:
     outcome = find_outcome(store, run_id)
     if outcome is None:
         raise HeadstartError(
-            f"{result.failed_task or 'the local runner'} failed: {result.message or 'without a word'}",
+            f"{result.failed_task or 'the local runner'} failed: {result.message}",
             f"The whole log is {log}; the model in use stays.",
         )
     _print(console, store, outcome)

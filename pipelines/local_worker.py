@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -81,6 +82,8 @@ def run(spec: dict[str, Any]) -> None:
 def main() -> None:
     """Read the specification named on the command line and run it."""
     _end_with_parent()
+    # kfp shows its log while a task runs and hides it between tasks, where it says that one is tried again or skipped.
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s")
     signal.signal(signal.SIGTERM, _start_nothing_more)
     run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
 

@@ -104,7 +104,7 @@ class Decoders:
 
     def __init__(self, count: int, root: Path, size: int) -> None:
         self._root, self._size = str(root), size
-        command = [sys.executable, "-m", __name__, self._root, str(size), str(os.getpid())]
+        command = [sys.executable, "-P", "-m", __name__, self._root, str(size), str(os.getpid())]
         pipe = subprocess.PIPE
         self._processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe) for _ in range(count - 1)]
         self._idle: SimpleQueue[subprocess.Popen[bytes] | None] = SimpleQueue()

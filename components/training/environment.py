@@ -146,6 +146,7 @@ def peak_memory_bytes() -> int:
 def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     """Import TensorFlow with `threads` threads and check that it sees the accelerators that the run was given.
 
+    Keras computes with TensorFlow and in its own defaults, whatever ~/.keras/keras.json and the environment say.
     Returns the module. Raises HeadstartError where fewer accelerators are seen than `accelerators`: training on the
     processor instead would report its time as theirs.
     """
@@ -166,4 +167,19 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
         )
     if seen:
         tf.config.set_soft_device_placement(False)
+    _prepare_keras()
     return tf
+
+
+def _prepare_keras() -> None:
+    # KERAS_BACKEND is set by the package; the rest of keras.json can only be put right once it has been read.
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise HeadstartError(
+            f"Keras was imported with the backend {keras.config.backend()} before Headstart, which needs tensorflow.",
+            "Import headstart first, or set KERAS_BACKEND=tensorflow.",
+        )
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)

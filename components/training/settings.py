@@ -23,6 +23,7 @@ class ProcessSettings(BaseModel):
     threads: int = Field(0, ge=0, le=1024, description="TensorFlow's; 0: processors that the container may use")
     checkpoint_seconds: float = Field(2.0, ge=0, allow_inf_nan=False, description="least time between checkpoints")
     grace_seconds: float = Field(20.0, ge=0, allow_inf_nan=False, description="for the epoch to end after SIGTERM")
+    kill_retries: int = Field(2, ge=0, le=100, description="times that a killed training process is started again")
     prefix_memory_share: float = Field(0.4, ge=0, le=1, description="of the memory, the most a cached prefix may take")
     samples: int = Field(12, ge=0, le=100, description="test images that the record of the final model carries")
     tensorboard: str = Field("", description="folder for TensorBoard logs; empty: none")

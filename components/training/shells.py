@@ -6,8 +6,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+from headstart.components.errors import HeadstartError
 from headstart.components.records import Arm, RunRecord
 from headstart.components.training.stages import run_stage
+
+# Runs from whose weights others start.
+PREPARATIONS = ("pretrain", "finetune")
 
 
 def stage(
@@ -25,7 +29,11 @@ def stage(
     model: Any | None = None,
     saved_model: Any | None = None,
 ) -> RunRecord:
-    """Call `run_stage` with the local paths of KFP artifacts and put a few facts into the record's metadata."""
+    """Call `run_stage` with the local paths of KFP artifacts and put a few facts into the record's metadata.
+
+    A run of an arm that fails is one failed run among several. A preparation that fails leaves nothing to start from:
+    HeadstartError ends the task, so that the platform tries it again and starts nothing that depends on it.
+    """
     result = run_stage(
         arm=arm,
         dataset=Path(dataset.path),
@@ -42,6 +50,8 @@ def stage(
         saved_model=Path(saved_model.path) if saved_model is not None else None,
     )
     record.metadata.update({"arm": result.arm, "seed": str(result.seed), "status": result.status})
+    if arm in PREPARATIONS and result.status != "succeeded":
+        raise HeadstartError(f"{arm} {result.status}: {result.reason or 'no reason is recorded'}")
     return result
 
 

@@ -1,7 +1,8 @@
 """`run_stage`: what a pipeline's component calls. The light parent of the process that trains; no TensorFlow here.
 
-One process a run: memory and warm caches of one run cannot touch the next, and a crash or a kill of it becomes a
-record that says so instead of a failed task that takes its siblings with it.
+One process per run: memory and warm caches of one run cannot touch the next. A process that is killed is started again
+and goes on from its checkpoint; one that fails becomes a record that says so instead of a failed task that takes its
+siblings with it.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def run_stage(
 
     `settings` overrides settings by name (see `settings.py`), `checkpoints` is empty, a local folder
     or a gs:// prefix, `model` and `saved_model` are the folders to write. A run that fails, diverges or is killed
-    gives a record that says so. Raises SettingError for a wrong setting, before anything starts, and SystemExit(143)
-    after SIGTERM, once the process has left a checkpoint, so that the platform tries again.
+    more often than `kill_retries` allows gives a record that says so. Raises SettingError for a wrong setting, before
+    anything starts, and SystemExit(143) after SIGTERM, once the process has left a checkpoint, so that the platform
+    tries again.
     """
     if seed < 0:
         raise SettingError(f"seed: {seed} is negative; it is a whole number from 0.")
@@ -133,20 +135,40 @@ def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
 
 
 def _spawn(spec: RunSpecification) -> RunRecord:
+    """Train in a process, again where it is killed, and return its record; SystemExit after SIGTERM."""
     spec.record.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="headstart-") as scratch:
-        file = Path(scratch, "run.json")
-        spec.spawned = time.perf_counter()
-        file.write_text(spec.model_dump_json(), encoding="utf-8")
-        status, last_words = _wait(spec, [sys.executable, "-m", "headstart.components.training.process", str(file)])
-    if status == TERMINATED:
-        with contextlib.suppress(OSError, HeadstartError):
-            attempts.close(checkpoint.Folder(spec.checkpoints), "terminated (SIGTERM)")
-        raise SystemExit(TERMINATED)
+    retries = spec.resolved().process.kill_retries
+    for attempt in range(1 + retries):
+        status, last_words = _train(spec)
+        if status == TERMINATED:
+            _close_attempt(spec, "terminated (SIGTERM)")
+            raise SystemExit(TERMINATED)
+        if status >= 0 or attempt == retries:
+            break
+        ended, _ = _how(status)
+        _close_attempt(spec, ended)
+        words = f"the process that trains {ended} and is started again ({attempt + 1} of {retries} retries)"
+        emit("retry", arm=spec.arm, seed=spec.seed, text=words)
     if status == 0 and spec.record.is_file():
         return read_record(spec.record)
     ended, details = _how(status)
     return failed_record(spec, f"the process that trains {ended}{details}{last_words and ': ' + last_words}", ended)
+
+
+def _close_attempt(spec: RunSpecification, ended: str) -> None:
+    with contextlib.suppress(OSError, HeadstartError):
+        attempts.close(checkpoint.Folder(spec.checkpoints), ended)
+
+
+def _train(spec: RunSpecification) -> tuple[int, str]:
+    """Run the process that trains; return its exit status and the last line it wrote to stderr."""
+    with tempfile.TemporaryDirectory(prefix="headstart-") as scratch:
+        file = Path(scratch, "run.json")
+        spec.spawned = time.perf_counter()
+        file.write_text(spec.model_dump_json(), encoding="utf-8")
+        # -P: nothing in the working directory can be taken for a module.
+        command = [sys.executable, "-P", "-m", "headstart.components.training.process", str(file)]
+        return _wait(spec, command)
 
 
 def _wait(spec: RunSpecification, command: list[str]) -> tuple[int, str]:

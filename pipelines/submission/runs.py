@@ -168,11 +168,6 @@ def get_run(connection: Connection, run_id: str) -> dict[str, Any]:
     return run
 
 
-def terminate_run(connection: Connection, run_id: str) -> None:
-    """Ask for a run to be ended; it ends some time later, see `state_of`."""
-    connection.post(f"{API}/runs/{run_id}:terminate", {})
-
-
 def read_log(connection: Connection, run_id: str, pod: str, namespace: str) -> str:
     """Return the log of one task's pod, from the pod or from the archive; ServiceError where neither has it."""
     try:

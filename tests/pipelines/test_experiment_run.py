@@ -150,13 +150,15 @@ def test_a_finished_folder_is_not_written_over(finished: tuple[Path, int, str]) 
 
 
 @pytest.mark.slow
-def test_a_killed_training_process_costs_one_run_and_the_report_says_why(tmp_path: Path) -> None:
+def test_a_run_that_fails_costs_one_run_the_report_says_why_and_the_same_command_tries_it_again(tmp_path: Path) -> None:
     folder = tmp_path / "output"
-    process = start("--runs", "2", *LONGER, folder=folder)
+    given = ["--runs", "2", *LONGER, "--set", "kill_retries=0"]
+    process = start(*given, folder=folder)
     wait_for(folder / "run.log", r"event=epoch arm=baseline seed=2 ")
     os.kill(training_process(folder), signal.SIGKILL)
     status, out = finish(process)
     assert status in (0, 3), out
+    assert "Failed: baseline-02. The same command tries it again" in re.sub(r"\s+", " ", out)
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["arms"]["baseline"]["succeeded"], summary["arms"]["baseline"]["runs"]) == (1, 2)
     assert summary["arms"]["transfer"]["succeeded"] == 2
@@ -164,6 +166,43 @@ def test_a_killed_training_process_costs_one_run_and_the_report_says_why(tmp_pat
     assert killed.status == "failed"
     assert "SIGKILL" in killed.reason
     assert "SIGKILL" in (folder / "report.html").read_text()
+    others = {path.name: path.read_text() for path in (folder / "records").iterdir() if path.stem != killed.name}
+
+    status, out = finish(start(*given, folder=folder))
+    assert status in (0, 3), out
+    assert read_record(folder / "records" / "baseline-02.json").status == "succeeded"
+    assert {name: (folder / "records" / name).read_text() for name in others} == others
+    assert not (folder / ".work").exists()
+
+
+@pytest.mark.slow
+def test_a_preparation_that_is_killed_is_retried_or_stops_what_depends_on_it(tmp_path: Path) -> None:
+    folder = tmp_path / "output"
+    given = ["--runs", "1", "--set", "pretrain.epochs=40", "--set", "checkpoint_seconds=0", "--set", "kill_retries=0"]
+    process = start(*given, folder=folder)
+    # Once for each of the task's attempts: after that the runner gives it up.
+    for attempt in (1, 2, 3):
+        wait_for(
+            folder / "run.log",
+            rf"(?s)(event=epoch arm=pretrain .*?event=run arm=pretrain .*?){{{attempt - 1}}}event=epoch arm=pretrain ",
+        )
+        os.kill(training_process(folder), signal.SIGKILL)
+        wait_for(folder / "run.log", rf"(?s)(event=run arm=pretrain .*?){{{attempt}}}")
+    status, out = finish(process)
+    assert status == 1, out
+    said = re.sub(r"\s+", " ", out)
+    assert "pretrain failed: " in said
+    assert "SIGKILL" in said
+    assert "the same command goes on" in said
+    assert read_record(folder / "records" / "pretrain.json").status == "failed"
+    assert not (folder / "records" / "transfer-01.json").exists()
+
+    status, out = finish(start(*given, folder=folder))
+    assert status in (0, 3), out
+    record = read_record(folder / "records" / "pretrain.json")
+    assert (record.status, len(record.epochs)) == ("succeeded", 40)
+    assert len(record.attempts) == 4
+    assert read_record(folder / "records" / "transfer-01.json").status == "succeeded"
 
 
 @pytest.mark.slow

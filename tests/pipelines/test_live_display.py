@@ -68,3 +68,27 @@ def test_markup_in_what_a_task_says_is_text() -> None:
     shown.event("pretrain", {"event": "run", "status": "failed", "reason": "[red]no[/red] [/]"})
     shown.task_ended("pretrain", succeeded=True)
     assert "[red]no[/red] [/]" in out.getvalue()
+
+
+def test_away_from_a_terminal_a_running_stage_says_how_far_it_is() -> None:
+    out = io.StringIO()
+    shown = LiveDisplay(Console(file=out, width=100), [Row("pretrain", "Pretrain")], line_seconds=0)
+    shown.task_started("pretrain")
+    shown.event("pretrain", {"event": "epoch", "epoch": "3", "epochs": "9", "remaining": "80"})
+    assert out.getvalue() == "Pretrain: epoch 3/9, 1 min 20 s left\n"
+    patient, quiet = display()
+    patient.task_started("pretrain")
+    patient.event("pretrain", {"event": "epoch", "epoch": "3", "epochs": "9", "remaining": "80"})
+    assert quiet.getvalue() == ""
+
+
+def test_a_task_that_is_tried_again_counts_once() -> None:
+    shown, out = display()
+    shown.task_started("pretrain")
+    shown.task_ended("pretrain", succeeded=False)
+    shown.task_retried("pretrain")
+    shown.task_started("pretrain")
+    shown.task_ended("pretrain", succeeded=True)
+    row = shown.rows[0]
+    assert (row.done, row.failed) == (1, 0)
+    assert "Pretrain: is tried again" in out.getvalue().splitlines()

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from headstart.pipelines.local import LocalResult, _follow, _last_words
+import pytest
+
+from headstart.pipelines.local import LocalResult, LocalRun, _error, _follow, _Log, run_locally
+from headstart.pipelines.placement import Placement
 
 LOG = """\
 02:54:00.871 - INFO - Executing task \x1b[96m'pretrain'\x1b[0m
@@ -29,6 +32,9 @@ class Listener:
 
     def task_ended(self, task: str, succeeded: bool) -> None:
         self.heard.append(("ended", task, succeeded))
+
+    def task_retried(self, task: str) -> None:
+        self.heard.append(("retried", task))
 
     def event(self, task: str, fields: dict[str, str]) -> None:
         self.heard.append((task, fields["event"]))
@@ -71,9 +77,54 @@ def test_a_runner_that_dies_is_no_success(tmp_path: Path) -> None:
     assert not result.succeeded
 
 
-def test_a_log_without_an_error_gives_its_last_line() -> None:
-    assert _last_words(["one", "  two "]) == "two"
-    assert _last_words([]) == ""
+def test_a_log_without_an_error_gives_none() -> None:
+    assert _error(["one", "  two "]) == ""
+    assert _error([]) == ""
+
+
+def test_what_follows_an_error_is_no_part_of_it() -> None:
+    lines = ["    ValueError: first", "    second line", "    [KFP Executor 2026 INFO]: {", "    }"]
+    assert _error(lines) == "ValueError: first second line"
+
+
+RETRIED = """\
+10:00:00.000 - INFO - Executing task \x1b[96m'import-dataset'\x1b[0m
+    [KFP Executor 2026-11-25 02:54:04,400 INFO]: Got executor_input:
+    }
+10:00:01.000 - ERROR - Task \x1b[96m'import-dataset'\x1b[0m finished with status \x1b[91mFAILURE\x1b[0m
+10:00:01.000 - INFO - Task import-dataset failed (attempt 1/3). Retrying in 0.0s...
+"""
+
+
+def test_a_task_that_succeeds_on_its_retry_has_not_failed(tmp_path: Path) -> None:
+    again = LOG.replace("'pretrain'", "'import-dataset'").split("02:54:04.871")[0]
+    result, listener, _ = follow(tmp_path, RETRIED + again, 0)
+    assert result == LocalResult(succeeded=True)
+    assert ("retried", "import-dataset") in listener.heard
+    assert listener.heard[-1] == ("ended", "import-dataset", True)
+
+
+def test_the_last_attempt_names_the_error_and_no_tail_of_a_log(tmp_path: Path) -> None:
+    last = RETRIED.splitlines(keepends=True)[:-1]
+    result, _, _ = follow(tmp_path, RETRIED + "".join(last), 1)
+    assert result.failed_task == "import-dataset"
+    assert "killed" in result.message
+    assert "}" not in result.message
+
+
+def test_a_loop_in_which_one_run_fails_for_good_is_a_failure(tmp_path: Path) -> None:
+    good = LOG.replace("'pretrain'", "'import-dataset'").split("02:54:04.871")[0]
+    for_good = "".join(RETRIED.splitlines(keepends=True)[:-1])
+    result, _, _ = follow(tmp_path, for_good + good, 1)
+    assert result.failed_task == "import-dataset"
+
+
+def test_a_runner_that_is_killed_is_named(tmp_path: Path) -> None:
+    source = "import os; print(\"Executing task 'x'\", flush=True); os.kill(os.getpid(), 9)"
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True) as process:
+        result = _follow(process, _Log(tmp_path / "log"), Listener())
+    assert (result.succeeded, result.failed_task) == (False, "")
+    assert result.message == "it was killed by signal 9 while x ran"
 
 
 def test_a_success_that_never_ran_is_a_failure(tmp_path: Path) -> None:
@@ -82,3 +133,38 @@ def test_a_success_that_never_ran_is_a_failure(tmp_path: Path) -> None:
     assert ("ended", "pretrain", False) in listener.heard
     assert result.failed_task == "pretrain"
     assert "without having run" in result.message
+
+
+UNSAFE = "from pathlib import Path; Path(__file__).with_name('it-ran').touch(); raise SystemExit(9)"
+
+
+def test_a_task_that_dies_once_is_tried_again_by_the_real_runner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task kills itself at its first attempt. The folder it runs in holds files that are called as its imports."""
+    monkeypatch.setenv("PYTHONPATH", f":{Path(__file__).parent}:.")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in ("numpy", "kfp", "queue", "headstart", "click"):
+        Path(f"{name}.py").write_text(UNSAFE)
+    run = LocalRun(
+        builder="dies_once:dies_once",
+        arguments={"marker": str(tmp_path / "marker")},
+        pipeline_root=tmp_path / "work",
+        log=tmp_path / "run.log",
+        placement=Placement.here().model_dump(),
+    )
+    listener = Listener()
+    result = run_locally(run, listener)
+    assert result == LocalResult(succeeded=True), (tmp_path / "run.log").read_text()
+    assert listener.heard == [
+        ("started", "die-once"),
+        ("ended", "die-once", False),
+        ("retried", "die-once"),
+        ("started", "die-once"),
+        ("ended", "die-once", True),
+    ]
+    assert not (tmp_path / "here" / "it-ran").exists()
+    assert list((tmp_path / "tmp").iterdir()) == []

@@ -6,9 +6,11 @@ import json
 import math
 
 import pytest
-from kfp.dsl import ClassificationMetrics, Metrics
+from kfp.dsl import Artifact, ClassificationMetrics, Metrics
 
+from headstart.components.errors import HeadstartError
 from headstart.components.records import Data, Epoch, Phases, Result, RunRecord
+from headstart.components.training import shells
 from headstart.components.training.shells import log_metrics
 
 DATA = Data(digest="d", source="test:", image_size=32, classes=["a", "b"], counts={"train": 4})
@@ -54,6 +56,19 @@ def test_metrics_of_a_run_that_did_not(status):
     assert "test_accuracy" not in metrics
     assert all(isinstance(value, str) or math.isfinite(value) for value in metrics.values())
     assert "confusionMatrix" not in classification
+
+
+@pytest.mark.parametrize("arm", ["pretrain", "finetune", "final", "baseline", "transfer"])
+def test_only_a_preparation_that_fails_ends_its_task(arm, monkeypatch):
+    failed = record(arm=arm, status="failed", reason="out of memory?", data=None)
+    monkeypatch.setattr(shells, "run_stage", lambda **_: failed)
+    artifact = Artifact(uri="/a")
+    given = (arm, artifact, None, 1, "r", "demo", {}, "", 0, "", artifact)
+    if arm in ("pretrain", "finetune"):
+        with pytest.raises(HeadstartError, match=f"{arm} failed: out of memory"):
+            shells.stage(*given)
+    else:
+        assert shells.stage(*given) == failed
 
 
 def test_learning_curves_are_what_tensorboard_reads(tmp_path):

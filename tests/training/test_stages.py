@@ -127,7 +127,7 @@ def test_a_finished_run_is_not_trained_again(final, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_killed_process_gives_a_failed_record_and_the_next_start_goes_on(target_set, tmp_path):
-    settings = {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 0}
+    settings = {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 0, "kill_retries": 0}
     given = tiny_images.call(
         tmp_path, "baseline", target_set, settings=settings, checkpoints=str(tmp_path / "checkpoints")
     )
@@ -150,6 +150,26 @@ def test_a_killed_process_gives_a_failed_record_and_the_next_start_goes_on(targe
     assert attempt.epochs > 0
     assert len(record.epochs) >= attempt.epochs  # as far as the checkpoint knows
     assert (folder / "checkpoint.npz").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_started_again_and_goes_on(target_set, tmp_path):
+    settings = {"epochs": 25, "patience": 0, "checkpoint_seconds": 0}
+    whole = stages.run_stage(**tiny_images.call(tmp_path / "whole", "baseline", target_set, settings=settings))
+    given = tiny_images.call(
+        tmp_path, "baseline", target_set, settings=settings, checkpoints=str(tmp_path / "checkpoints")
+    )
+    records: list[RunRecord] = []
+    thread = threading.Thread(target=lambda: records.append(stages.run_stage(**given)))
+    thread.start()
+    child = wait_until(lambda: training_process(os.getpid()))
+    wait_until(lambda: epochs_noted(tmp_path / "checkpoints" / "test-run" / "baseline-1"))
+    os.kill(child, signal.SIGKILL)
+    thread.join(120)
+    (record,) = records
+    assert record.status == "succeeded", record.reason
+    assert record.final_weights == whole.final_weights
+    assert [attempt.ended for attempt in record.attempts] == ["was killed by signal 9 (SIGKILL)", "completed"]
 
 
 PARENT = """
