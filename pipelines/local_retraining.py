@@ -56,14 +56,14 @@ def run_retraining(request: RetrainingRequest) -> int:
             result = run_locally(run, display)
     except KeyboardInterrupt:
         shutil.rmtree(work, ignore_errors=True)
-        console.print("Interrupted. The model in use stays; nothing half-done is left in the store.")
+        console.print(f"Interrupted. {in_use(open_store(request.parameters['store']), run_id)}", highlight=False)
         return INTERRUPTED
     store = open_store(request.parameters["store"])
     outcome = find_outcome(store, run_id)
     if outcome is None:
         raise HeadstartError(
             f"{result.failed_task or 'the local runner'} failed: {result.message}",
-            f"The whole log is {log}; the model in use stays.",
+            f"The whole log is {log}. {in_use(store, run_id)}",
         )
     _print(console, store, outcome)
     if result.succeeded:
@@ -88,6 +88,19 @@ def check_request(request: RetrainingRequest) -> None:
 def find_outcome(store: ModelStore, run_id: str) -> Outcome | None:
     """Return how the retraining `run_id` ended, or None where it ended before it could say."""
     return next((outcome for outcome in reversed(store.outcomes(50)) if outcome.run_id == run_id), None)
+
+
+def in_use(store: ModelStore, run_id: str) -> str:
+    """Say, from the store's pointer, what is in use and whether the retraining `run_id` put it there."""
+    try:
+        pointer, _ = store.pointer()
+    except HeadstartError as error:
+        return f"Which model is in use cannot be read: {error}"
+    if pointer is None:
+        return "No model is in use."
+    if any(change.by == f"retraining {run_id}" for change in pointer.history):
+        return f"Its model was promoted before: version {pointer.version} is in use."
+    return f"The model in use stays, version {pointer.version}."
 
 
 def prepared_image_size(store: ModelStore, uri: str) -> int:

@@ -31,6 +31,10 @@ class Conflict(Exception):  # noqa: N818 - it is the expected answer to a lost r
     """Somebody else changed the file first, or the name is taken."""
 
 
+class DamagedError(HeadstartError):
+    """A file of the store cannot be read, or is not what it should be; the rest of the store can be used."""
+
+
 class Backend(Protocol):
     """What a store needs of the place it lies in."""
 
@@ -81,7 +85,7 @@ class LocalBackend:
         except (FileNotFoundError, NotADirectoryError):
             return None, 0
         except OSError as error:
-            raise HeadstartError(f"{self.folder / name}: cannot be read ({error.strerror}).") from error
+            raise DamagedError(f"{self.folder / name}: cannot be read ({error.strerror}).") from error
         return data, int(hashlib.sha256(data).hexdigest()[:15], 16) or 1
 
     def write(self, name: str, data: bytes, expected: int | None = None) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from headstart.components import storage
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.backends import ABANDONED_AFTER_SECONDS, Conflict
+from headstart.components.promotion.integrity import RESERVED
 
-RESERVED = "reserved"
 _TIMEOUT = 60.0
 
 
@@ -123,8 +123,12 @@ class BucketBackend:
             reserved = self.read(f"{place}/{RESERVED}")[0]
             if reserved is None or self.read(f"{place}/{last}")[0] is not None:
                 continue
-            since = datetime.datetime.fromisoformat(reserved.decode().split(" ", maxsplit=1)[0])
-            if (datetime.datetime.now(datetime.UTC) - since).total_seconds() > ABANDONED_AFTER_SECONDS:
+            try:
+                since = datetime.datetime.fromisoformat(reserved.decode().split(" ", maxsplit=1)[0])
+            except ValueError:  # not ours, so it stays
+                continue
+            age = datetime.datetime.now(datetime.UTC) - since.replace(tzinfo=since.tzinfo or datetime.UTC)
+            if age.total_seconds() > ABANDONED_AFTER_SECONDS:
                 self.remove(place)
 
     def publish(self, link: str, name: str) -> None:

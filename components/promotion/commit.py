@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headstart.components.errors import HeadstartError
 from headstart.components.promotion import retraining_report
 from headstart.components.promotion.backends import Conflict
 from headstart.components.promotion.gate import Rules
@@ -45,7 +46,7 @@ def switch(store: ModelStore, folder: Path, manifest: Manifest, generation: int,
                 "status": "superseded",
                 "title": f"Not promoted: while this retraining compared its model, another one was faster; {now_used}.",
                 "reasons": [
-                    "A model is only promoted over the one it was compared with. The next retraining compares anew.",
+                    "A model is only promoted over the one it was compared with. The next retraining compares again.",
                     *outcome.reasons,
                 ],
             }
@@ -56,7 +57,20 @@ def switch(store: ModelStore, folder: Path, manifest: Manifest, generation: int,
 
 
 def conclude(store: ModelStore, rules: Rules, outcome: Outcome) -> None:
-    """Apply retention after a promotion, and keep how the retraining ended."""
+    """Apply retention after a promotion, and keep how the retraining ended.
+
+    The pointer was switched before, so nothing that fails here makes the retraining one that failed.
+    """
     if outcome.status == "promoted":
-        outcome.removed = prune(store, rules.keep, rules.keep_days)
-    store.write_outcome(outcome, retraining_report.files(outcome))
+        try:
+            outcome.removed = prune(store, rules.keep, rules.keep_days)
+        except (HeadstartError, OSError) as error:
+            outcome.reasons = [*outcome.reasons, f"Retention did not remove all that it could: {error}"]
+        if problem := store.link_problem():
+            outcome.reasons = [*outcome.reasons, problem]
+    try:
+        store.write_outcome(outcome, retraining_report.files(outcome))
+    except (HeadstartError, OSError) as error:
+        if outcome.status != "promoted":
+            raise
+        outcome.reasons = [*outcome.reasons, f"The store could not keep this outcome: {error}"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from headstart.components.errors import SettingError
-from headstart.components.promotion.store import MANIFEST, ModelStore
-from headstart.components.promotion.versions import age_in_days
+from headstart.components.promotion.integrity import MANIFEST
+from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.versions import age_in_days, rollback_target
 
 KEPT_OUTCOMES = 200
 
@@ -21,7 +22,7 @@ def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0) -> list[int]
     """Remove old versions and return their numbers.
 
     A version stays when it is one of the `keep` newest, or younger than `keep_days` days, or pinned, or in use, or
-    the one that was in use before (so that a roll back is always possible).
+    the one that was in use before, or the one that a roll back leads to, or one whose manifest cannot be read.
     """
     check_retention(keep, keep_days)
     pointer, _ = store.pointer()
@@ -29,6 +30,7 @@ def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0) -> list[int]
         return []
     listed = store.versions()
     safe = {listing.manifest.version for listing in listed[-keep:]} | {pointer.version, pointer.previous}
+    safe.add(rollback_target(pointer, {listing.manifest.version for listing in listed}))
     removed = []
     for listing in listed:
         number = listing.manifest.version

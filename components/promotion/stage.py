@@ -97,8 +97,8 @@ def promote_stage(
 def require_end(status: str, store_uri: str) -> None:
     """Raise HeadstartError where somebody must look: the data were unusable, or no run of the last stage succeeded."""
     told = {
-        "unusable": "The data could not be trained on; the model in use stays.",
-        "failed": "No run of the last stage succeeded; the model in use stays.",
+        "unusable": "The data could not be trained on; this retraining changed nothing.",
+        "failed": "No run of the last stage succeeded; this retraining changed nothing.",
     }
     if status in told:
         raise HeadstartError(told[status], f"`headstart models history --store {store_uri}` and the report say why.")

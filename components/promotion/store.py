@@ -22,7 +22,8 @@ import json
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,8 +31,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.components.promotion.backends import Backend, Conflict, LocalBackend
+from headstart.components.promotion.backends import Backend, Conflict, DamagedError, LocalBackend
 from headstart.components.promotion.bucket_backend import BucketBackend
+from headstart.components.promotion.integrity import MANIFEST, check_files, file_digests
 from headstart.components.promotion.versions import (
     HISTORY_LENGTH,
     SCHEMA_VERSION,
@@ -45,7 +47,6 @@ from headstart.components.promotion.versions import (
 )
 
 POINTER = "current.json"
-MANIFEST = "version.json"
 PREPARED = "prepared.json"
 LINK = "serving"
 
@@ -70,16 +71,6 @@ def this_user() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def file_digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below `folder`, by relative path."""
-    digests = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as opened:
-                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
-    return digests
-
-
 class ModelStore:
     """The store at a URI; every method reads what is there now, nothing is kept in memory."""
 
@@ -102,22 +93,26 @@ class ModelStore:
 
     def manifest(self, version: int) -> Manifest:
         """Return one version's manifest; HeadstartError where there is no such whole version."""
-        data, _ = self.backend.read(f"versions/{version}/{MANIFEST}")
+        name = f"versions/{version}/{MANIFEST}"
+        data, _ = self.backend.read(name)
         if data is None:
             there = ", ".join(str(number) for number in self._numbers()) or "none"
             raise HeadstartError(f"{self.uri}: has no version {version}; there are: {there}.")
-        return self._parsed(Manifest, f"versions/{version}/{MANIFEST}", data)
+        manifest = self._parsed(Manifest, name, data)
+        if manifest.version != version:
+            raise DamagedError(f"{self.uri}/{name}: damaged: it describes version {manifest.version}.")
+        return manifest
 
-    def versions(self) -> list[Listed]:
-        """Return all whole versions, oldest first."""
+    def versions(self, skipped: list[str] | None = None) -> list[Listed]:
+        """Return all whole versions, oldest first; what cannot be read is left out and named in `skipped`."""
         pointer, _ = self.pointer()
-        pins = self.pins()
+        pins = self.pins(skipped)
         listed = []
         for number in self._numbers():
-            data, _ = self.backend.read(f"versions/{number}/{MANIFEST}")
-            if data is not None:
-                manifest = self._parsed(Manifest, f"versions/{number}/{MANIFEST}", data)
-                listed.append(Listed(manifest, bool(pointer and pointer.version == number), number in pins))
+            with self._skipping(skipped):
+                if self.backend.read(f"versions/{number}/{MANIFEST}")[0] is not None:
+                    manifest = self.manifest(number)
+                    listed.append(Listed(manifest, bool(pointer and pointer.version == number), number in pins))
         return listed
 
     def fetch(self, version: int, target: Path) -> Path:
@@ -125,14 +120,7 @@ class ModelStore:
         manifest = self.manifest(version)
         target.mkdir(parents=True, exist_ok=True)
         self.backend.download(f"versions/{version}", target)
-        found = file_digests(target)
-        for path, digest in manifest.files.items():
-            if found.get(path) != digest:
-                what = "is missing" if path not in found else "is not what was promoted (its SHA-256 differs)"
-                raise HeadstartError(
-                    f"{self.uri}/versions/{version}/{path}: {what}.",
-                    "`headstart models rollback` leads back to another.",
-                )
+        check_files(target, manifest, f"{self.uri}/versions/{version}")
         return target
 
     def serving_uri(self, version: int) -> str:
@@ -207,26 +195,42 @@ class ModelStore:
             history=[*(before.history if before else []), change][-HISTORY_LENGTH:],
         )
         self.backend.write(POINTER, (pointer.model_dump_json(indent=1) + "\n").encode(), expected=expected)
-        self.backend.publish(LINK, f"versions/{version}/{LINK}")
+        # From here on the version is in use, so nothing that fails may say otherwise; see `link_problem`.
+        with suppress(HeadstartError, OSError):
+            self.backend.publish(LINK, f"versions/{version}/{LINK}")
         return pointer
+
+    def link_problem(self) -> str:
+        """Return why a server that follows the serving link does not get the version in use; empty where it does."""
+        pointer, _ = self.pointer()
+        if pointer is None:
+            return ""
+        try:
+            self.backend.publish(LINK, f"versions/{pointer.version}/{LINK}")
+        except (HeadstartError, OSError) as error:
+            return f"The serving link does not lead to version {pointer.version}: {error}"
+        return ""
 
     def heal(self) -> None:
         """Finish what a writer that was killed left: lead the serving link to the version in use, remove remains."""
-        pointer, _ = self.pointer()
-        if pointer:
-            self.backend.publish(LINK, f"versions/{pointer.version}/{LINK}")
+        self.link_problem()
         self.backend.remove_abandoned("versions", MANIFEST)
         self.backend.remove_abandoned("prepared", "model.json")
 
     # Pins
 
-    def pins(self) -> dict[int, Pin]:
-        """Return the pinned versions."""
+    def pins(self, skipped: list[str] | None = None) -> dict[int, Pin]:
+        """Return the pinned versions. A pin that cannot be read holds all the same and is named in `skipped`."""
         found = {}
         for path in self.backend.files("pins"):
-            data, _ = self.backend.read(f"pins/{path}")
-            if data is not None and path.removesuffix(".json").isdecimal():
-                found[int(path.removesuffix(".json"))] = self._parsed(Pin, f"pins/{path}", data)
+            number = path.removesuffix(".json")
+            if not number.isdecimal():
+                continue
+            found[int(number)] = Pin(at="", reason="its pin cannot be read")
+            with self._skipping(skipped):
+                data, _ = self.backend.read(f"pins/{path}")
+                if data is not None:
+                    found[int(number)] = self._parsed(Pin, f"pins/{path}", data)
         return found
 
     def pin(self, version: int, by: str, reason: str = "") -> None:
@@ -263,7 +267,8 @@ class ModelStore:
             folder = str(json.loads(data)["folder"])
         except (ValueError, KeyError, TypeError) as error:
             raise HeadstartError(
-                f"{self.uri}/{PREPARED}: damaged: {error}.", "`headstart retrain --model` mends it."
+                f"{self.uri}/{PREPARED}: damaged: {error}.",
+                "Name the prepared model again with `headstart retrain --model`.",
             ) from error
         self.backend.download(f"prepared/{folder}", target)
         return True
@@ -277,17 +282,28 @@ class ModelStore:
             self.backend.write(f"{folder}/{name}", data)
         self.backend.write(f"{folder}/outcome.json", (outcome.model_dump_json(indent=1) + "\n").encode())
 
-    def outcomes(self, last: int = 10) -> list[Outcome]:
-        """Return how the last retrainings ended, oldest first."""
+    def outcomes(self, last: int = 10, skipped: list[str] | None = None) -> list[Outcome]:
+        """Return how the last retrainings ended, oldest first; what cannot be read is named in `skipped`."""
         found = []
         for folder in self.backend.folders("retrainings")[-last:]:
-            data, _ = self.backend.read(f"retrainings/{folder}/outcome.json")
-            if data is not None:
-                found.append(self._parsed(Outcome, f"retrainings/{folder}/outcome.json", data))
+            with self._skipping(skipped):
+                data, _ = self.backend.read(f"retrainings/{folder}/outcome.json")
+                if data is not None:
+                    found.append(self._parsed(Outcome, f"retrainings/{folder}/outcome.json", data))
         return found
 
     def _numbers(self) -> list[int]:
-        return sorted(int(name) for name in self.backend.folders("versions") if name.isdecimal())
+        names = self.backend.folders("versions")
+        return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
+
+    @contextmanager
+    def _skipping(self, skipped: list[str] | None) -> Iterator[None]:
+        """Go on after a file that is damaged, of a newer Headstart or cannot be read, and name it."""
+        try:
+            yield
+        except DamagedError as error:
+            if skipped is not None:
+                skipped.append(str(error))
 
     def _parsed(self, kind: type[Part], name: str, data: bytes) -> Part:
         try:
@@ -295,9 +311,9 @@ class ModelStore:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-            raise HeadstartError(f"{self.uri}/{name}: damaged: {where}: {first['msg']}.") from error
+            raise DamagedError(f"{self.uri}/{name}: damaged: {where}: {first['msg']}.") from error
         if getattr(value, "schema_version", 1) > SCHEMA_VERSION:
-            raise HeadstartError(f"{self.uri}/{name}: written by a newer Headstart.", "Use that one, or a newer one.")
+            raise DamagedError(f"{self.uri}/{name}: written by a newer Headstart.", "Use that one, or a newer one.")
         return value
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Container
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 HISTORY_LENGTH = 200
 
+
+def _moment(text: str) -> str:
+    if datetime.datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a moment without its time zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Action = Literal["first", "promoted", "rolled back"]
 
@@ -33,7 +42,7 @@ class Manifest(_Part):
 
     schema_version: int = SCHEMA_VERSION
     version: int = Field(ge=1)
-    created_at: str = Field(description="UTC, ISO 8601")
+    created_at: Moment = Field(description="UTC, ISO 8601")
     run_id: str = Field("", description="the retraining that made it")
     seed: int = 0
     data_digest: str = Field(description="SHA-256 of the packed data it was trained on")
@@ -76,6 +85,31 @@ class Pointer(_Part):
         default_factory=dict, description="data digest → why: what a rolled-back version was trained on"
     )
     history: list[Switch] = Field(default_factory=list, description=f"the last {HISTORY_LENGTH} switches, oldest first")
+
+
+def withdrawn_versions(pointer: Pointer) -> set[int]:
+    """Return the versions that somebody rolled back from, unless they came into use again afterwards."""
+    withdrawn: set[int] = set()
+    before: int | None = None
+    for change in pointer.history:
+        if change.action == "rolled back" and before is not None:
+            withdrawn.add(before)
+        withdrawn.discard(change.version)
+        before = change.version
+    return withdrawn
+
+
+def rollback_target(pointer: Pointer, there: Container[int]) -> int | None:
+    """Return the version that a roll back leads to: the last before the one in use that is there and not withdrawn.
+
+    A roll back takes everything that came after its target out of the line, so the next one leads further back.
+    """
+    line: list[int] = []
+    for change in pointer.history:
+        if change.action == "rolled back":
+            line = line[: line.index(change.version)] if change.version in line else line[:-1]
+        line.append(change.version)
+    return next((version for version in reversed(line[:-1]) if version != pointer.version and version in there), None)
 
 
 class Pin(_Part):

@@ -1,19 +1,31 @@
-"""Classifying image files with a trained model: a model folder, its `.keras` file, or a SavedModel."""
+"""Classifying image files with a trained model: a model folder, its `.keras` file, or a SavedModel.
+
+Images are read one by one and only their pixels are kept, a batch at a time, so that memory does not grow with their
+number. What can be wrong with a path is said before TensorFlow is loaded.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.training import environment
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_BATCH = 256
+_BATCH = 64
+MOST_BYTES = 1 << 29
+"""An image file of more bytes is not read: decoded, it would have more pixels than any image may have."""
+_TENSORFLOW_DECODES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 
 
 @dataclass
@@ -25,41 +37,129 @@ class Prediction:
     error: str = ""
 
 
+def local(path: str, option: str) -> Path:
+    """Return the path; SettingError where it is an address, which `headstart predict` does not read."""
+    if "://" not in path:
+        return Path(path)
+    scheme = path.split("://", maxsplit=1)[0]
+    remedy = "Fetch it to this machine first and name the file."
+    if scheme == "gs":
+        remedy = "`gcloud storage cp --recursive ADDRESS FOLDER` brings it here; then name the folder."
+    raise SettingError(f"{option}: found an address ({scheme}://…), expected a path on this machine.", remedy)
+
+
 def kind_of(model: Path) -> tuple[str, Path]:
     """Say whether `model` is `keras` or `served`, and return the path to load: it may be one folder further in.
 
     HeadstartError where it is neither.
     """
-    for place in (model, model / "saved_model", model / "model" / "saved_model", model / "model"):
+    if not model.exists():
+        raise SettingError(f"{model}: there is no such file or folder; expected a model.")
+    for place in (model, model / "saved_model", model / "model" / "saved_model", model / "model", *_numbered(model)):
         if (place / "saved_model.pb").is_file():
             return "served", place
         if place.suffix == ".keras" or (place / "model.keras").is_file():
+            _check_description(place)
             return "keras", place
+    if model.is_file() and zipfile.is_zipfile(model):
+        with zipfile.ZipFile(model) as archive:
+            if {"config.json", "model.weights.h5"} <= set(archive.namelist()):
+                raise HeadstartError(
+                    f"{model}: a Keras model without its suffix.",
+                    f"Name it {model.stem}.keras and put its description beside it as {model.stem}.json.",
+                )
     raise HeadstartError(
         f"{model}: neither a model (a .keras file with its .json beside it) nor a SavedModel (saved_model.pb).",
         "`headstart run` leaves both below its output folder: model/final.keras and model/saved_model.",
     )
 
 
-def classify(model: Path, images: list[Path], top: int = 3) -> list[Prediction]:
-    """Return the `top` classes of each image file, in the order given; files that cannot be read say why."""
+def _numbered(model: Path) -> list[Path]:
+    """Return the numeric folders of a server's layout, the newest first."""
+    if not model.is_dir():
+        return []
+    return sorted((path for path in model.iterdir() if path.name.isdecimal()), key=lambda path: -int(path.name))
+
+
+def _check_description(place: Path) -> None:
+    if place.is_dir():
+        return
+    description = place.with_name("model.json") if place.name == "model.keras" else place.with_suffix(".json")
+    if not description.is_file():
+        raise HeadstartError(
+            f"{place}: its description {description.name} is not beside it, so its classes are not known.",
+            "Copy both files; where the model was renamed, rename its .json alike.",
+        )
+
+
+def classify(model: Path, images: Iterable[Path], top: int = 3) -> Iterator[Prediction]:
+    """Yield the `top` classes of each image file, in the order given; files that cannot be read say why."""
     kind, folder = kind_of(model)
-    contents: list[tuple[Path, bytes | None, str]] = []
-    for image in images:
-        try:
-            contents.append((image, image.read_bytes(), ""))
-        except OSError as error:
-            contents.append((image, None, error.strerror or str(error)))
-    environment.prepare_tensorflow(environment.thread_count(environment.usable_cores()), 0)
+    with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
+        environment.prepare_tensorflow(environment.thread_count(environment.usable_cores()), 0)
     answer = _Served(folder) if kind == "served" else _Keras(folder)
-    found: list[Prediction] = []
-    for start in range(0, len(contents), _BATCH):
-        found += answer.batch(contents[start : start + _BATCH], top)
-    return found
+    yield from answer.all(images, top)
+
+
+def read_image(path: Path) -> bytes:
+    """Return the content of an image file; UnreadableImageError where it is no regular file or too large."""
+    from headstart.components.datasets.images import UnreadableImageError
+
+    try:
+        # Not blocking: opening a queue would wait for a writer, and reading some devices never ends.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode):
+                raise UnreadableImageError("not a regular file")
+            if facts.st_size > MOST_BYTES:
+                raise UnreadableImageError(f"has {facts.st_size} bytes; at most {MOST_BYTES} are read")
+            return file.read(MOST_BYTES)
+    except OSError as error:
+        raise UnreadableImageError(error.strerror or str(error)) from error
 
 
 class _Answer:
     classes: list[str]
+    size: int
+
+    def all(self, images: Iterable[Path], top: int) -> Iterator[Prediction]:
+        from headstart.components.datasets.images import UnreadableImageError
+
+        waiting: list[tuple[Prediction, Any]] = []
+        for path in images:
+            prediction = Prediction(str(path), [])
+            given = None
+            try:
+                given = self.prepare(read_image(path), prediction, top)
+            except UnreadableImageError as error:
+                prediction.error = str(error)
+            waiting.append((prediction, given))
+            if len(waiting) == _BATCH:
+                yield from self._answered(waiting, top)
+                waiting = []
+        if waiting:
+            yield from self._answered(waiting, top)
+
+    def _answered(self, waiting: list[tuple[Prediction, Any]], top: int) -> Iterator[Prediction]:
+        import numpy as np
+
+        asked = [(prediction, pixels) for prediction, pixels in waiting if pixels is not None]
+        if asked:
+            answers = self.probabilities(np.stack([pixels for _, pixels in asked]).astype(np.float32))
+            for (prediction, _), row in zip(asked, answers, strict=True):
+                prediction.classes = self.ranked(row, top)
+        yield from (prediction for prediction, _ in waiting)
+
+    def prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
+        """Return the pixels (uint8, size × size × 3) to ask about, or None where `prediction` is answered already."""
+        from headstart.components.datasets.images import decode
+
+        return decode(content, self.size)[0]
+
+    def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return N × classes for float32 N × size × size × 3."""
+        raise NotImplementedError
 
     def ranked(self, probabilities: npt.NDArray[Any], top: int) -> list[tuple[str, float]]:
         best = probabilities.argsort()[::-1][:top]
@@ -73,58 +173,53 @@ class _Keras(_Answer):
         from headstart.components.training import export
 
         self._model, description = export.load_model(path)
-        self.classes, self._size = description["classes"], description["image_size"]
+        self.classes, self.size = description["classes"], description["image_size"]
 
-    def batch(self, contents: list[tuple[Path, bytes | None, str]], top: int) -> list[Prediction]:
+    def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         import numpy as np
 
-        from headstart.components.datasets.images import UnreadableImageError, decode
-
-        found = [Prediction(str(path), [], error) for path, _, error in contents]
-        pixels, places = [], []
-        for place, (_, content, _) in enumerate(contents):
-            if content is None:
-                continue
-            try:
-                pixels.append(decode(content, self._size)[0])
-                places.append(place)
-            except UnreadableImageError as error:
-                found[place].error = str(error)
-        if pixels:
-            answers = np.asarray(self._model(np.stack(pixels).astype(np.float32), training=False))
-            for place, probabilities in zip(places, answers, strict=True):
-                found[place].classes = self.ranked(probabilities, top)
-        return found
+        return np.asarray(self._model(pixels, training=False))
 
 
 class _Served(_Answer):
-    """Sends the files as they are, one by one, so that a damaged one does not take the others with it."""
+    """Sends the files as they are, one by one, as a client of a model server does.
+
+    What TensorFlow does not decode (TIFF, WebP, …) is decoded as training images are and asked for by its pixels.
+    """
 
     def __init__(self, folder: Path) -> None:
+        from headstart.components.training.served_graph import check_graph
+
+        check_graph(folder)
         import tensorflow as tf
 
         self._tf = tf
         try:
-            self._serve = tf.saved_model.load(str(folder)).signatures["serve"]
-            self.classes = (folder / "assets" / "classes.txt").read_text(encoding="utf-8").splitlines()
-        except (OSError, KeyError, ValueError) as error:
+            signatures = tf.saved_model.load(str(folder)).signatures
+            self._serve, self._pixels = signatures["serve"], signatures["serve_pixels"]
+            self.size = int(self._pixels.structured_input_signature[1]["pixels"].shape[1])
+            # Not splitlines(), which would also split at characters that a class name may hold.
+            names = (folder / "assets" / "classes.txt").read_text(encoding="utf-8")
+            self.classes = names.removesuffix("\n").split("\n")
+        except Exception as error:  # on a damaged or a foreign file it raises nearly anything
             raise HeadstartError(f"{folder}: not a SavedModel of Headstart ({error}).") from error
 
-    def batch(self, contents: list[tuple[Path, bytes | None, str]], top: int) -> list[Prediction]:
-        found = []
-        for path, content, error in contents:
-            prediction = Prediction(str(path), [], error)
-            if content is not None:
-                try:
-                    answer = self._serve(image_bytes=self._tf.constant([content]))["probabilities"].numpy()[0]
-                    prediction.classes = self.ranked(answer, top)
-                except self._tf.errors.InvalidArgumentError:
-                    prediction.error = "not an image that TensorFlow decodes (JPEG, PNG, GIF, BMP)"
-            found.append(prediction)
-        return found
+    def prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
+        if not content.startswith(_TENSORFLOW_DECODES):
+            return super().prepare(content, prediction, top)
+        try:
+            answer = self._serve(image_bytes=self._tf.constant([content]))["probabilities"].numpy()[0]
+            prediction.classes = self.ranked(answer, top)
+        except self._tf.errors.OpError:
+            prediction.error = "not an image that TensorFlow decodes"
+        return None
+
+    def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        answered: npt.NDArray[Any] = self._pixels(pixels=self._tf.constant(pixels))["probabilities"].numpy()
+        return answered
 
 
-def as_json(predictions: list[Prediction]) -> str:
+def as_json(predictions: Iterable[Prediction]) -> str:
     """Return the predictions as JSON: a list with image, class, probability, classes and error."""
     return json.dumps(
         [

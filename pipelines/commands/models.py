@@ -25,6 +25,11 @@ def store_option(function: Function) -> Function:
     )(function)
 
 
+def _name_skipped(skipped: list[str]) -> None:
+    for text in skipped:
+        click.echo(f"Left out: {text}", err=True)
+
+
 @click.group("models")
 def command() -> None:
     """List, show, pin and roll back promoted models."""
@@ -39,10 +44,14 @@ def list_models(store_uri: str, as_json: bool) -> None:
     from rich.table import Table
 
     from headstart.components.promotion.store import open_store
+    from headstart.components.promotion.versions import withdrawn_versions
 
     store = open_store(store_uri)
-    versions = store.versions()
+    skipped: list[str] = []
+    versions = store.versions(skipped)
+    _name_skipped(skipped)
     pointer, _ = store.pointer()
+    withdrawn = withdrawn_versions(pointer) if pointer else set()
     used = {change.version for change in pointer.history} if pointer else set()
     if as_json:
         rows = [{**one.manifest.model_dump(), "current": one.current, "pinned": one.pinned} for one in versions]
@@ -60,7 +69,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
     for one in versions:
         manifest = one.manifest
         state = ["in use"] if one.current else [] if manifest.version in used else ["never in use"]
-        if pointer and manifest.data_digest in pointer.withdrawn and not one.current:
+        if manifest.version in withdrawn:
             state.append("rolled back")
         if one.pinned:
             state.append("pinned")
@@ -134,25 +143,34 @@ def _print_pairs(lines: dict[str, str]) -> None:
 
 @command.command()
 @store_option
-@click.option("--to", "version", type=int, help="Version to put into use; default: the one in use before.")
+@click.option(
+    "--to",
+    "version",
+    type=int,
+    help="Version to put into use; default: the last one in use before that was not withdrawn.",
+)
 @click.option("--reason", default="", help="Kept in the store's history.")
 def rollback(store_uri: str, version: int | None, reason: str) -> None:
-    """Put an earlier version into use again.
+    """Put an earlier version into use again, never one that was rolled back unless --to names it.
 
-    The data that the version in use was trained on do not start a retraining any more, so that the clock does not
+    The data that the version in use was trained on do not start a retraining any more, so that a schedule does not
     bring it back; new data do.
     """
     from headstart.components.promotion.backends import Conflict
     from headstart.components.promotion.store import open_store, this_user
+    from headstart.components.promotion.versions import rollback_target, withdrawn_versions
 
     store = open_store(store_uri)
     pointer, generation = store.pointer()
     if pointer is None:
         raise HeadstartError(f"{store.uri}: no model is in use yet, so there is nothing to roll back.")
-    target = version if version is not None else pointer.previous
+    there = {one.manifest.version for one in store.versions()}
+    target = version if version is not None else rollback_target(pointer, there)
     if target is None:
+        withdrawn = sorted(withdrawn_versions(pointer))
+        why = f", and version {', '.join(map(str, withdrawn))} was withdrawn" if withdrawn else ""
         raise SettingError(
-            f"{store.uri}: version {pointer.version} is the first in use; there is none before it.",
+            f"{store.uri}: before version {pointer.version} there is none in the store to return to{why}.",
             "--to names another version.",
         )
     if target == pointer.version:
@@ -167,6 +185,8 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
             "Look at `headstart models list` and try again.",
         ) from None
     click.echo(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
+    if problem := store.link_problem():
+        click.echo(problem, err=True)
 
 
 @command.command()
@@ -198,7 +218,9 @@ def history(store_uri: str, last: int) -> None:
 
     from headstart.components.promotion.store import open_store
 
-    outcomes = open_store(store_uri).outcomes(last)
+    skipped: list[str] = []
+    outcomes = open_store(store_uri).outcomes(last, skipped)
+    _name_skipped(skipped)
     if not outcomes:
         click.echo("No retraining has ended here yet.")
         return

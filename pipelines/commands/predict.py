@@ -12,36 +12,63 @@ if TYPE_CHECKING:
 
 
 @click.command(name="predict")
-@click.argument("model", type=click.Path(path_type=Path, exists=True))
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE…", type=click.Path(path_type=Path))
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
 @click.option("--top", default=3, show_default=True, type=click.IntRange(1, 1000), help="Classes to print per image.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(model: Path, images: tuple[Path, ...], top: int, as_json: bool) -> int:
+def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int:
     """Print the classes of images, most probable first.
 
     MODEL is a .keras file or a SavedModel that `headstart run` wrote, the folder that holds it, or a version in a model
     store. IMAGE… are image files, or folders of them. Ends with status 1 if an image could not be read.
     """
-    from headstart.components.datasets.images import SUFFIXES
-    from headstart.components.errors import SettingError
-
-    files: list[Path] = []
-    for image in images:
-        if image.is_dir():
-            inside = sorted(path for path in image.rglob("*") if path.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise SettingError(f"{image}: there are no images in this folder.")
-            files += inside
-        else:
-            files.append(image)
     from headstart.components.training import prediction
 
-    found = prediction.classify(model, files, top)
+    place = prediction.local(model, "MODEL")
+    prediction.kind_of(place)
+    files: list[Path] = []
+    for image in images:
+        files += _files(prediction.local(image, "IMAGE"))
+    check_version(place)
+    found = list(prediction.classify(place, files, top))
     if as_json:
         click.echo(prediction.as_json(found))
     else:
         _print(found)
     return 1 if any(entry.error for entry in found) else 0
+
+
+def check_version(model: Path) -> None:
+    """Where `model` lies in a version of a model store, check that version's files against its manifest."""
+    from headstart.components.promotion.integrity import MANIFEST, check_files, read_manifest
+
+    place = model.resolve()
+    for folder in [place, *place.parents[:3]]:
+        if (folder / MANIFEST).is_file():
+            check_files(folder, read_manifest(folder))
+            return
+
+
+def _files(image: Path) -> list[Path]:
+    from headstart.components.datasets.images import SUFFIXES
+    from headstart.components.errors import SettingError
+
+    if not image.is_dir():
+        return [image]
+    # What begins with a point is not the user's: previews, and what archives of other systems leave behind.
+    inside = sorted(
+        path
+        for path in image.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(image).parts)
+    )
+    images = [path for path in inside if path.suffix.lower() in SUFFIXES]
+    rest = sorted({path.suffix.lower() or path.name for path in inside} - SUFFIXES)
+    if not images:
+        found = f"only {', '.join(rest[:5])}" if rest else "nothing"
+        raise SettingError(f"{image}: there are no images in this folder; found {found}.")
+    if rest:
+        click.echo(f"{image}: {len(inside) - len(images)} other files left out ({', '.join(rest[:5])}).", err=True)
+    return images
 
 
 def _print(predictions: list[Prediction]) -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from store_contents import digest, outcome, put
 
 from headstart.components.errors import HeadstartError
+from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.pipelines.cli import headstart
 
@@ -118,4 +119,39 @@ def test_the_first_version_cannot_be_rolled_back(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     put(store, tmp_path, "one")
     result = CliRunner().invoke(headstart, ["models", "rollback", "--store", store.uri], standalone_mode=False)
-    assert "version 1 is the first in use" in str(result.exception)
+    assert "before version 1 there is none in the store to return to." in str(result.exception)
+
+
+def test_rollback_never_returns_to_a_withdrawn_version_by_itself(models: Models, store: ModelStore) -> None:
+    assert "Version 2 is in use (was 3)." in models("rollback").output
+    assert "Version 1 is in use (was 2)." in models("rollback").output
+    last = models("rollback")
+    assert last.exit_code == 2
+    assert "none in the store to return to, and version 2, 3 was withdrawn" in str(last.exception)
+    assert "Version 3 is in use (was 1)." in models("rollback", "--to", "3").output
+    # Named, it is no longer withdrawn; the one left for it is.
+    listed = {row[0].strip(">"): row for row in rows(models("list"))[1:]}
+    assert "Version 1 is in use" not in models("rollback").output
+    assert len(listed) == 3
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"schema_version": 99}'])
+def test_one_damaged_file_stops_neither_list_nor_history_nor_retention(
+    models: Models, store: ModelStore, damage: bytes
+) -> None:
+    for text in ("four", "five"):
+        store.write_outcome(outcome(text, 3, f"run-{text}"), {})
+    (broken, _) = store.backend.folders("retrainings")
+    store.backend.write("versions/1/version.json", damage)
+    store.backend.write("pins/2.json", damage)
+    store.backend.write(f"retrainings/{broken}/outcome.json", damage)
+    listed = models("list")
+    assert [row[0] for row in rows(listed)[1:] if row[0] in "23>"] == ["2", ">"]
+    for name in ("versions/1/version.json", "pins/2.json"):
+        assert f"{store.uri}/{name}" in listed.stderr
+    told = models("history")
+    assert len(rows(told)) - len(told.stderr.splitlines()) == 2
+    assert f"retrainings/{broken}/outcome.json" in told.stderr
+    # What cannot be read is not removed, and a pin that cannot be read holds.
+    assert prune(store, keep=1) == []
+    assert store.backend.folders("versions") == ["1", "2", "3"]

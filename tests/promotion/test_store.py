@@ -3,12 +3,15 @@ import time
 from pathlib import Path
 
 import pytest
-from store_contents import digest, manifest, put, served, version_folder
+from store_contents import digest, manifest, outcome, put, served, version_folder
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.backends import Conflict, LocalBackend
+from headstart.components.promotion.commit import conclude, switch
+from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore, open_store
+from headstart.pipelines.local_retraining import in_use
 
 
 def test_an_empty_store_has_no_model(store: ModelStore) -> None:
@@ -131,7 +134,7 @@ def test_retention_keeps_the_newest_the_young_the_pinned_and_those_in_use(store:
     assert [one.manifest.version for one in store.versions() if one.pinned] == [2]
     assert prune(store, keep=1) == [4]
     store.unpin(2)
-    assert prune(store, keep=1) == [2]
+    assert prune(store, keep=1) == []  # a roll back leads to 2: 4 and later were rolled back from or passed over
     assert served(store, tmp_path / "fetched") == "served v3"
     assert put(store, tmp_path, "v8") == 8  # numbers are never used again
 
@@ -193,3 +196,42 @@ def test_a_bucket_that_is_not_there_is_named(bucket: str, tmp_path: Path) -> Non
     store = open_store("gs://no-such-bucket-here/models")
     with pytest.raises(HeadstartError, match="no-such-bucket-here"):
         put(store, tmp_path, "first")
+
+
+def test_a_file_that_came_in_from_outside_is_refused(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    put(store, tmp_path, "first")
+    (tmp_path / "store" / "versions" / "1" / "serving" / "1" / "saved_model.pbtxt").write_text("")
+    with pytest.raises(HeadstartError, match=r"saved_model\.pbtxt: is no file of this version"):
+        store.fetch(1, tmp_path / "a")
+
+
+def test_a_manifest_of_another_version_is_damage(store: ModelStore, tmp_path: Path) -> None:
+    put(store, tmp_path, "first")
+    put(store, tmp_path, "second")
+    data, _ = store.backend.read("versions/1/version.json")
+    assert data is not None
+    store.backend.write("versions/2/version.json", data)
+    skipped: list[str] = []
+    assert [one.manifest.version for one in store.versions(skipped)] == [1]
+    assert "it describes version 1" in skipped[0]
+
+
+def test_what_follows_a_switch_cannot_undo_it(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    put(store, tmp_path, "first")
+    (tmp_path / "store" / "serving").unlink()
+    (tmp_path / "store" / "serving").mkdir()  # somebody else's folder: neither replaced nor a reason to fail
+    place = store.backend.folder / "retrainings"  # type: ignore[attr-defined]
+    place.write_text("a file where the outcomes belong")
+    _, generation = store.pointer()
+    ended = switch(store, version_folder(tmp_path, "next"), manifest("next"), generation, outcome("next", 1, "run-2"))
+    conclude(store, Rules(), ended)
+    assert ended.status == "promoted"
+    assert "The serving link does not lead to version 2" in ended.reasons[0]
+    assert "could not keep this outcome" in ended.reasons[1]
+    pointer, _ = store.pointer()
+    assert pointer is not None
+    assert pointer.version == 2
+    assert in_use(store, "run-2") == "Its model was promoted before: version 2 is in use."
+    assert in_use(store, "run-3") == "The model in use stays, version 2."

@@ -136,7 +136,7 @@ def test_a_retraining_that_is_ended_leaves_the_model_in_use(
         output = process.communicate(timeout=120)[0]
     if sent == signal.SIGTERM:
         assert process.returncode == 130
-        assert "Interrupted. The model in use stays" in output
+        assert "Interrupted. No model is in use." in output
     assert store.pointer() == (None, 0)
     assert store.outcomes() == []
     assert _children_of(log) == []

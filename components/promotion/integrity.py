@@ -1,0 +1,63 @@
+"""Whether the files of a version are those that were promoted."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.versions import SCHEMA_VERSION, Manifest
+
+MANIFEST = "version.json"
+RESERVED = "reserved"
+"""A file that a bucket has in each version; it holds its name while the others are written."""
+_BLOCK = 1 << 20
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below `folder`, by relative path."""
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest that lies in a version's folder; HeadstartError where it cannot be read."""
+    file = folder / MANIFEST
+    try:
+        manifest = Manifest.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise HeadstartError(f"{file}: damaged: {error}.") from error
+    if manifest.schema_version > SCHEMA_VERSION:
+        raise HeadstartError(f"{file}: written by a newer Headstart.", "Use that one, or a newer one.")
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest, where: str = "") -> None:
+    """Raise HeadstartError where a file of the version in `folder` is missing, was altered, or came in from outside.
+
+    `where` names the version in messages; default: the folder.
+    """
+    found = file_digests(folder)
+    for own in (MANIFEST, RESERVED):
+        found.pop(own, None)
+    for path in sorted({*manifest.files, *found}):
+        if path not in manifest.files:
+            what = "is no file of this version"
+        elif path not in found:
+            what = "is missing"
+        elif found[path] != manifest.files[path]:
+            what = "is not what was promoted (its SHA-256 differs)"
+        else:
+            continue
+        raise HeadstartError(
+            f"{where or folder}/{path}: {what}.", "`headstart models rollback` puts an earlier version into use."
+        )
