@@ -154,6 +154,7 @@ def test_a_foreign_graph_is_refused_before_it_runs(tmp_path: Path) -> None:
         result = predict(folder, image)
         assert name in str(result.exception), name
         assert "It was not loaded." in str(result.exception)
+
     # Hidden in a function that is only called from another, in a loop's body, or behind a saver's name.
     @tf.function
     def nested() -> None:
