@@ -1,17 +1,21 @@
 """The attempts at one run: who tried, how each ended, and what had to be done again after a restart.
 
-`attempts.json` has one entry an attempt and is written when it starts, at each checkpoint and when it ends.
-`journal.txt` (in local folders) has a line for each start-up and each finished epoch of any attempt; what stands in it
-beyond the epochs that count was done again.
+`attempts.json` has one entry per attempt and is written when it starts, at each checkpoint and when it ends.
+`journal.txt` (in local folders) has a line for each start-up and each finished epoch of any attempt; what is in it
+beyond the epochs that count was done again. Both carry checksums, the journal one per line: a kill can cut its last.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import platform
 import time
+import zlib
+from typing import Any
 
+from headstart.components.progress import emit
 from headstart.components.records import Attempt
 from headstart.components.training.checkpoint import Folder
 
@@ -53,21 +57,20 @@ class Attempts:
 
     def prepared(self, seconds: float) -> None:
         """Note that start-up, compilation and the frozen prefix took `seconds`, which a restart takes again."""
-        self._folder.append(JOURNAL, f"prepared {seconds:.6f}")
+        self._folder.append(JOURNAL, _checked(f"prepared {seconds:.6f}"))
 
     def epoch_done(self, epoch: int, seconds: float) -> None:
         """Note a finished epoch and its training seconds."""
-        self._folder.append(JOURNAL, f"epoch {epoch} {seconds:.6f}")
+        self._folder.append(JOURNAL, _checked(f"epoch {epoch} {seconds:.6f}"))
 
     def repeated_seconds(self, counted: float, prepared: float) -> float:
         """Seconds of work in the journal beyond the `counted` ones of epochs and one preparation of `prepared`."""
         content = self._folder.read(JOURNAL) if self._folder.local is not None else None
         total = 0.0
         for line in (content or b"").decode("ascii", errors="replace").splitlines():
-            try:
-                total += float(line.split()[-1])
-            except (ValueError, IndexError):
-                continue  # cut short by a kill
+            entry = line.rpartition(" ")[0]
+            if entry and line == _checked(entry):  # others were cut short by a kill, or are damaged
+                total += float(entry.split()[-1])
         return max(total - counted - prepared, 0.0) if self.earlier else 0.0
 
     def note(self, epochs: int, ended: str = "") -> None:
@@ -78,35 +81,57 @@ class Attempts:
         self._save()
 
     def _save(self) -> None:
-        content = {"fingerprint": self._fingerprint, "attempts": [attempt.model_dump() for attempt in self.all]}
-        self._folder.write(FILE, json.dumps(content).encode())
+        _write(self._folder, self._fingerprint, self.all)
 
 
 def fingerprint(folder: Folder) -> str:
     """Return the fingerprint of the run whose attempts are in `folder`, or an empty text."""
-    try:
-        return str(json.loads(folder.read(FILE) or b"{}").get("fingerprint", ""))
-    except (ValueError, AttributeError):
-        return ""
+    return str(_content(folder).get("fingerprint", ""))
 
 
 def close(folder: Folder, ended: str) -> list[Attempt]:
-    """Write down for a process that is gone how it ended, and return the attempts; none where it left no trace."""
+    """Write down for a process that is gone how it ended, and return the attempts; none if it left no trace."""
     owner = fingerprint(folder)
     attempts = _read(folder, owner)
     if attempts and not attempts[-1].ended:
         attempts[-1].ended = ended
-        content = {"fingerprint": owner, "attempts": [attempt.model_dump() for attempt in attempts]}
-        folder.write(FILE, json.dumps(content).encode())
+        _write(folder, owner, attempts)
     return attempts
 
 
 def _read(folder: Folder, fingerprint: str) -> list[Attempt]:
+    content = _content(folder)
+    if not content or content.get("fingerprint") != fingerprint:
+        return []
+    return [Attempt.model_validate(entry) for entry in content["attempts"]]
+
+
+def _write(folder: Folder, fingerprint: str, attempts: list[Attempt]) -> None:
+    content = {"fingerprint": fingerprint, "attempts": [attempt.model_dump() for attempt in attempts]}
+    folder.write(FILE, json.dumps(content | {"sha256": _digest(content)}).encode())
+
+
+def _content(folder: Folder) -> dict[str, Any]:
+    """Return what is in the file, whole, or nothing: without it a run begins again, and says so."""
     stored = folder.read(FILE)
+    if stored is None:
+        return {}
     try:
-        content = json.loads(stored or b"{}")
-        if content.get("fingerprint") != fingerprint:
-            return []
-        return [Attempt.model_validate(entry) for entry in content["attempts"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []  # damaged; what it said is lost, the checkpoint is not
+        content: dict[str, Any] = json.loads(stored)
+        if content.pop("sha256") != _digest(content):
+            raise ValueError("checksum does not match")
+        for entry in content["attempts"]:
+            Attempt.model_validate(entry)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"damaged, or of another version ({error}); the run begins again"
+        emit("warning", what="attempts", file=FILE, reason=reason)
+        return {}
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _checked(entry: str) -> str:
+    return f"{entry} {zlib.crc32(entry.encode()):08x}"

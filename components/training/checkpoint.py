@@ -2,19 +2,21 @@
 
 A run's folder (local, or under gs://) holds `attempts.json` and `journal.txt` (see `attempts.py`),
 `checkpoint.npz` as of the end of an epoch, and `finished.tar` once it has ended. Each object is replaced in one step,
-so that a kill at any moment leaves the previous one, and carries the fingerprint of the run that it belongs to.
+so that a kill at any moment leaves the previous one, carries the fingerprint of the run that it belongs to, and a
+checksum over all of it: damage anywhere means that the object is not used, and a warning says so.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.components.atomic_files import whole_file, whole_folder
+from headstart.components.progress import emit
 from headstart.components.records import Epoch, RunRecord
 
 if TYPE_CHECKING:
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.npz"
 FINISHED = "finished.tar"
+_SEAL = b"headstart sha256 "
+
+
+def sealed(content: bytes) -> bytes:
+    """Return `content` with its SHA-256 behind it; readers of zip and tar archives pass over what follows the end."""
+    return content + _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def unsealed(content: bytes) -> bytes:
+    """Return what `sealed` was given; ValueError if a bit of it has changed, or if there is no seal."""
+    start = len(content) - len(_SEAL) - 64
+    if start < 0 or content[start:-64] != _SEAL:
+        raise ValueError("no checksum at its end: cut short, or written by another version")
+    if hashlib.sha256(content[:start]).hexdigest().encode() != content[-64:]:
+        raise ValueError("checksum does not match")
+    return content[:start]
 
 
 class Folder:
@@ -71,7 +89,7 @@ class Folder:
 
 
 def pack(arrays: dict[str, Array], progress: dict[str, Any]) -> bytes:
-    """Return a checkpoint's bytes: `arrays` and the JSON value `progress`."""
+    """Return a checkpoint's bytes: `arrays` and the JSON value `progress`, sealed."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -79,19 +97,19 @@ def pack(arrays: dict[str, Array], progress: dict[str, Any]) -> bytes:
     # Slashes would become folders of the archive.
     named: dict[str, Any] = {"a:" + name.replace("/", "|"): value for name, value in arrays.items()}
     np.savez(buffer, progress=text, **named)
-    return buffer.getvalue()
+    return sealed(buffer.getvalue())
 
 
 def unpack(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Read `pack`'s bytes back; ValueError where they are damaged (the archive carries checksums)."""
+    """Read `pack`'s bytes back; ValueError if they are damaged."""
     import numpy as np
 
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        with np.load(io.BytesIO(unsealed(content)), allow_pickle=False) as file:
             progress = json.loads(file["progress"].tobytes())
             names = [name for name in file.files if name.startswith("a:")]
             return {name[2:].replace("|", "/"): file[name] for name in names}, progress
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, ValueError) as error:
+    except Exception as error:  # zipfile raises nearly anything: NotImplementedError, RuntimeError, zlib.error, …
         raise ValueError(f"damaged checkpoint: {error}") from error
 
 
@@ -102,7 +120,7 @@ def rows(folder: Folder, fingerprint: str) -> list[Epoch]:
         if stored["fingerprint"] != fingerprint:
             return []
         return [Epoch.model_validate(row) for row in stored["progress"]["rows"]]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return []
 
 
@@ -119,17 +137,20 @@ def keep_finished(folder: Folder, fingerprint: str, record: RunRecord, outputs: 
         for name, path in outputs.items():
             if path is not None and path.is_dir():
                 archive.add(path, arcname=name)
-    folder.write(FINISHED, buffer.getvalue())
+    folder.write(FINISHED, sealed(buffer.getvalue()))
     folder.write(CHECKPOINT, b"")
 
 
 def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) -> RunRecord | None:
-    """Put the outputs of the finished run with this fingerprint in place and return its record, or None."""
+    """Put the outputs of the finished run with this fingerprint in place and return its record, or None.
+
+    If the object is damaged, nothing is written and a warning says that the run begins again.
+    """
     content = folder.read(FINISHED)
     if content is None:
         return None
     try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(unsealed(content)), mode="r:") as archive:
             if _member(archive, "fingerprint") != fingerprint.encode():
                 return None
             record = RunRecord.model_validate_json(_member(archive, "record.json"))
@@ -143,8 +164,9 @@ def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) 
                         if entry.isreg() and entry.name.startswith(f"{name}/"):
                             _unpack(archive, entry, new / entry.name.removeprefix(f"{name}/"), new)
             return record
-    except (tarfile.TarError, ValueError, KeyError):
-        return None  # damaged: it is trained again
+    except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError) as error:
+        emit("warning", what="finished run", file=FINISHED, reason=f"damaged ({error}); the run begins again")
+        return None
 
 
 def _unpack(archive: tarfile.TarFile, entry: tarfile.TarInfo, target: Path, folder: Path) -> None:

@@ -55,7 +55,7 @@ def read_description(model: Path) -> dict[str, Any]:
 
 
 def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
-    """Load a model (see `locate`), whose SHA-256 must be the one written beside it. Returns model and description.
+    """Load a model (see `locate`), whose digests must be those written beside it. Returns model and description.
 
     A Keras file can carry code: it is loaded in safe mode, and only as it was written.
     """
@@ -71,6 +71,12 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
         loaded = keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # on a damaged or a hostile file it raises nearly anything
         raise HeadstartError(f"{file}: cannot be loaded: {error}") from error
+    digest = weights_digest(loaded)
+    if digest != description.get("weights"):
+        raise HeadstartError(
+            f"{file}: the weights' SHA-256 is {digest}, {description_file.name} says {description.get('weights')}.",
+            f"{description_file.name} was changed or damaged after it was written; make the model again.",
+        )
     return loaded, description
 
 

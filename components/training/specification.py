@@ -13,6 +13,8 @@ from headstart.components.records import Arm, Environment, RunRecord
 from headstart.components.training import environment
 from headstart.components.training.settings import Settings, resolve
 
+FORMAT = 2  # of what checkpoints hold: those of another format are another run's
+
 
 class RunSpecification(BaseModel):
     """One run of one arm; paths are absolute."""
@@ -67,6 +69,7 @@ class RunSpecification(BaseModel):
         """
         settings = self.resolved()
         content = {
+            "format": FORMAT,
             "arm": self.arm,
             "seed": self.seed,
             "recipe": settings.recipe.model_dump(mode="json"),

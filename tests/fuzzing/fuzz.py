@@ -13,7 +13,13 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["headstart.components.datasets", "headstart.components.records", "headstart.components.progress"]
+    include=[
+        "headstart.components.datasets",
+        "headstart.components.records",
+        "headstart.components.progress",
+        "headstart.components.training.checkpoint",
+        "headstart.components.training.attempts",
+    ]
 ):
     import targets
 

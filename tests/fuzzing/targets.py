@@ -6,6 +6,7 @@ what comes out is checked as far as one can without knowing what it should be.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -28,6 +29,7 @@ from headstart.components.datasets.unpickling import load_pickle
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.summary import read_summary
+from headstart.components.training import attempts, checkpoint
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="headstart-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
 
@@ -123,6 +125,25 @@ def packed_dataset(data: bytes) -> None:
     dataset.description.record()
 
 
+def checkpoint_object(data: bytes) -> None:
+    """As it is, and with a checksum that fits: the readers behind it are tried as well."""
+    for content in (data, checkpoint.sealed(data)):
+        with contextlib.suppress(ValueError):
+            checkpoint.unpack(content)
+
+
+def finished_object(data: bytes) -> None:
+    place = fresh("finished")
+    for content in (data, checkpoint.sealed(data)):
+        (place / checkpoint.FINISHED).write_bytes(content)
+        with contextlib.redirect_stdout(io.StringIO()):
+            checkpoint.finished(checkpoint.Folder(str(place)), "print", {"model": place / "model"})
+        assert {path.name for path in place.iterdir()} <= {checkpoint.FINISHED, "model"}
+    (place / attempts.FILE).write_bytes(data)
+    with contextlib.redirect_stdout(io.StringIO()):
+        attempts.close(checkpoint.Folder(str(place)), "ended")
+
+
 def progress_line(data: bytes) -> None:
     """Any line is read without an error; any fields that are printed read back as they were."""
     text = data.decode("utf-8", errors="replace")
@@ -130,8 +151,6 @@ def progress_line(data: bytes) -> None:
     assert fields is None or all(isinstance(value, str) for value in fields.values())
     held = io.StringIO()
     words = text.replace("\n", " ")
-    import contextlib
-
     with contextlib.redirect_stdout(held):
         progress.emit("stage", what=words)
     line = held.getvalue()
@@ -243,6 +262,14 @@ def corpus(name: str) -> list[bytes]:
         "run_record": [_record(), long_number, b'{"seed": 1e999}', b"[" * 100_000, b"\xef\xbb\xbf{}"],
         "summary": [b'{"schema_version": 1}', long_number, b"[" * 100_000, b"null"],
         "packed_dataset": _packed(),
+        "checkpoint_object": [
+            checkpoint.unsealed(checkpoint.pack({"a": np.zeros(2)}, {"n": 1})),
+            _zip(("progress.npy", b"1")),
+        ],
+        "finished_object": [
+            _tar("w", ("fingerprint", b"print"), ("record.json", _record()), ("model", b""), ("model/a", b"x")),
+            _tar("w", ("fingerprint", b"print"), ("record.json", _record()), ("model", b""), ("model/../../a", b"x")),
+        ],
         "progress_line": [b'headstart event=epoch arm=transfer seed=3 text="a \\"b\\""', b"a\rb\x85c\xe2\x80\xa8d\x0b"],
     }
     return inputs[name]
@@ -260,6 +287,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         run_record,
         summary,
         packed_dataset,
+        checkpoint_object,
+        finished_object,
         progress_line,
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -35,6 +36,73 @@ def test_a_damaged_checkpoint_is_recognised(damage):
     content = {"cut": bytes(whole[:-100]), "flip": bytes(whole), "nothing": b"", "other": b"hello"}[damage]
     with pytest.raises(ValueError, match="damaged checkpoint"):
         unpack(content)
+
+
+def flipped(content: bytes) -> Iterator[bytes]:
+    """Every content that differs from `content` in one bit."""
+    for place in range(len(content)):
+        for bit in range(8):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            yield bytes(changed)
+
+
+def test_every_bit_of_a_checkpoint_counts():
+    whole = pack({"a": np.arange(3, dtype=np.float32)}, {"n": 1})
+    for content in flipped(whole):
+        with pytest.raises(ValueError, match="damaged checkpoint"):
+            unpack(content)
+    for length in range(len(whole)):
+        with pytest.raises(ValueError, match="damaged checkpoint"):
+            unpack(whole[:length])
+
+
+def test_every_bit_of_a_finished_run_counts(tmp_path, capsys):
+    folder = Folder(str(tmp_path / "run"))
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.keras").write_bytes(b"weights")
+    keep_finished(folder, "print", record(), {"model": model})
+    archive = tmp_path / "run" / checkpoint.FINISHED
+    whole = archive.read_bytes()
+    for number, content in enumerate(flipped(whole)):
+        with pytest.raises(ValueError, match="checksum"):
+            checkpoint.unsealed(content)
+        if number % 499 == 0:
+            archive.write_bytes(content)
+            assert finished(folder, "print", {"model": tmp_path / "new"}) is None
+            assert "damaged" in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
+    # One that an earlier version wrote has no checksum: it is not used, and does no harm.
+    archive.write_bytes(checkpoint.unsealed(whole))
+    assert finished(folder, "print", {"model": tmp_path / "new"}) is None
+    assert "another version" in capsys.readouterr().out
+    archive.write_bytes(whole)
+    assert finished(folder, "print", {"model": tmp_path / "new"}) == record()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bit_of_what_attempts_left_is_detected_or_harmless(tmp_path, capsys):
+    folder = Folder(str(tmp_path))
+    first = attempts.Attempts(folder, "print")
+    first.begin()
+    first.prepared(3.0)
+    first.epoch_done(1, 10.0)
+    first.note(1)
+    second = attempts.Attempts(folder, "print")
+    honest = second.earlier
+    file, journal = tmp_path / attempts.FILE, tmp_path / attempts.JOURNAL
+    whole, lines = file.read_bytes(), journal.read_bytes()
+    capsys.readouterr()
+    for content in flipped(whole):
+        file.write_bytes(content)
+        assert attempts.Attempts(folder, "print").earlier in ([], honest)
+        assert attempts.Attempts(folder, "print").earlier == honest or "damaged" in capsys.readouterr().out
+    file.write_bytes(whole)
+    for content in flipped(lines):
+        journal.write_bytes(content)
+        # A line that is damaged is left out: it is one of these, never another number.
+        assert second.repeated_seconds(0.0, 0.0) in (13.0, 10.0, 3.0, 0.0)
 
 
 def test_a_folder_replaces_objects_at_once(tmp_path):

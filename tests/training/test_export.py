@@ -91,6 +91,11 @@ def test_a_model_is_loaded_as_it_was_written_or_not_at_all(written, tmp_path):
     copy.write_bytes(content)
     with pytest.raises(HeadstartError, match=r"renamed.keras: SHA-256 is .*, renamed.json says"):
         export.load_model(copy)
+    copy.write_bytes((folder / "model" / "model.keras").read_bytes())
+    changed = description | {"weights": description["weights"][::-1]}
+    copy.with_suffix(".json").write_text(json.dumps(changed))
+    with pytest.raises(HeadstartError, match="the weights' SHA-256 is"):
+        export.load_model(copy)
     copy.with_suffix(".json").unlink()
     with pytest.raises(HeadstartError, match="holds no model"):
         export.load_model(copy)
