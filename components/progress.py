@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import sys
 
+from headstart.components.foreign_text import printable
+
 PREFIX = "headstart event="
 _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 
@@ -16,13 +18,14 @@ _PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 def emit(event: str, **fields: object) -> None:
     """Print one event, for example `headstart event=epoch arm=transfer seed=3 epoch=4`, and flush.
 
-    Floats are printed with six significant digits; values with spaces or quotes are quoted; None is left out.
+    Floats are printed with six significant digits; values are printable (see `foreign_text`), those with spaces or
+    quotes are quoted; None is left out.
     """
     parts = [f"{PREFIX}{event}"]
     for key, value in fields.items():
         if value is None:
             continue
-        text = f"{value:.6g}" if isinstance(value, float) else str(value).replace("\n", " ")
+        text = f"{value:.6g}" if isinstance(value, float) else printable(value)
         if text == "" or re.search(r'[\s"=]', text):
             text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
         parts.append(f"{key}={text}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
 
+from headstart.components.credentials import hide
 from headstart.components.errors import HeadstartError
+from headstart.components.foreign_text import echo
 
 # Name → module, attribute, one line of help. A module is imported only when its command is called, so that
 # `headstart --help` answers at once and no command pays for the imports of another.
@@ -63,9 +67,19 @@ def headstart(ctx: click.Context, verbose: bool) -> None:
     ctx.obj = {"verbose": verbose}
 
 
+def _complain(message: str, remedy: str) -> None:
+    click.secho("Error: ", fg="red", bold=True, err=True, nl=False)
+    echo(message, err=True)
+    if remedy:
+        echo(remedy, err=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for argument in arguments:
+        if "://" in argument:
+            hide(argument)
     verbose = "--verbose" in arguments or "-v" in arguments
     try:
         status: Any = headstart.main(args=arguments, prog_name="headstart", standalone_mode=False)
@@ -73,14 +87,14 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("Interrupted.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        echo(shown.getvalue().rstrip(), err=True)
         sys.exit(error.exit_code)
     except HeadstartError as error:
         if verbose:
-            raise
-        click.echo(click.style("Error: ", fg="red", bold=True) + error.message, err=True)
-        if error.remedy:
-            click.echo(error.remedy, err=True)
+            echo(traceback.format_exc(), err=True)
+        _complain(error.message, error.remedy)
         sys.exit(error.exit_status)
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is its right.
@@ -91,9 +105,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except Exception as error:
         if verbose:
-            raise
-        click.echo(click.style("Error: ", fg="red", bold=True) + f"{type(error).__name__}: {error}", err=True)
-        click.echo("This was not foreseen. The same command with --verbose shows where it happened.", err=True)
+            echo(traceback.format_exc(), err=True)
+            sys.exit(1)
+        _complain(
+            f"{type(error).__name__}: {error}",
+            "This was not foreseen. The same command with --verbose shows where it happened.",
+        )
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from headstart.components.console import Console
 from headstart.components.records import RunRecord, read_record
 from headstart.pipelines.live_display import duration
 

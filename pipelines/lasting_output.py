@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TextIO
 
-from rich.console import Console
+from headstart.components.console import Console
 
 
 class LastingOutput(io.TextIOBase):

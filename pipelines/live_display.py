@@ -11,12 +11,14 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from headstart.components.console import Console
 
 LINE_SECONDS = 30.0
 

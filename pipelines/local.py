@@ -22,7 +22,7 @@ from typing import IO, Any, Protocol
 
 from headstart.components import progress
 from headstart.components.atomic_files import write_json
-from headstart.components.credentials import masked
+from headstart.components.foreign_text import printable
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
@@ -250,7 +250,12 @@ def _follow(worker: subprocess.Popen[str], log: _Log, listener: Listener) -> Loc
 def _lines(worker: subprocess.Popen[str]) -> Iterator[str]:
     assert worker.stdout is not None
     for line in worker.stdout:
-        yield masked(line.rstrip("\n"))
+        yield _shown(line.rstrip("\n"))
+
+
+def _shown(text: str) -> str:
+    """Return output of the worker, printable and without the colours that kfp gives its own lines."""
+    return printable(_ANSI.sub("", text), lines=True, longest=100_000)
 
 
 def _error(lines: list[str]) -> str:
@@ -278,5 +283,5 @@ def _end_group(worker: subprocess.Popen[str], log: _Log) -> None:
             rest, _ = worker.communicate(timeout=GRACE_SECONDS)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             continue  # too slow, or asked a second time: insist
-        log.write(masked(rest or ""))
+        log.write(_shown(rest or ""))
     worker.wait()

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from rich.console import Console
-
 from headstart.components.atomic_files import write_json
+from headstart.components.console import Console
 from headstart.components.credentials import reveal
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary

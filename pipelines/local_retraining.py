@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import Outcome

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from headstart.components.atomic_files import write_text
-from headstart.components.credentials import masked
+from headstart.components.credentials import masked, masked_address
 from headstart.components.datasets.published import known_checksum
 from headstart.components.errors import HeadstartError, SettingError
 
@@ -32,7 +32,7 @@ def expected_checksum(uri: str) -> str:
     for kind, length in (("sha256", 64), ("md5", 32)):
         for value in fragment.get(kind, []):
             if len(value) != length or set(value.lower()) - set("0123456789abcdef"):
-                raise SettingError(f"{masked(uri)}: {kind} must be {length} hexadecimal digits.")
+                raise SettingError(f"{masked_address(uri)}: {kind} must be {length} hexadecimal digits.")
             return f"{kind}={value.lower()}"
     return known_checksum(uri.partition("#")[0])
 
@@ -40,7 +40,7 @@ def expected_checksum(uri: str) -> str:
 def _check_scheme(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise SettingError(f"{masked(uri)}: http:// can be changed on its way.", "Use https://.")
+        raise SettingError(f"{masked_address(uri)}: http:// can be changed on its way.", "Use https://.")
 
 
 def fetch(uri: str, folder: Path, progress: Progress = _ignore) -> Path:
@@ -54,7 +54,7 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore) -> Path:
     url = uri.partition("#")[0]
     name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     if not name or name in (".", "..") or "\\" in name or "\0" in name:
-        raise SettingError(f"{masked(url)}: the address names no file.")
+        raise SettingError(f"{masked_address(url)}: the address names no file.")
     kind, _, expected = expected_checksum(uri).partition("=")
     folder.mkdir(parents=True, exist_ok=True)
     path, partial = folder / name, folder / f"{name}.partial"
@@ -68,7 +68,7 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore) -> Path:
         except _BrokenError as error:
             if attempt == _ATTEMPTS:
                 raise HeadstartError(
-                    f"{masked(url)}: the connection broke {_ATTEMPTS} times; the last time: {error}.",
+                    f"{masked_address(url)}: the connection broke {_ATTEMPTS} times; the last time: {error}.",
                     f"Try again: what came so far is kept in {partial} and taken up.",
                 ) from error
             time.sleep(min(0.2 * 2**attempt, 5))
@@ -76,7 +76,7 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore) -> Path:
         partial.unlink()
         _validator(partial).unlink(missing_ok=True)
         raise HeadstartError(
-            f"{masked(url)}: its {kind.upper()} is {digest}, expected {expected}; the file was removed.",
+            f"{masked_address(url)}: its {kind.upper()} is {digest}, expected {expected}; the file was removed.",
             "The file is not the published one, or was damaged on its way.",
         )
     partial.replace(path)
@@ -123,7 +123,9 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
             if answer.status_code >= 500 or answer.status_code == 429:
                 raise _BrokenError(f"the server answered {answer.status_code}")
             if answer.status_code >= 400:
-                raise HeadstartError(f"{masked(url)}: the server answered {answer.status_code} {answer.reason}.")
+                raise HeadstartError(
+                    f"{masked_address(url)}: the server answered {answer.status_code} {answer.reason}."
+                )
             if answer.status_code != 206:
                 have = 0
             write_text(_validator(partial), answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")

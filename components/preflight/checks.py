@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from headstart.components.credentials import masked, reveal
+from headstart.components.credentials import masked, masked_address, reveal
 from headstart.components.errors import HeadstartError
 
 Outcome = Literal["passed", "warning", "failed"]
@@ -117,7 +117,7 @@ def check_home() -> Check:
 
 def check_readable(uri: str) -> Check:
     """Can this pod see the data that the run will read?"""
-    name = f"read {masked(uri)}"
+    name = f"read {masked_address(uri)}"
     try:
         uri = reveal(uri)
         if uri.startswith("demo:"):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from headstart.components.credentials import has_credentials, masked
+from headstart.components.credentials import has_credentials, masked_address
 from headstart.components.errors import SettingError
 
 LARGEST_SEED = 2**32 - 1
@@ -29,8 +29,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in _URIS:
         if has_credentials(str(given.get(name, ""))):
             raise SettingError(
-                f"{name}: {masked(str(given[name]))} carries a password or a signature, which everyone who may look at "
-                "the run could read.",
+                f"{name}: {masked_address(str(given[name]))} carries a password or a signature, which "
+                "everyone who may look at the run could read.",
                 "Put the data where the run's own account may read them, such as a gs:// bucket.",
             )
     if "seeds" in given:

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from headstart.components.foreign_text import printable
 from headstart.components.records import RunRecord, Sample
 from headstart.components.reporting import beside_paper, conditions, statistics_tables, units
 from headstart.components.reporting.answer import verdict
@@ -46,6 +47,7 @@ def render(reports: Sequence[Report]) -> str:
     made = Environment(
         loader=PackageLoader("headstart.components.reporting"),
         autoescape=True,
+        finalize=lambda value: printable(value, lines=True) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

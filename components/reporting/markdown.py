@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from headstart.components.foreign_text import printable
 from headstart.components.reporting import beside_paper, conditions, statistics_tables
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts.comparison import overview_table
@@ -15,7 +16,7 @@ from headstart.components.reporting.tables import Table, preparation_table, runs
 
 def escape(text: str) -> str:
     """Text that Markdown and the HTML in it leave as it is, on one line."""
-    text = " ".join(text.split())
+    text = " ".join(printable(text).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]|#!~])", r"\\\1", text)
 
@@ -47,7 +48,7 @@ def code_block(text: str) -> str:
     """Text between fences longer than any run of backticks in it."""
     longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}\n"
+    return f"{fence}\n{printable(text, lines=True)}\n{fence}\n"
 
 
 def render(report: Report) -> str:

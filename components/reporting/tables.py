@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from headstart.components.foreign_text import csv_cell
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
 from headstart.components.reporting.experiment import PHASES, Experiment, total_seconds
@@ -127,10 +128,5 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
         cells += [record.result.test_accuracy, record.trainable_parameters, record.peak_memory_bytes]
         cells += [len(record.attempts), record.data.digest if record.data else "", environment.device_name]
         cells += [environment.image, record.started_at]
-        writer.writerow([_spreadsheet_safe(cell) for cell in cells])
+        writer.writerow([csv_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     return out.getvalue()
-
-
-def _spreadsheet_safe(cell: object) -> object:
-    """Text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

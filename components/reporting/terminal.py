@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from headstart.components.console import Console
 from headstart.components.reporting import units
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.regression import Comparison

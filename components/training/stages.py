@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.foreign_text import printable
 from headstart.components.progress import emit
 from headstart.components.records import Arm, RunRecord, read_record
 from headstart.components.training import attempts, checkpoint, environment
@@ -122,7 +123,7 @@ def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
     from headstart.components.datasets.packed import PackedDataset
 
     record = spec.blank_record(environment.describe(threads=spec.threads(), image=spec.image))
-    record.reason, record.stop_reason = " ".join(reason.split()), "failed"
+    record.reason, record.stop_reason = " ".join(printable(reason).split()), "failed"
     with contextlib.suppress(HeadstartError):
         record.data = PackedDataset(spec.dataset, verify=False).description.record()
     folder = checkpoint.Folder(spec.checkpoints)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.components.preflight.checks import Check
 from headstart.pipelines.placement_options import placement_options, read_placement
@@ -28,7 +28,11 @@ from headstart.pipelines.readiness.storage_checks import check_storage
 from headstart.pipelines.submission.connection import connect
 from headstart.pipelines.submission.options import connection_options
 
-_SIGNS = {"passed": "[green]✓[/]", "warning": "[yellow]![/]", "failed": "[red]✗[/]"}
+_SIGNS = {
+    "passed": Text("✓", style="green"),
+    "warning": Text("!", style="yellow"),
+    "failed": Text("✗", style="red"),
+}
 
 
 @click.command()
@@ -114,10 +118,10 @@ def show_checks(console: Console, checks: list[Check]) -> None:
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
     for check in checks:
-        text = escape(check.found)
+        text = Text(check.found)
         if check.outcome != "passed" and check.remedy:
-            text += f"\n[dim]{escape(check.remedy)}[/]"
-        table.add_row(_SIGNS[check.outcome], escape(check.name), text)
+            text.append(f"\n{check.remedy}", style="dim")
+        table.add_row(_SIGNS[check.outcome], check.name, text)
     console.print(table)
     failed = sum(check.outcome == "failed" for check in checks)
     warnings = sum(check.outcome == "warning" for check in checks)

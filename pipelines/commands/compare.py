@@ -34,8 +34,7 @@ def command(a: Path, b: Path, confidence: float, time_tolerance: float, accuracy
     A and B are output folders of a run, their summary.json, or folders of run records. The exit status is 0 if B is no
     worse, 1 if it is, 2 if the two cannot be compared.
     """
-    from rich.console import Console
-
+    from headstart.components.console import Console
     from headstart.components.reporting.regression import compare, load
     from headstart.components.reporting.terminal import comparison_table
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from headstart.components.console import Console
 from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package
 from headstart.pipelines.placement_options import placement_options, read_placement
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 from pydantic import BaseModel
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from headstart.components.console import Console
 from headstart.components.datasets.settings import ImportSettings, SelectionSettings
 from headstart.components.errors import SettingError
+from headstart.components.foreign_text import echo
 from headstart.components.progress import parse
 from headstart.pipelines.commands.data_table import print_description
 
@@ -165,7 +166,7 @@ def show(packed: Path, verify: bool) -> None:
     print_description(dataset.description, packed)
     if verify:
         dataset.verify(images=True)
-        click.echo("The digest is right: the images and labels are those that were imported.")
+        echo("The digest is right: the images and labels are those that were imported.")
 
 
 @command.command()
@@ -184,6 +185,6 @@ def fetch(name: str, output: Path) -> None:
         task = progress.add_task(file.url.rpartition("/")[2], total=None)
         path = download(file.url, output, lambda done, total: progress.update(task, completed=done, total=total))
     checked = f"its published {file.checksum.partition('=')[0].upper()} is right" if file.checksum else "unchecked"
-    click.echo(f"{path} ({checked}; published at {file.source})")
+    echo(f"{path} ({checked}; published at {file.source})")
     kind = "cifar100" if name.startswith("cifar100") else name
-    click.echo(f"Import it with: headstart data {kind} {path} --output packed-{kind}")
+    echo(f"Import it with: headstart data {kind} {path} --output packed-{kind}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from headstart.components.console import Console
 from headstart.components.datasets.packed import SPLITS, Description
 from headstart.components.datasets.preview import PREVIEW_FILE
 
@@ -17,12 +16,12 @@ _ROWS = 40
 def print_description(description: Description, folder: Path) -> None:
     """Print a table of classes and counts, then what was converted, skipped and is worth knowing."""
     console = Console()
-    table = Table(title=f"{escape(description.name)}: {len(description.classes)} classes", title_justify="left")
+    table = Table(title=f"{description.name}: {len(description.classes)} classes", title_justify="left")
     table.add_column("class")
     for split in SPLITS:
         table.add_column(split, justify="right")
     for index, name in enumerate(description.classes[:_ROWS]):
-        table.add_row(escape(name), *(f"{description.class_counts[split][index]:,}" for split in SPLITS))
+        table.add_row(name, *(f"{description.class_counts[split][index]:,}" for split in SPLITS))
     if len(description.classes) > _ROWS:
         table.add_row(f"… and {len(description.classes) - _ROWS} more", *("" for _ in SPLITS))
     table.add_section()
@@ -45,6 +44,6 @@ def print_description(description: Description, folder: Path) -> None:
         facts.append(("near-duplicates", near))
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
-        console.print(f"{name:<{width}}  {value}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"{name:<{width}}  {value}", soft_wrap=True)
     for note in description.notes:
-        console.print(f"Note: {note}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"Note: {note}", style="yellow", soft_wrap=True)

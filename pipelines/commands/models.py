@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.foreign_text import echo
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,7 +28,7 @@ def store_option(function: Function) -> Function:
 
 def _name_skipped(skipped: list[str]) -> None:
     for text in skipped:
-        click.echo(f"Left out: {text}", err=True)
+        echo(f"Left out: {text}", err=True)
 
 
 @click.group("models")
@@ -40,9 +41,9 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(store_uri: str, as_json: bool) -> None:
     """List the versions, oldest first; > marks the one in use."""
-    from rich.console import Console
     from rich.table import Table
 
+    from headstart.components.console import Console
     from headstart.components.promotion.store import open_store
     from headstart.components.promotion.versions import withdrawn_versions
 
@@ -58,7 +59,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     if not versions:
-        click.echo(f"{store.uri}: no version yet. `headstart retrain` makes the first.")
+        echo(f"{store.uri}: no version yet. `headstart retrain` makes the first.")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("")
@@ -102,10 +103,10 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
     number = version if version is not None else pointer.version  # type: ignore[union-attr]
     manifest = store.manifest(number)
     if only_uri:
-        click.echo(store.serving_uri(number))
+        echo(store.serving_uri(number))
         return
     if as_json:
-        click.echo(manifest.model_dump_json(indent=2))
+        click.echo(json.dumps(manifest.model_dump(mode="json"), indent=2))
         return
     pins = store.pins()
     lines = {
@@ -126,12 +127,13 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
     if pointer:
         changes = [change for change in pointer.history if change.version == number]
         for change in changes:
-            click.echo(f"  {change.at}  {change.action}  by {change.by or '–'}")
+            echo(f"  {change.at}  {change.action}  by {change.by or '–'}")
 
 
 def _print_pairs(lines: dict[str, str]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from headstart.components.console import Console
 
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(no_wrap=True, style="dim")
@@ -184,9 +186,9 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
             f"{store.uri}: somebody else changed the model in use at this moment; nothing was rolled back.",
             "Look at `headstart models list` and try again.",
         ) from None
-    click.echo(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
+    echo(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
     if problem := store.link_problem():
-        click.echo(problem, err=True)
+        echo(problem, err=True)
 
 
 @command.command()
@@ -202,10 +204,10 @@ def pin(store_uri: str, version: int, remove: bool, reason: str) -> None:
     store.manifest(version)
     if remove:
         store.unpin(version)
-        click.echo(f"Version {version} is no longer pinned.")
+        echo(f"Version {version} is no longer pinned.")
     else:
         store.pin(version, this_user(), reason)
-        click.echo(f"Version {version} is pinned.")
+        echo(f"Version {version} is pinned.")
 
 
 @command.command()
@@ -213,16 +215,16 @@ def pin(store_uri: str, version: int, remove: bool, reason: str) -> None:
 @click.option("--last", default=10, show_default=True, type=click.IntRange(1, 200), help="How many.")
 def history(store_uri: str, last: int) -> None:
     """Show how the last retrainings ended."""
-    from rich.console import Console
     from rich.table import Table
 
+    from headstart.components.console import Console
     from headstart.components.promotion.store import open_store
 
     skipped: list[str] = []
     outcomes = open_store(store_uri).outcomes(last, skipped)
     _name_skipped(skipped)
     if not outcomes:
-        click.echo("No retraining has ended here yet.")
+        echo("No retraining has ended here yet.")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for title in ("when", "how it ended", "what happened"):

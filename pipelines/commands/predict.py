@@ -72,9 +72,10 @@ def _files(image: Path) -> list[Path]:
 
 
 def _print(predictions: list[Prediction]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from headstart.components.console import Console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Image", overflow="fold")

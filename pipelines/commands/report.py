@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from headstart.components.foreign_text import echo
+
 
 @click.command(name="report")
 @click.argument("records", nargs=-1, required=True, metavar="RECORD…", type=click.Path(path_type=Path))
@@ -50,7 +52,7 @@ def command(
     }
     found = report_on(records, output, settings)
     print_summaries(found)
-    click.echo(f"Report: {output / 'report.html'}")
+    echo(f"Report: {output / 'report.html'}")
     return 1 if strict and not all(summary.sound for _, summary in found) else 0
 
 

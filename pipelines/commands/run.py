@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from headstart.components.credentials import conceal, masked
+from headstart.components.credentials import conceal, masked_address
 from headstart.components.errors import SettingError
 from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
 from headstart.pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
@@ -75,7 +75,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         report_settings={
             "target_accuracy": options["target_accuracy"],
             "price_per_hour": options["price_per_hour"],
-            "command": masked(shlex.join(["headstart", *sys.argv[1:]])),
+            "command": shlex.join(["headstart", *map(masked_address, sys.argv[1:])]),
         },
         baseline_data=options["baseline_data"],
         output=options["output"],

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.foreign_text import echo
 from headstart.pipelines.placement_options import placement_options, read_placement
 from headstart.pipelines.submission.options import connection_options
 
@@ -113,15 +114,15 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
             pipeline_root=options["pipeline_root"],
             paused=options["paused"],
         )
-        click.echo(f"{'Replaced' if old else 'Created'} schedule {name}{'' if new.enabled else ', paused'}.")
-        click.echo("Missed times are not caught up; one run at a time.")
-    click.echo(f"{cron.describe()}.  In Kubeflow Pipelines: {cron.expression}")
-    click.echo(
+        echo(f"{'Replaced' if old else 'Created'} schedule {name}{'' if new.enabled else ', paused'}.")
+        echo("Missed times are not caught up; one run at a time.")
+    echo(f"{cron.describe()}.  In Kubeflow Pipelines: {cron.expression}")
+    echo(
         f"The time zone is that of the cluster (cronScheduleTimezone), taken here to be {options['zone_name']}. "
         "Next times:"
     )
     for moment in times:
-        click.echo(f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}")
+        echo(f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}")
 
 
 def _package(pipeline: str, options: dict[str, Any]) -> Any:
@@ -161,14 +162,14 @@ def _next_time(expression: str, zone_name: str) -> str:
 
 
 def _list(connection: Any, namespace: str, zone_name: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from headstart.components.console import Console
     from headstart.pipelines.schedules import list_schedules
 
     schedules = list_schedules(connection, namespace)
     if not schedules:
-        click.echo(f"{connection.host} has no schedule.")
+        echo(f"{connection.host} has no schedule.")
         return
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for title in ("name", "pipeline", "cron", "state", "next", "data"):
@@ -191,9 +192,9 @@ def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone
     for schedule in find_schedules(connection, name, namespace):
         set_enabled(connection, schedule, enabled)
         if enabled:
-            click.echo(f"Schedule {name} goes on; next: {_next_time(schedule.cron, zone_name)}.")
+            echo(f"Schedule {name} goes on; next: {_next_time(schedule.cron, zone_name)}.")
         else:
-            click.echo(f"Schedule {name} is paused.")
+            echo(f"Schedule {name} is paused.")
 
 
 def _delete(connection: Any, name: str, namespace: str) -> None:
@@ -201,4 +202,4 @@ def _delete(connection: Any, name: str, namespace: str) -> None:
 
     for schedule in find_schedules(connection, name, namespace):
         delete_schedule(connection, schedule)
-        click.echo(f"Schedule {name} ({schedule.cron}) is deleted.")
+        echo(f"Schedule {name} ({schedule.cron}) is deleted.")

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
 
+from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.packages import Package, compile_package, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
@@ -83,7 +82,7 @@ def command(
             connection, package, pairs, experiment=experiment, name=name, namespace=namespace,
             service_account=service_account, pipeline_root=pipeline_root,
         )  # fmt: skip
-        console.print(f"Submitted run [bold]{escape(run_id)}[/]: {connection.host}/#/runs/details/{escape(run_id)}")
+        console.print(f"Submitted run {run_id}: {connection.host}/#/runs/details/{run_id}")
     if not wait:
         return 0
     try:
@@ -154,7 +153,7 @@ def _finish(
     try:
         workflow = fetch_workflow(connection, run_id)
     except HeadstartError as error:
-        console.print(f"What lies behind the run cannot be read: {escape(error.message)}", style="yellow")
+        console.print(f"What lies behind the run cannot be read: {error.message}", style="yellow")
         workflow = None
     if state != "SUCCEEDED":
         explain_failure(console, connection, run, run_id, workflow, package)
@@ -163,9 +162,9 @@ def _finish(
         folder = output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         download = download_results(connection, workflow, folder, package=package, namespace=namespace)
         for file in download.files:
-            console.print(f"[green]Saved[/] {escape(str(file))}")
+            console.print(f"Saved {file}")
         for uri, reason in download.missing if state == "SUCCEEDED" else []:
-            console.print(f"[yellow]Not brought back:[/] {escape(uri)}: {escape(reason)}")
+            console.print(f"Not brought back: {uri}: {reason}", style="yellow")
     elif state == "SUCCEEDED":
         console.print("The API does not say where the report is; it is in the UI.", style="yellow")
     return {"SUCCEEDED": 0, "CANCELED": CANCELED_STATUS}.get(state, 1)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
@@ -47,10 +47,12 @@ def explain_failure(
     """Print the state, the reason, and for the first pods that failed their message and the tail of their log."""
     state = runs.state_of(run)
     if state == "CANCELED":
-        console.print("[yellow bold]The run was canceled.[/]")
+        console.print("The run was canceled.", style="yellow bold")
         return
     reason = runs.error_of(run) or (workflow.message if workflow else "")
-    console.print(f"[red bold]The run ended as {state}[/]" + (f": {escape(reason)}" if reason else ""))
+    console.print(
+        Text(f"The run ended as {state}", style="red bold").append(f": {reason}" if reason else "", style="default")
+    )
     pods = workflow.failed_pods() if workflow else []
     # A task's own pod says more than the pods that only follow from its failure.
     pods.sort(key=lambda pod: pod.is_driver)
@@ -60,7 +62,7 @@ def explain_failure(
     if len(pods) > _PODS_SHOWN:
         console.print(f"… and {len(pods) - _PODS_SHOWN} more pods that failed.")
     if not pods:
-        console.print(f"The API names no pod that failed; look at {connection.host}/#/runs/details/{escape(run_id)}")
+        console.print(f"The API names no pod that failed; look at {connection.host}/#/runs/details/{run_id}")
         print_hint(console, reason)
 
 
@@ -69,23 +71,23 @@ def _explain(
 ) -> None:
     where = f", iteration {pod.iteration}" if pod.iteration is not None else ""
     what = "before it started" if pod.is_driver else ""
-    console.print(f"\n[bold]{escape(titles.get(pod.task, pod.task))}[/]{where} failed {what}".rstrip())
-    console.print(f"  {escape(pod.message)}")
+    console.print(f"\n{titles.get(pod.task, pod.task)}{where} failed {what}".rstrip(), style="bold")
+    console.print(f"  {pod.message}")
     print_hint(console, pod.message)
     try:
         lines = runs.read_log(connection, run_id, pod.pod, namespace).rstrip().splitlines()
     except HeadstartError as error:
-        console.print(f"  No log: {escape(error.message)}", style="dim")
+        console.print(f"  No log: {error.message}", style="dim")
         return
     if lines:
-        console.print(f"  The last {min(len(lines), LOG_LINES)} lines of {escape(pod.pod)}:", style="dim")
+        console.print(f"  The last {min(len(lines), LOG_LINES)} lines of {pod.pod}:", style="dim")
         for line in lines[-LOG_LINES:]:
-            console.print(f"  │ {escape(line)}", soft_wrap=True)
+            console.print(f"  │ {line}", soft_wrap=True)
 
 
 def print_hint(console: Console, message: str) -> None:
     """Print what to do about a message of Kubernetes, where it is one that we know."""
     for found, meaning in _HINTS:
         if found.lower() in message.lower():
-            console.print(f"  [yellow]{meaning}[/]")
+            console.print(f"  {meaning}", style="yellow")
             return

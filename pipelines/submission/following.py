@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
@@ -225,11 +226,9 @@ def task_table(state: str, tasks: list[TaskProgress]) -> Table:
     table.add_column("Done", justify="right")
     table.add_column("Time", justify="right")
     for task in tasks:
-        colour = _COLOURS.get(task.state, "")
         done = f"{task.finished}/{task.total}" + (f" ({task.failed} failed)" if task.failed else "")
         time_text = "" if task.seconds is None else _span(task.seconds)
-        table.add_row(f"[{colour}]{task.state}[/]" if colour else task.state, task.title, done, time_text)
+        table.add_row(Text(task.state, style=_COLOURS.get(task.state, "")), task.title, done, time_text)
     table.add_section()
-    colour = _COLOURS.get(state, "")
-    table.add_row(f"[{colour}]{state}[/]" if colour else state, "Run", "", "", style="bold")
+    table.add_row(Text(state, style=_COLOURS.get(state, "")), "Run", "", "", style="bold")
     return table

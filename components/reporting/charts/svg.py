@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from headstart.components.foreign_text import printable
+
 Point = tuple[float, float]
 
 # Width of every picture in user units; on a phone this many units share about 340 pixels.
@@ -37,7 +39,7 @@ class Drawing:
             for name, value in attributes.items()
             if value is not None
         )
-        self.parts.append(f"<{tag}{said}/>" if text is None else f"<{tag}{said}>{escape(text)}</{tag}>")
+        self.parts.append(f"<{tag}{said}/>" if text is None else f"<{tag}{said}>{escape(printable(text))}</{tag}>")
 
     def line(self, start: Point, end: Point, kind: str) -> None:
         """A straight line."""
@@ -53,7 +55,9 @@ class Drawing:
         shape = f'x="{_number(corner[0])}" y="{_number(corner[1])}" width="{_number(max(width, 0))}"'
         shape += f' height="{_number(max(height, 0))}" class="{escape(kind)}"'
         shape += f' fill="url(#{escape(fill)})"' if fill else ""
-        self.parts.append(f"<rect {shape}><title>{escape(hint)}</title></rect>" if hint else f"<rect {shape}/>")
+        self.parts.append(
+            f"<rect {shape}><title>{escape(printable(hint))}</title></rect>" if hint else f"<rect {shape}/>"
+        )
 
     def hatch(self, identity: str, kind: str, *, crossed: bool = False) -> None:
         """Define a hatched fill, lines over the colour of `kind`, for rectangles of `fill=identity`."""
@@ -81,8 +85,8 @@ class Drawing:
         return Markup(
             f'<svg role="img" viewBox="0 0 {_number(self.width)} {_number(self.height)}" '
             f'aria-labelledby="{escape(identity)}-title {escape(identity)}-text">'
-            f'<title id="{escape(identity)}-title">{escape(title)}</title>'
-            f'<desc id="{escape(identity)}-text">{escape(description)}</desc>'
+            f'<title id="{escape(identity)}-title">{escape(printable(title))}</title>'
+            f'<desc id="{escape(identity)}-text">{escape(printable(description))}</desc>'
             f"{''.join(self.parts)}</svg>"
         )
 
