@@ -79,4 +79,4 @@ def drop_what_is_buffered(stream: TextIO | None) -> None:
 
 def lasting_console() -> Console:
     """Return a console on standard output that outlives it."""
-    return Console(file=LastingOutput(sys.stdout))  # type: ignore[arg-type]
+    return Console(file=LastingOutput(sys.stdout))
