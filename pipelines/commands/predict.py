@@ -67,7 +67,7 @@ def _files(image: Path) -> list[Path]:
         found = f"only {', '.join(rest[:5])}" if rest else "nothing"
         raise SettingError(f"{image}: there are no images in this folder; found {found}.")
     if rest:
-        click.echo(f"{image}: {len(inside) - len(images)} other files left out ({', '.join(rest[:5])}).", err=True)
+        echo(f"{image}: {len(inside) - len(images)} other files left out ({', '.join(rest[:5])}).", err=True)
     return images
 
 
