@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headstart.components.foreign_text import echo
+
 if TYPE_CHECKING:
     from headstart.components.training.prediction import Prediction
 
