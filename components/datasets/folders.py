@@ -1,4 +1,4 @@
-"""Finds images in folders: trees of splits and classes, and trees of classes alone."""
+"""Lists the files of a data set's folders, and tells which frames are of one film."""
 
 from __future__ import annotations
 
@@ -6,19 +6,58 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from headstart.components.datasets.collection import SPLIT_NAMES, TEST, TRAIN, UNASSIGNED, Collection
 from headstart.components.datasets.images import SUFFIXES
-from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import HeadstartError
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+# Known for certain to be no images; a file without a suffix, or with an unknown one, may be one.
+_NO_IMAGES = frozenset(
+    {
+        *(".json", ".jsonl", ".xml", ".txt", ".csv", ".tsv", ".md", ".rst", ".html", ".htm", ".pdf", ".yaml", ".yml"),
+        *(".toml", ".ini", ".cfg", ".log", ".names", ".py", ".ipynb", ".sh", ".npy", ".npz", ".mat", ".h5", ".pkl"),
+        *(
+            ".parquet",
+            ".db",
+            ".sqlite",
+            ".doc",
+            ".docx",
+            ".xls",
+            ".xlsx",
+            ".ods",
+            ".odt",
+            ".zip",
+            ".tar",
+            ".gz",
+            ".tgz",
+        ),
+        *(
+            ".bz2",
+            ".xz",
+            ".7z",
+            ".rar",
+            ".mp4",
+            ".avi",
+            ".mov",
+            ".mkv",
+            ".mp3",
+            ".wav",
+            ".url",
+            ".lnk",
+            ".md5",
+            ".sha256",
+        ),
+    }
+)
+_FOLDER_LIMIT = 1_000_000
+"""Folders that a data set may have; links that lead to each other can make endlessly many of a few."""
 # Fruits-360 numbers the frames of a film: 110_100.jpg, r_110_100.jpg, r2_7.jpg; the part before the number is the film.
-_FRAME = re.compile(r"^(?:([^\W\d]\w*?)_)?(\d+)(?:_\d+)?$")
+_FRUITS_FRAME = re.compile(r"^(?:([^\W\d]\w*?)_)?(\d+)(?:_\d+)?$")
+# Others number them at the end: frame0001, clip0-frame001, video 3 (17), cam1.mp4_000012.
+_FRAME = re.compile(r"^(.*?)[\W_]*\d+\)?$")
 
 
 class FoundFile(NamedTuple):
@@ -32,148 +71,90 @@ class FoundFile(NamedTuple):
         """Name of the film this frame is from: its folders and the part of its name before the number."""
         name = self.path[self.path.rfind("/") + 1 :]
         stem = name[: name.rfind(".")] if "." in name else name
-        frame = _FRAME.match(stem)
+        fruits = _FRUITS_FRAME.match(stem)
+        frame = fruits or _FRAME.match(stem)
         return "/".join((*self.parts, (frame[1] or "") if frame else stem))
 
 
 def composed(name: str) -> str:
-    """Return a name in composed Unicode, since file systems differ in how they store an accent."""
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
+    """Return a name in composed Unicode, since file systems differ in how they store an accent.
+
+    Bytes that are not UTF-8 are written as an escape, `caf\\xe9`.
+    """
+    if name.isascii():
+        return name
+    readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return unicodedata.normalize("NFC", readable)
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
+    """Say whether a file or folder is hidden or left behind by a system."""
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def find_files(root: Path) -> list[FoundFile]:
-    """List all files below `root`, without hidden ones, in the order of their paths; links to folders are followed."""
-    found: list[FoundFile] = []
-    seen: set[tuple[int, int]] = set()
+def suffix(path: str) -> str:
+    """Return the suffix of a path in lower case, with its dot, or ''."""
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122 (a Path for each of many files takes most of the time)
 
-    def visit(folder: str, parts: tuple[str, ...], prefix: str) -> None:
+
+def is_image(path: str) -> bool:
+    """Say whether a file is an image by its suffix."""
+    return suffix(path) in SUFFIXES
+
+
+def may_be_image(path: str) -> bool:
+    """Say whether a file may be an image: by its suffix it is one, or nothing is known of it."""
+    return suffix(path) not in _NO_IMAGES
+
+
+def kinds(paths: Iterable[str]) -> str:
+    """Count paths by suffix, for a message: `10 .json, 2 .xml`."""
+    counts = Counter(suffix(path) or "without a suffix" for path in paths)
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common(5)) or "no files"
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders directly in `folder` that are no litter, by name; links to folders are among them."""
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if not is_litter(entry.name) and entry.is_dir())
+
+
+def find_files(root: Path) -> list[FoundFile]:
+    """List the files below `root`, without litter, in the order of their paths; links to folders are followed.
+
+    A folder that two links lead to comes in twice, once under each name; one that lies within itself does not. What is
+    neither a file nor a link (a pipe, a socket, a device) is left out, since reading it might never end.
+    """
+    found: list[FoundFile] = []
+    folders = 0
+
+    def visit(folder: str, parts: tuple[str, ...], prefix: str, above: frozenset[tuple[int, int]]) -> None:
+        nonlocal folders
         status = os.stat(folder)  # noqa: PTH116 (a Path a folder is half of the time of a listing)
-        if (status.st_dev, status.st_ino) in seen:
+        here = (status.st_dev, status.st_ino)
+        if here in above:
             return
-        seen.add((status.st_dev, status.st_ino))
+        folders += 1
+        if folders > _FOLDER_LIMIT:
+            raise HeadstartError(
+                f"{root}: more than {_FOLDER_LIMIT:,} folders, links counted as often as they lead to one.",
+                "Name a folder that holds the data set alone.",
+            )
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: composed(entry.name)):
-                if _is_litter(entry.name):
+                if is_litter(entry.name):
                     continue
                 if entry.is_dir():
-                    visit(entry.path, (*parts, composed(entry.name)), f"{prefix}{entry.name}/")
-                else:
+                    visit(entry.path, (*parts, composed(entry.name)), f"{prefix}{entry.name}/", above | {here})
+                elif entry.is_file() or not os.path.exists(entry.path):  # noqa: PTH110 (a dangling link is unreadable)
                     found.append(FoundFile(prefix + entry.name, parts))
 
-    visit(str(root), (), "")
+    visit(str(root), (), "", frozenset())
     return found
 
 
-def split_folders(root: Path) -> dict[int, list[Path]]:
-    """Return the folders directly in `root` that are named as splits, by split."""
-    named: dict[int, list[Path]] = {}
-    for child in sorted(root.iterdir()):
-        if child.is_dir() and child.name.lower() in SPLIT_NAMES:
-            named.setdefault(SPLIT_NAMES[child.name.lower()], []).append(child)
-    return named
-
-
-def find_split_root(root: Path, depth: int = 5) -> Path | None:
-    """Return the folder at or below `root` that has a training folder in it, or None.
-
-    HeadstartError if there are several, as in an archive that holds more than one release.
-    """
-    level = [root]
-    for _ in range(depth + 1):
-        holders = [folder for folder in level if TRAIN in split_folders(folder)]
-        if len(holders) > 1:
-            names = ", ".join(str(folder.relative_to(root)) for folder in holders[:5])
-            raise HeadstartError(
-                f"{root}: {len(holders)} data sets lie below it: {names}.", "Name the folder of one of them."
-            )
-        if holders:
-            return holders[0]
-        level = [
-            child
-            for folder in level
-            for child in sorted(folder.iterdir())
-            if child.is_dir() and not _is_litter(child.name)
-        ][:2000]
-    return None
-
-
-def read_split_tree(root: Path, name: str, settings: ImportSettings) -> Collection:
-    """Collect `<split>/<class>/*` or `<split>/<class>/<variety>/*` below `root`, a folder with split folders in it."""
-    named = split_folders(root)
-    for split, folders in named.items():
-        if len(folders) > 1:
-            raise HeadstartError(f"{root}: {folders[0].name} and {folders[1].name} name the same split ({split}).")
-    expected = {TRAIN: "Training (or train)", TEST: "Test (or Testing, test)"}
-    for split, what in expected.items():
-        if split not in named:
-            found = ", ".join(sorted(child.name for child in root.iterdir())[:10]) or "nothing"
-            raise HeadstartError(f"{root}: no split folder {what}; found {found}.", "Name the folder that has both.")
-    files: list[tuple[int, FoundFile]] = []
-    for split, folders in sorted(named.items()):
-        prefix = folders[0].name
-        for file in find_files(folders[0]):
-            if not file.parts:
-                raise HeadstartError(
-                    f"{folders[0]}: {file.path} lies in no class folder.", f"Expected {prefix}/<class>/{file.path}."
-                )
-            files.append((split, FoundFile(f"{prefix}/{file.path}", file.parts)))
-        _refuse_empty_classes(folders[0])
-    return _collection(root, name, files, settings)
-
-
-def find_class_root(root: Path) -> Path:
-    """Return the folder whose folders are classes: `root`, or the one below it where it holds nothing but that one."""
-    for _ in range(5):
-        children = [child for child in root.iterdir() if not _is_litter(child.name)]
-        if len(children) != 1 or not children[0].is_dir():
-            return root
-        root = children[0]
-    return root
-
-
-def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collection:
-    """Collect `<class>/*` below `root`; the split is drawn later."""
-    files = [(UNASSIGNED, file) for file in find_files(root) if file.parts]
-    _refuse_empty_classes(root)
-    return _collection(root, name, files, settings)
-
-
-def _refuse_empty_classes(root: Path) -> None:
-    for child in sorted(root.iterdir()):
-        if child.is_dir() and not _is_litter(child.name) and not any(_has_files(child)):
-            raise HeadstartError(f"{child}: the class has no files.", "Add images or remove the folder.")
-
-
-def _has_files(folder: Path) -> list[bool]:
-    return [True for _, _, files in os.walk(folder) for file in files if not _is_litter(file)][:1]
-
-
-def _collection(root: Path, name: str, files: list[tuple[int, FoundFile]], settings: ImportSettings) -> Collection:
-    level = 0 if settings.class_level == "first" else -1
-    class_of = [file.parts[level] for _, file in files]
-    classes = sorted(set(class_of))
-    position = {label: index for index, label in enumerate(classes)}
-    order = sorted(
-        range(len(files)), key=lambda row: (files[row][0], position[class_of[row]], composed(files[row][1].path))
+def holds_files(folder: Path) -> bool:
+    """Say whether there is a file below `folder` that is no litter."""
+    return any(
+        not is_litter(file) for _, _, files in os.walk(folder, followlinks=folder.is_symlink()) for file in files
     )
-    labels = np.array([position[class_of[row]] for row in order], np.int32)
-    splits = np.array([files[row][0] for row in order], np.int8)
-    by_variety = settings.split_by == "variety"
-    collection = Collection(
-        name=name,
-        classes=classes,
-        labels=labels,
-        splits=splits,
-        root=root,
-        paths=[files[row][1].path for row in order],
-        groups=["/".join(files[row][1].parts) if by_variety else files[row][1].film for row in order],
-    )
-    if not any(Path(path).suffix.lower() in SUFFIXES for path in collection.paths):
-        kinds = Counter(Path(path).suffix.lower() or "no suffix" for path in collection.paths)
-        found = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5)) or "no files"
-        raise HeadstartError(f"{root}: no images in it; found {found}.", f"Expected {', '.join(sorted(SUFFIXES))}.")
-    return collection

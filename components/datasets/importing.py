@@ -12,15 +12,15 @@ import numpy as np
 
 from headstart.components.atomic_files import whole_folder
 from headstart.components.credentials import without_credentials
-from headstart.components.datasets import cifar100, folders, leakage
+from headstart.components.datasets import cifar100, leakage
 from headstart.components.datasets.collection import TRAIN, Collection
+from headstart.components.datasets.layouts import called, recognise
 from headstart.components.datasets.packed import SPLITS, Description, write_description, write_image_digests
 from headstart.components.datasets.packing import Packing, pack
 from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
 from headstart.components.datasets.settings import ImportSettings, parse_settings
 from headstart.components.datasets.sources import opened, unpacked
 from headstart.components.datasets.splitting import assign_splits, check_classes, generator, reorder
-from headstart.components.datasets.tables import read_table
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
 
@@ -38,7 +38,7 @@ def import_dataset(
     source = without_credentials(uri)
     emit("stage", stage="import", state="start", source=source)
     with opened(uri, options) as found, whole_folder(folder) as partial:
-        with collected(found, options) as collection:
+        with collected(found, options, source) as collection:
             assign_splits(collection, options)
             check_classes(collection, source, options)
             thin_out(collection, options)
@@ -58,8 +58,11 @@ def import_dataset(
 
 
 @contextmanager
-def collected(found: Path | Collection, options: ImportSettings) -> Iterator[Collection]:
-    """Yield the collection that lies at a path; an archive is unpacked for as long as it is needed."""
+def collected(found: Path | Collection, options: ImportSettings, source: str) -> Iterator[Collection]:
+    """Yield the collection that lies at a path; an archive is unpacked for as long as it is needed.
+
+    Errors call by `source` what was fetched or unpacked.
+    """
     if isinstance(found, Collection):
         yield found
         return
@@ -68,48 +71,8 @@ def collected(found: Path | Collection, options: ImportSettings) -> Iterator[Col
         if published is not None:
             yield published
             return
-    with unpacked(found) as path:
+    with called(found, source), unpacked(found) as path, called(path, source):
         yield recognise(path, options)
-
-
-def recognise(path: Path, options: ImportSettings) -> Collection:
-    """Find out which layout lies at `path` and collect its images; HeadstartError says what was found otherwise."""
-    layout = options.layout
-    if path.is_file():
-        if layout == "csv" or (layout == "auto" and path.suffix.lower() == ".csv"):
-            return read_table(path, options)
-        raise HeadstartError(
-            f"{path.name}: neither a zip nor a tar archive, nor a table (.csv).", "Name a folder, an archive or a CSV."
-        )
-    if layout in ("auto", "cifar100") and (own := cifar100.find_in_folder(path)) is not None:
-        return cifar100.read_folder(own)
-    if layout == "csv":
-        tables = sorted(path.glob("*.csv"))
-        if len(tables) != 1:
-            raise HeadstartError(f"{path}: {len(tables)} CSV files in it; one was expected.", "Name the file itself.")
-        return read_table(tables[0], options)
-    root = folders.find_split_root(path)
-    if root is not None:
-        return folders.read_split_tree(root, _name(layout, root), options)
-    if layout in ("auto", "image_folder"):
-        return folders.read_class_tree(folders.find_class_root(path), _name(layout, path), options)
-    found = ", ".join(sorted(child.name for child in path.iterdir())[:10]) or "nothing"
-    expected = {
-        "cifar100": "CIFAR-100's files (meta, train, test, or train.bin, test.bin, fine_label_names.txt), "
-        "or train/<class>/* and test/<class>/*",
-        "fruits360": "folders Training and Test, each with a folder a class",
-    }
-    raise HeadstartError(f"{path}: found {found}; expected {expected[layout]}.")
-
-
-def _name(layout: str, root: Path) -> str:
-    return (
-        layout
-        if layout in ("cifar100", "fruits360")
-        else root.name
-        if not root.name.startswith("headstart-")
-        else "images"
-    )
 
 
 def thin_out(collection: Collection, options: ImportSettings) -> None:

@@ -15,7 +15,7 @@ from headstart.components.datasets import leakage
 from headstart.components.datasets.packed import SPLITS, Description, PackedDataset, write_description, write_packed
 from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
 from headstart.components.datasets.settings import REST, SelectionSettings, parse_settings
-from headstart.components.datasets.splitting import draw_groups, generator
+from headstart.components.datasets.splitting import check_class_names, draw_groups, generator
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.progress import emit
 
@@ -48,6 +48,10 @@ def assign_classes(names: list[str], classes: dict[str, str]) -> dict[str, list[
         raise SettingError(f"Setting classes: {' and '.join(rest)} both take the rest (*); one may.")
     if len(classes) < 2:
         raise SettingError(f"Setting classes: {len(classes)} class; a classifier needs two or more.")
+    try:
+        check_class_names(list(classes), "Setting classes")
+    except HeadstartError as error:
+        raise SettingError(error.message, error.remedy) from error
     order = sorted(new for new in classes if new not in rest) + rest
     taken: dict[str, list[str]] = {new: [] for new in order}
     for name in names:

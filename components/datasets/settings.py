@@ -11,7 +11,7 @@ from headstart.components.errors import SettingError
 REST = "*"
 PAPER_CLASSES = {"apple": "apple", "pears": "pear", "noise": REST}
 
-Layout = Literal["auto", "cifar100", "fruits360", "image_folder", "csv"]
+Layout = Literal["auto", "cifar100", "fruits360", "image_folder", "class_folders", "csv"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -31,17 +31,27 @@ class ImportSettings(BaseModel):
     split_by: Literal["official", "image", "film", "variety"] = Field(
         "official", description="keep the split of the source, or draw another by image, by film or by variety"
     )
-    class_level: Literal["first", "last"] = Field(
+    missing_test: Literal["validation", "train"] = Field(
+        "validation",
+        description="where test images come from if the source has training and validation but no test split: "
+        "validation is used for test, or test is cut from train",
+    )
+    class_level: Literal["first", "second", "third", "last"] = Field(
         "first", description="which folder level below the split names the class: Apple/Apple 11 is Apple or Apple 11"
     )
     skip_share: float = Field(0.01, ge=0, le=1, description="share of unreadable images that is put up with")
     incomplete_classes: Literal["error", "drop"] = Field(
         "error", description="what to do with classes that have no training or no test images"
     )
-    images_per_class: int = Field(0, ge=0, description="training images a class that are kept at most; 0: all")
-    path_column: str = Field("path", min_length=1, description="column of a CSV that names the image file")
-    label_column: str = Field("label", min_length=1, description="column of a CSV that names the class")
-    split_column: str = Field("split", min_length=1, description="column of a CSV that names the split; may be absent")
+    images_per_class: int = Field(0, ge=0, description="training images per class that are kept at most; 0: all")
+    path_column: str = Field("path", min_length=1, description="column of a table that names the image file")
+    label_column: str = Field("label", min_length=1, description="column of a table that names the class")
+    split_column: str = Field("split", min_length=1, description="column of a table that names the split, if any")
+    group_column: str = Field(
+        "group",
+        min_length=1,
+        description="column of a table, if any, that names what split_by=film keeps together: a film, a person, a part",
+    )
     workers: int = Field(0, ge=0, le=256, description="decoders at work at once; 0: one a usable core")
     near_duplicates: bool = Field(True, description="look for near-twins of test images in training")
 

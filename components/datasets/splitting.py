@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import zlib
 
 import numpy as np
@@ -12,6 +13,7 @@ from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import HeadstartError
 
 Rows = npt.NDArray[np.intp]
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
@@ -39,6 +41,35 @@ def draw_groups(rows: Rows, groups: list[str], share: float, rng: np.random.Gene
             missing -= len(members[name])
     drawn = drawn or [min(names, key=lambda name: len(members[name]))]
     return np.array(sorted(row for name in drawn for row in members[name]), np.intp)
+
+
+def draw_groups_jointly(
+    labels: npt.NDArray[np.int32], rows: Rows, groups: list[str], share: float, rng: np.random.Generator
+) -> Rows:
+    """Draw whole groups whose rows are of several classes, so that every class comes near `share` of its rows.
+
+    For groups such as persons or parts, which images of several classes may show: drawn class by class, one of them
+    could be in test with one class and in training with another. Ascending rows; never all groups.
+    """
+    count = int(labels.max()) + 1
+    members: dict[str, list[int]] = {}
+    for row in rows:
+        members.setdefault(groups[row], []).append(int(row))
+    names = sorted(members)
+    missing = share * np.bincount(labels[rows], minlength=count).astype(float)
+    drawn: list[str] = []
+    for name in [names[index] for index in rng.permutation(len(names))]:
+        own = np.bincount(labels[members[name]], minlength=count)
+        if len(drawn) < len(names) - 1 and np.abs(missing - own).sum() < np.abs(missing).sum():
+            drawn.append(name)
+            missing -= own
+    drawn = drawn or [min(names, key=lambda name: len(members[name]))]
+    return np.array(sorted(row for name in drawn for row in members[name]), np.intp)
+
+
+def _spans_classes(collection: Collection) -> bool:
+    """Say whether a group has images of more than one class."""
+    return len(set(zip(collection.groups, collection.labels.tolist(), strict=True))) > len(set(collection.groups))
 
 
 def _draw(collection: Collection, rows: Rows, share: float, by: str, rng: np.random.Generator, label: str) -> Rows:
@@ -69,15 +100,63 @@ def _note_single_groups(collection: Collection, by: str, split: int, rows_of: li
         )
 
 
+def _draw_split(collection: Collection, split: int, share: float, by: str, seed: int) -> None:
+    """Move the share of every class's training images to `split`, in place; images without a split were made such."""
+    splits, labels = collection.splits, collection.labels
+    name = {TEST: "test", VALIDATION: "validation"}[split]
+    if by != "image" and collection.groups and _spans_classes(collection):
+        rows = np.flatnonzero(splits == TRAIN)
+        if len(rows):
+            splits[draw_groups_jointly(labels, rows, collection.groups, share, generator(seed, name))] = split
+        return
+    for index, label in enumerate(collection.classes):
+        rows = np.flatnonzero((labels == index) & (splits == TRAIN))
+        if len(rows):
+            splits[_draw(collection, rows, share, by, generator(seed, name, label), label)] = split
+
+
+def _note_films(collection: Collection) -> None:
+    films, images = len(set(collection.groups)), len(collection)
+    collection.notes.append(f"{films} films in {images} images.")
+    if films == images > 0:
+        collection.notes.append(
+            "Every image is a film of its own, so that nothing is kept together: no two names share their folder and "
+            "the part before a number. A table with a group column says which images belong together."
+        )
+
+
+def _take_missing_test(collection: Collection, settings: ImportSettings) -> None:
+    """Settle where test images come from if the source has splits but no test split."""
+    splits = collection.splits
+    if (splits == TEST).any() or (splits == UNASSIGNED).any() or not (splits == TRAIN).any():
+        return
+    if (splits == VALIDATION).any() and settings.missing_test == "validation":
+        splits[splits == VALIDATION] = TEST
+        collection.notes.append(
+            "There is no test split: the validation split is used for test, and validation is cut from training "
+            "(missing_test=train cuts test from training instead)."
+        )
+        return
+    splits[splits == TRAIN] = UNASSIGNED
+    collection.notes.append(
+        f"There is no test split: {settings.test_share:g} of each class's training images were cut off for test."
+    )
+
+
 def assign_splits(collection: Collection, settings: ImportSettings) -> None:
     """Give every image its split, in place, and put the rows in the order of split, class and path."""
     splits, labels = collection.splits, collection.labels
     every = [np.flatnonzero(labels == index) for index in range(len(collection.classes))]
     anew = settings.split_by != "official"
     grouped = settings.split_by in ("film", "variety")
+    if collection.groups and "film" in (settings.split_by, settings.validation_by):
+        _note_films(collection)
+    if not anew:
+        _take_missing_test(collection, settings)
     if grouped and not any(_several_groups(collection, rows) for rows in every) and (splits != UNASSIGNED).all():
         collection.notes.append(f"No class has more than one {settings.split_by}; the split of the source was kept.")
         anew = grouped = False
+        _take_missing_test(collection, settings)
     if anew:
         if (splits != UNASSIGNED).any():
             collection.notes.append(f"The split was drawn by {settings.split_by}; the one of the source was not used.")
@@ -85,23 +164,19 @@ def assign_splits(collection: Collection, settings: ImportSettings) -> None:
         if grouped:
             _note_single_groups(collection, settings.split_by, TEST, every)
     by = settings.split_by if grouped else "image"
-    for index, label in enumerate(collection.classes):
-        rows = np.flatnonzero((labels == index) & (splits == UNASSIGNED))
-        if len(rows):
-            splits[rows] = TRAIN
-            splits[_draw(collection, rows, settings.test_share, by, generator(settings.seed, "test", label), label)] = (
-                TEST
-            )
+    unassigned = splits == UNASSIGNED
+    if unassigned.any():
+        named = splits.copy()
+        splits[~unassigned] = UNASSIGNED  # what has a split is not drawn from
+        splits[unassigned] = TRAIN
+        _draw_split(collection, TEST, settings.test_share, by, settings.seed)
+        splits[~unassigned] = named[~unassigned]
     if not (splits == VALIDATION).any():
         by = by if grouped else settings.validation_by
         if by == "film":
             train = [np.flatnonzero((labels == index) & (splits == TRAIN)) for index in range(len(collection.classes))]
             _note_single_groups(collection, by, VALIDATION, train)
-        for index, label in enumerate(collection.classes):
-            rows = np.flatnonzero((labels == index) & (splits == TRAIN))
-            if len(rows):
-                rng = generator(settings.seed, "validation", label)
-                splits[_draw(collection, rows, settings.validation_share, by, rng, label)] = VALIDATION
+        _draw_split(collection, VALIDATION, settings.validation_share, by, settings.seed)
     reorder(collection, np.lexsort((np.arange(len(labels)), labels, splits)))
 
 
@@ -117,8 +192,29 @@ def reorder(collection: Collection, order: npt.NDArray[np.intp]) -> None:
         collection.pixels = collection.pixels[order]
 
 
+def check_class_names(names: list[str], where: str) -> None:
+    """Refuse class names with control characters, line or paragraph separators, or marks that turn the direction."""
+    for name in names:
+        for character in name:
+            if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") or character in _DIRECTIONS:
+                what = unicodedata.name(character, f"control character U+{ord(character):04X}")
+                raise HeadstartError(
+                    f"{where}: class name {name!a} has a {what.lower()} in it.", "Rename the class on one line."
+                )
+
+
 def check_classes(collection: Collection, where: str, settings: ImportSettings) -> None:
-    """Refuse or drop, as the setting `incomplete_classes` says, classes that lack training or test images."""
+    """Refuse or drop, as the setting `incomplete_classes` says, classes that lack training or test images.
+
+    Names that would break a line or a text's direction are refused too, since they go into files of one name per line.
+    """
+    check_class_names(collection.classes, where)
+    by_case: dict[str, list[str]] = {}
+    for label in collection.classes:
+        by_case.setdefault(label.strip().casefold(), []).append(label)
+    for alike in by_case.values():
+        if len(alike) > 1:
+            collection.notes.append(f"{' and '.join(map(repr, alike))} are different classes.")
     for split, name in ((TRAIN, "training"), (TEST, "test")):
         if not (collection.splits == split).any():
             raise HeadstartError(f"{where}: the {name} split is empty.", "Images are expected in training and in test.")
