@@ -101,21 +101,24 @@ def read_split_tree(root: Path, name: str, settings: ImportSettings, within: Pat
     notes: list[str] = []
     files: list[tuple[int, FoundFile]] = []
     classes = {child.name for child in subfolders(_content(named[TRAIN][0], TRAIN))}
+    bare: dict[int, list[FoundFile]] = {}
     for split, (folder, *_) in sorted(named.items()):
         content = _content(folder, split)
         prefix = content.relative_to(root).as_posix()
         found_files = [FoundFile(f"{prefix}/{file.path}", file.parts) for file in find_files(content)]
-        own = [file for file in found_files if not _is_unlabelled(file, classes)]
-        bare = [file for file in found_files if _is_unlabelled(file, classes) and is_image(file.path)]
-        if not any(may_be_image(file.path) for file in own) and bare:
-            _refuse_unlabelled(root, folder, split, bare, named, pooled)
-        if bare:
-            notes.append(
-                f"{len(bare)} images in {prefix} lie in no class folder, such as {bare[0].path}: they carry no label "
-                "and were left out."
-            )
-        files += [(split, file) for file in own if file.parts]
+        bare[split] = [file for file in found_files if _is_unlabelled(file, classes) and is_image(file.path)]
+        files += [(split, file) for file in found_files if not _is_unlabelled(file, classes)]
         _refuse_empty_classes(content)
+    labelled = {split for split, file in files if may_be_image(file.path)}
+    for split, own in bare.items():
+        if not own:
+            continue
+        if split not in labelled:
+            _refuse_unlabelled(named[split][0], split, own, labelled, pooled)
+        notes.append(
+            f"{len(own)} images in {named[split][0].name} lie in no class folder, such as {own[0].path}: they carry no "
+            "label and were left out."
+        )
     _refuse_detection({file.parts[0] for _, file in files}, root)
     notes += _beside(within or root, root, [folder for folders in named.values() for folder in folders])
     return _collection(root, name, files, settings, notes)
@@ -137,24 +140,17 @@ def _is_unlabelled(file: FoundFile, classes: set[str]) -> bool:
     return not file.parts or (file.parts[0].lower() in _GENERIC and file.parts[0] not in classes)
 
 
-def _refuse_unlabelled(
-    root: Path, folder: Path, split: int, bare: list[FoundFile], named: dict[int, list[Path]], pooled: bool
-) -> None:
-    """A split of unlabelled images is left out where another can do its work, and refused where none can."""
-    labelled = {VALIDATION, TEST} & set(named) - {split}
-    if pooled and split != TRAIN:
-        return
-    if split == VALIDATION or (
-        split == TEST and VALIDATION in labelled and any(subfolders(child) for child in named[VALIDATION])
-    ):
+def _refuse_unlabelled(folder: Path, split: int, bare: list[FoundFile], labelled: set[int], pooled: bool) -> None:
+    """A split of unlabelled images is left out if another can do its work, and refused if none can."""
+    if split != TRAIN and (pooled or {VALIDATION, TEST} & labelled):
         return
     raise HeadstartError(
         f"{folder}: {len(bare)} images lie in no class folder, such as {bare[0].path}: nothing says what they show.",
         f"Expected {folder.name}/<class>/{Path(bare[0].path).name}."
         + (
-            " To leave them out and take test images from the labelled ones, use split_by=image (--split-by image)."
-            if split == TEST
-            else ""
+            ""
+            if split == TRAIN
+            else " To leave them out and test on some of the labelled ones, use split_by=image (--split-by image)."
         ),
     )
 
@@ -210,6 +206,7 @@ def find_class_root(root: Path) -> Path:
 
 def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collection:
     """Collect `<class>/*`, or `<class>/<split>/*`, below `root`; without splits they are drawn later."""
+    _refuse_empty_classes(root)
     found = find_files(root)
     loose = [file.path for file in found if not file.parts and is_image(file.path)]
     files = [(UNASSIGNED, file) for file in found if file.parts]
@@ -235,7 +232,6 @@ def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
             f"{len(loose)} images lie beside the class folders, such as {loose[0]}: they carry no label and were left "
             "out."
         )
-    _refuse_empty_classes(root)
     _refuse_detection(classes, root)
     return _collection(root, name, files, settings, notes)
 
@@ -301,7 +297,7 @@ def _level_notes(parts: list[tuple[str, ...]], level: int) -> list[str]:
         counts = {name: len({own[_place(own, place)] for own in parts}) for name, place in _LEVELS.items()}
         counts["last"] = len({own[-1] for own in parts})
         others = {name: count for name, count in counts.items() if count > chosen and name != "first"}
-        distinct = {count: name for name, count in reversed(others.items())}
+        distinct = {count: name for name, count in others.items()}
         if distinct:
             what = ", ".join(f"class_level={name} gives {count}" for count, name in sorted(distinct.items()))
             notes.append(f"The first folder level names the {chosen} classes; {what}.")
