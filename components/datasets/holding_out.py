@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +67,11 @@ def hold_out(
     names = set(goal.settings.get("tested_classes", []))
     if target_classes:
         names |= {name for new, sources in made_from.items() if new not in rest for name in sources}
-    test_images = set(_hashes(wanted.split("test")[0]))
-    train_images = list(_hashes(wanted.split("train")[0]))
+    test_images = set(_digests(wanted, "test"))
+    train_images = _digests(wanted, "train")
     unseen = set(test_images)
     if target_classes:
-        unseen |= set(train_images) | set(_hashes(wanted.split("validation")[0]))
+        unseen |= set(train_images) | set(_digests(wanted, "validation"))
     kept, left = _kept_rows(source, names & set(about.classes), unseen)
     if len(kept["classes"]) < 2:
         raise HeadstartError(
@@ -129,31 +127,29 @@ def _same_thing(one: list[str], other: list[str]) -> bool:
     )
 
 
-def _hashes(images: Pixels) -> Iterator[bytes]:
-    for start in range(0, len(images), _STEP):
-        for image in np.ascontiguousarray(images[start : start + _STEP]):
-            yield hashlib.blake2b(image.data, digest_size=16).digest()
+def _digests(packed: PackedDataset, split: str) -> list[bytes]:
+    return [row.tobytes() for row in packed.image_digests(split)]
 
 
 def _kept_rows(source: PackedDataset, names: set[str], unseen: set[bytes]) -> tuple[dict[str, Any], set[bytes]]:
-    """Return what is kept and the hashes of what is left in training and validation.
+    """Return what is kept and the digests of what is left in training and validation.
 
     What is kept: for each split ascending rows, `classes` their names, `seen` training and validation images by class.
     """
     position = {name: index for index, name in enumerate(source.classes)}
     gone = {position[name] for name in names}
     labels: dict[str, Labels] = {split: source.split(split)[1] for split in SPLITS}
-    hashes = {split: list(_hashes(source.split(split)[0])) for split in _SEEN}
+    digests = {split: _digests(source, split) for split in _SEEN}
     keep: dict[str, npt.NDArray[np.bool_]] = {}
     for split in SPLITS:
         keep[split] = ~np.isin(labels[split], sorted(gone))
         if split in _SEEN:
-            keep[split] &= np.array([value not in unseen for value in hashes[split]], bool)
+            keep[split] &= np.array([value not in unseen for value in digests[split]], bool)
     present = [set(labels[split][keep[split]].tolist()) for split in ("train", "test")]
     complete = sorted(present[0] & present[1])
     rows = {split: np.flatnonzero(keep[split] & np.isin(labels[split], complete)) for split in SPLITS}
     counts = sum(np.bincount(labels[split][rows[split]], minlength=len(position)) for split in _SEEN)
-    left = {hashes[split][row] for split in _SEEN for row in rows[split]}
+    left = {digests[split][row] for split in _SEEN for row in rows[split]}
     classes = [source.classes[index] for index in complete]
     seen = {name: int(np.asarray(counts)[position[name]]) for name in classes}
     return {**rows, "classes": classes, "seen": seen}, left
