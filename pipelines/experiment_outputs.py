@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.components.atomic_files import whole_file, whole_folder
 from headstart.components.records import RunRecord, read_record
+from headstart.components.training.checkpoint import is_model
 
 MODELS = {"pretrain": "pretrained", "finetune": "finetuned", "final": "final"}
 
@@ -48,7 +49,7 @@ def collect(root: Path, output: Path) -> list[RunRecord]:
                 _copy(folder / "model.json", output / "model" / f"{name}.json")
     for folder in _outputs(root, "final", "saved_model")[-1:]:
         if any(folder.iterdir()):
-            with whole_folder(output / "model" / "saved_model") as partial:
+            with whole_folder(output / "model" / "saved_model", is_model) as partial:
                 shutil.copytree(folder, partial, dirs_exist_ok=True)
     return records
 

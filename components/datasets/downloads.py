@@ -43,12 +43,13 @@ def _check_scheme(uri: str) -> None:
         raise SettingError(f"{masked_address(uri)}: http:// can be changed on its way.", "Use https://.")
 
 
-def fetch(uri: str, folder: Path, progress: Progress = _ignore) -> Path:
+def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = True) -> Path:
     """Download `uri` into `folder` and return the file's path.
 
     A break in the middle is taken up again, also by a later call, from `<name>.partial`, which is renamed only when
     the length that the server told and the checksum are right. A whole file that is already there is kept, if its
-    checksum is known and right. HeadstartError when the server refuses, the checksum differs or it breaks for good.
+    checksum is known and right. `kept` says whether the folder outlives a failure. HeadstartError when the server
+    refuses, the checksum differs or it breaks for good.
     """
     _check_scheme(uri)
     url = uri.partition("#")[0]
@@ -69,7 +70,9 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore) -> Path:
             if attempt == _ATTEMPTS:
                 raise HeadstartError(
                     f"{masked_address(url)}: the connection broke {_ATTEMPTS} times; the last time: {error}.",
-                    f"Try again: what came so far is kept in {partial} and taken up.",
+                    f"Try again: what came so far is kept in {partial} and taken up."
+                    if kept
+                    else "Try again later, or download the file with another program and name it here.",
                 ) from error
             time.sleep(min(0.2 * 2**attempt, 5))
     if expected and digest != expected:

@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.components.atomic_files import whole_folder
 from headstart.components.datasets.packed import (
     DESCRIPTION_FILE,
+    PREVIEW_FILE,
     SPLITS,
     Description,
     Labels,
     PackedDataset,
     Pixels,
+    packed_folder,
     write_description,
     write_packed,
 )
-from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
+from headstart.components.datasets.preview import write_preview
 from headstart.components.datasets.selection import words
 from headstart.components.datasets.settings import REST
 from headstart.components.errors import HeadstartError
@@ -95,7 +96,7 @@ def hold_out(
         "images": images,
     }
     settings = {**about.settings, "held_out": held, "seen_before": seen}
-    with whole_folder(folder) as partial:
+    with packed_folder(folder, intermediate) as partial:
         if any(images.values()):
             description = _write(partial, source, kept, settings, goal.name)
         else:

@@ -10,14 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from headstart.components.atomic_files import whole_folder
+from headstart.components import storage
 from headstart.components.credentials import without_credentials
 from headstart.components.datasets import cifar100, leakage
 from headstart.components.datasets.collection import TRAIN, Collection
 from headstart.components.datasets.layouts import called, recognise
-from headstart.components.datasets.packed import SPLITS, Description, write_description, write_image_digests
+from headstart.components.datasets.packed import (
+    PREVIEW_FILE,
+    SPLITS,
+    Description,
+    packed_folder,
+    write_description,
+    write_image_digests,
+)
 from headstart.components.datasets.packing import Packing, pack
-from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
+from headstart.components.datasets.preview import write_preview
 from headstart.components.datasets.settings import ImportSettings, parse_settings
 from headstart.components.datasets.sources import opened, unpacked
 from headstart.components.datasets.splitting import assign_splits, check_classes, generator, reorder
@@ -37,7 +44,7 @@ def import_dataset(
     options = parse_settings(ImportSettings, {"layout": layout, "image_size": image_size, "seed": seed, **settings})
     source = without_credentials(uri)
     emit("stage", stage="import", state="start", source=source)
-    with opened(uri, options) as found, whole_folder(folder) as partial:
+    with packed_folder(folder, _local_source(uri)) as partial, opened(uri, options) as found:
         with collected(found, options, source) as collection:
             assign_splits(collection, options)
             check_classes(collection, source, options)
@@ -55,6 +62,13 @@ def import_dataset(
         classes=len(description.classes),
     )
     return description
+
+
+def _local_source(uri: str) -> Path | None:
+    """Return the file or folder that `uri` names on this machine; None where it names none."""
+    if "://" in uri.removeprefix("file://") or uri.startswith("demo:"):
+        return None
+    return storage.local_path(uri)
 
 
 @contextmanager

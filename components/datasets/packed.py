@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.components import records
-from headstart.components.atomic_files import write_text
-from headstart.components.errors import HeadstartError
+from headstart.components.atomic_files import holds_only, whole_folder, write_text
+from headstart.components.errors import HeadstartError, SettingError
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "validation", "test")
 DESCRIPTION_FILE = "dataset.json"
+PREVIEW_FILE = "preview.png"
+_ARRAYS = ("images.npy", "labels.npy", "digests.npy")
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
@@ -232,6 +235,32 @@ def write_image_digests(folder: Path, split: str, digests: Digests) -> str:
     """Write the image digests of one split (uint8, N × 16); return what `Description.image_digests` holds of them."""
     np.save(folder / split / "digests.npy", digests, allow_pickle=False)
     return _sha256(digests)
+
+
+def is_packed(folder: Path) -> bool:
+    """Say whether `folder` is a packed data set with nothing else in it, which a new one may replace."""
+    names = [DESCRIPTION_FILE, PREVIEW_FILE, *(f"{split}/{array}" for split in SPLITS for array in _ARRAYS)]
+    try:
+        PackedDataset(folder, verify=False)
+    except HeadstartError:
+        return False
+    return holds_only(folder, names)
+
+
+@contextmanager
+def packed_folder(folder: str | Path, source: str | Path | None = None) -> Iterator[Path]:
+    """Yield a folder to fill with a data set, which then is whole in `folder` or not there (`whole_folder`).
+
+    An earlier packed set in its place is replaced. SettingError where `folder` holds anything else, or where it is
+    `source`, the file or folder that is read, contains it or lies in it.
+    """
+    if source is not None and Path(source).exists():
+        read, written = Path(source).resolve(), Path(folder).resolve()
+        if read.is_relative_to(written) or written.is_relative_to(read):
+            how = "is" if read == written else "contains" if read.is_relative_to(written) else "lies in"
+            raise SettingError(f"{folder}: the output {how} the source {source}.", "Name a folder elsewhere.")
+    with whole_folder(folder, is_packed) as partial:
+        yield partial
 
 
 def write_description(folder: Path, description: Description) -> None:

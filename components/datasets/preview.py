@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 from headstart.components.atomic_files import whole_file
 from headstart.components.datasets.packed import PackedDataset
 
-PREVIEW_FILE = "preview.png"
 _SIDE = 52
 _GAP = 4
 _TITLE = 150

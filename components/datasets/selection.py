@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.components.atomic_files import whole_folder
 from headstart.components.datasets import leakage
-from headstart.components.datasets.packed import SPLITS, Description, PackedDataset, write_description, write_packed
-from headstart.components.datasets.preview import PREVIEW_FILE, write_preview
+from headstart.components.datasets.packed import (
+    PREVIEW_FILE,
+    SPLITS,
+    Description,
+    PackedDataset,
+    packed_folder,
+    write_description,
+    write_packed,
+)
+from headstart.components.datasets.preview import write_preview
 from headstart.components.datasets.settings import REST, SelectionSettings, parse_settings
 from headstart.components.datasets.splitting import check_class_names, draw_groups, generator
 from headstart.components.errors import HeadstartError, SettingError
@@ -176,7 +183,7 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
     made = {**options.model_dump(), "taken": taken, "selected_from": about.digest}
     if options.split_by == "variety":
         made["tested_classes"] = sorted({source.classes[labels[row]] for rows in chosen["test"] for row in rows})
-    with whole_folder(folder) as partial:
+    with packed_folder(folder, packed) as partial:
         description = write_packed(
             partial,
             {
@@ -242,6 +249,6 @@ def select_target(
 
 def _as_it_is(packed: Path, folder: str | Path) -> Description:
     description = PackedDataset(packed).description
-    with whole_folder(folder) as partial:
+    with packed_folder(folder, packed) as partial:
         shutil.copytree(packed, partial, dirs_exist_ok=True)
     return description

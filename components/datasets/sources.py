@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from headstart.components import storage
+from headstart.components.atomic_files import scratch_folder
 from headstart.components.credentials import reveal
 from headstart.components.datasets import downloads
 from headstart.components.datasets.archives import is_archive, unpack
@@ -29,9 +29,8 @@ def opened(uri: str, options: ImportSettings) -> Iterator[Path | Collection]:
         return
     uri = reveal(uri)
     if storage.is_remote(uri) or uri.startswith(("https://", "http://")):
-        with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
-            fetch = storage.download if storage.is_remote(uri) else downloads.fetch
-            yield fetch(uri, Path(folder))
+        with scratch_folder("import") as folder:
+            yield storage.download(uri, folder) if storage.is_remote(uri) else downloads.fetch(uri, folder, kept=False)
         return
     path = storage.local_path(uri)
     if not path.exists():
@@ -45,6 +44,6 @@ def unpacked(path: Path) -> Iterator[Path]:
     if not is_archive(path):
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="headstart-") as folder:
-        unpack(path, Path(folder))
-        yield Path(folder)
+    with scratch_folder("import") as folder:
+        unpack(path, folder)
+        yield folder

@@ -15,7 +15,7 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.components.atomic_files import whole_file, whole_folder
+from headstart.components.atomic_files import holds_only, whole_file, whole_folder
 from headstart.components.progress import emit
 from headstart.components.records import Epoch, RunRecord
 
@@ -42,6 +42,14 @@ def unsealed(content: bytes) -> bytes:
     if hashlib.sha256(content[:start]).hexdigest().encode() != content[-64:]:
         raise ValueError("checksum does not match")
     return content[:start]
+
+
+def is_model(folder: Path) -> bool:
+    """Say whether `folder` holds a model that a run wrote and nothing else: such a one is replaced by a later run."""
+    served = ("saved_model.pb", "fingerprint.pb", "assets/classes.txt", "variables/*")
+    return holds_only(folder, ("model.keras", "model.json")) or (
+        (folder / "assets" / "classes.txt").is_file() and holds_only(folder, served)
+    )
 
 
 class Folder:
@@ -159,7 +167,7 @@ def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) 
             if not set(wanted) <= set(names):
                 return None
             for name, path in wanted.items():
-                with whole_folder(path) as new:
+                with whole_folder(path, is_model) as new:
                     for entry in archive.getmembers():
                         if entry.isreg() and entry.name.startswith(f"{name}/"):
                             _unpack(archive, entry, new / entry.name.removeprefix(f"{name}/"), new)

@@ -11,6 +11,7 @@ import keras
 
 from headstart.components.atomic_files import whole_folder, write_json
 from headstart.components.errors import HeadstartError
+from headstart.components.training.checkpoint import is_model
 from headstart.components.training.freezing import carry_over, weights_digest
 
 MODEL_FILE = "model.keras"
@@ -24,7 +25,7 @@ def save_model(model: Any, folder: Path, description: dict[str, Any]) -> str:
     `description` holds classes, image_size, first_stride and what else a reader should know; digests are added.
     """
     digest = weights_digest(model)
-    with whole_folder(folder) as new:
+    with whole_folder(folder, is_model) as new:
         # Keras wants the suffix, artifact paths have none: so a file inside a folder.
         model.save(new / MODEL_FILE)
         content = (new / MODEL_FILE).read_bytes()
@@ -97,7 +98,7 @@ def save_served(model: Any, folder: Path, classes: list[str], image_size: int) -
     """
     import tensorflow as tf
 
-    with whole_folder(folder) as new:
+    with whole_folder(folder, is_model) as new:
         names = new.parent / CLASSES_FILE
         module = tf.Module()
         module.model = model

@@ -7,8 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from headstart.components.console import Console
-from headstart.components.datasets.packed import SPLITS, Description
-from headstart.components.datasets.preview import PREVIEW_FILE
+from headstart.components.datasets.packed import PREVIEW_FILE, SPLITS, Description
 
 _ROWS = 40
 

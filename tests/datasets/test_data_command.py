@@ -80,3 +80,55 @@ def test_fetch_downloads_checks_and_says_what_to_do_next(tmp_path: Path, monkeyp
     assert (tmp_path / "in" / "set.tar.gz").read_bytes() == content
     assert "its published MD5 is right" in done.output
     assert "headstart data cifar100" in done.output
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "output", ["photos", "photos/packed", ".", "", "other", "link", "photos.zip", "photos/../photos"]
+)
+def test_an_output_that_is_not_ours_is_refused_and_nothing_is_lost(
+    tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = drawn_files.write_tree(tmp_path / "photos", {"a": 6, "b": 6})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to("other")
+    (tmp_path / "photos.zip").write_text("mine")
+    before = _content(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for named in (output, str(tmp_path / output)):
+        refused = headstart("folder", str(photos), "--output", named)
+        assert refused.returncode == 2, refused.stderr
+        words = ("the output is", "the output lies in", "the output contains", "did not write there", "is a file")
+        assert any(each in " ".join(refused.stderr.split()) for each in words), refused.stderr
+        assert _content(tmp_path) == before
+
+
+def test_a_selection_does_not_replace_what_it_selects_from(tmp_path: Path) -> None:
+    drawn_files.fruits(tmp_path / "in", ("Apple", "Pear", "Kiwi"))
+    packed = tmp_path / "packed"
+    assert headstart("folder", str(tmp_path / "in"), "-o", str(packed)).returncode == 0
+    before = _content(packed)
+    for output in (packed, packed / "few"):
+        refused = headstart("select", str(packed), "-o", str(output), "-c", "pear=pear", "-c", "rest=*")
+        assert refused.returncode == 2, refused.stderr
+        assert "the source" in refused.stderr
+        assert _content(packed) == before
+
+
+def test_an_earlier_packed_set_is_replaced_unless_something_was_put_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn_files.fruits(tmp_path / "in")
+    (tmp_path / "packed").mkdir()
+    monkeypatch.chdir(tmp_path / "packed")
+    for size in ("16", "24"):
+        assert headstart("folder", "../in", "-o", ".", "--image-size", size).returncode == 0
+        assert f'"image_size": {size}' in (tmp_path / "packed" / "dataset.json").read_text()
+    (tmp_path / "packed" / "train" / "notes.txt").write_text("mine")
+    before = _content(tmp_path)
+    assert headstart("folder", "../in", "-o", "../packed").returncode == 2
+    assert _content(tmp_path) == before
