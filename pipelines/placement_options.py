@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from headstart.components.errors import SettingError
 from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
+from headstart.pipelines.setting_options import split_pairs
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -81,7 +82,7 @@ def read_placement(
     training = values["training"]
     training |= {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value is not None}
     if node_selectors:
-        training["node_selector"] = dict(_pair(text) for text in node_selectors)
+        training["node_selector"] = split_pairs(node_selectors, "--node-selector", "KEY=VALUE")
     if tolerations:
         training["tolerations"] = list(tolerations)
     values |= {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if v not in (None, ())}
@@ -93,13 +94,6 @@ def read_placement(
         origin = f"{placement_file}: " if placement_file else ""
         found = f" (found {first['input']!r})" if isinstance(first["input"], str | int | float) else ""
         raise SettingError(f"{origin}{where}: {first['msg'].removeprefix('Value error, ')}{found}.") from error
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise SettingError(f"--node-selector {text!r}: expected KEY=VALUE.")
-    return key, value
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.datasets.settings import PAPER_CLASSES, Layout
 from headstart.components.errors import SettingError
 
+LAYOUTS = click.Choice(typing.get_args(Layout))
+"""Values of every option that names the layout of a data set."""
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def split_pairs(pairs: Sequence[str], option: str, form: str = "NAME=VALUE", example: str = "") -> dict[str, str]:
+    """Split what was given to a repeatable option as NAME=VALUE; every option of that form goes through here.
+
+    SettingError, which says the `form` and an `example`, for a pair without name or `=` and for a name given twice.
+    """
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise SettingError(
+                f"{option} {pair!r}: expected {form}.", f"For example {option} {example}." if example else ""
+            )
+        if name in values:
+            raise SettingError(f"{option}: {name!r} is given twice.", "Keep one of them.")
+        values[name] = text
+    return values
 
 
 def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
     """Read NAME=VALUE pairs; a value that is JSON (a number, true, a list) is that, any other is text."""
     settings: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.strip():
-            raise SettingError(f"{option} {pair!r}: expected NAME=VALUE.", f"For example {option} batch_size=64.")
-        if name.strip() in settings:
-            raise SettingError(f"{option}: {name.strip()!r} is given twice.", "Keep one of them.")
+    for name, text in split_pairs(pairs, option, example="batch_size=64").items():
         try:
-            settings[name.strip()] = json.loads(text, parse_constant=_refuse_constant)
+            settings[name] = json.loads(text, parse_constant=_refuse_constant)
         except ValueError:
-            settings[name.strip()] = text
+            settings[name] = text
     return settings
 
 
@@ -35,16 +52,12 @@ def _refuse_constant(text: str) -> Any:
 
 
 def parse_classes(pairs: Sequence[str]) -> dict[str, str]:
-    """Read NAME=WORD pairs into a rule; no pairs give the paper's apple, pears and noise."""
-    rule: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, word = pair.partition("=")
-        if not equals or not name.strip() or not word.strip():
-            raise SettingError(f"--classes {pair!r}: expected NAME=WORD.", "For example --classes pears=pear.")
-        if name.strip() in rule:
-            raise SettingError(f"--classes: {name.strip()!r} is given twice.", "Give every class one rule.")
-        rule[name.strip()] = word.strip()
-    return rule or dict(PAPER_CLASSES)
+    """Read NAME=WORDS pairs into a rule; no pairs give the paper's apple, pears and noise."""
+    rule = split_pairs(pairs, "--classes", "NAME=WORDS", "pears=pear")
+    for name, words in rule.items():
+        if not words.strip():
+            raise SettingError(f"--classes '{name}=': expected NAME=WORDS.", "For example --classes pears=pear.")
+    return {name: words.strip() for name, words in rule.items()} or dict(PAPER_CLASSES)
 
 
 def _classes_callback(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
@@ -52,7 +65,7 @@ def _classes_callback(_: click.Context, __: click.Parameter, value: tuple[str, .
 
 
 class ClassesCommand(click.Command):
-    """A command in which `--classes` takes all the NAME=WORD that follow it: `--classes a=x b=y` is two classes."""
+    """A command in which `--classes` takes all the NAME=WORDS that follow it: `--classes a=x b=y` is two classes."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Repeat the option's name before every further pair, which is what click understands."""
@@ -68,14 +81,14 @@ class ClassesCommand(click.Command):
 
 
 def classes_option(function: Function) -> Function:
-    """Add `--classes NAME=WORD`, which may be repeated; the command receives a dict from class name to word."""
+    """Add `--classes NAME=WORDS`, which may be repeated; the command receives a dict from class name to words."""
     return click.option(
         "--classes",
         multiple=True,
-        metavar="NAME=WORD",
+        metavar="NAME=WORDS",
         callback=_classes_callback,
         show_default=False,
-        help="Target classes, each with the word that its source classes carry; * takes the rest: "
+        help="Target classes, each with the words that its source classes carry; * takes the rest: "
         "--classes cherry=cherry other='*'.  [default: apple=apple pears=pear noise=*]",
     )(function)
 

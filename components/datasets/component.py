@@ -21,7 +21,7 @@ def import_dataset(
 
     Args:
         uri: Local path, file://, gs:// or https:// of a folder or an archive, or demo:source, demo:fruits.
-        layout: auto, cifar100, fruits360, image_folder or csv.
+        layout: auto, cifar100, fruits360, image_folder, class_folders or csv.
         image_size: Height and width in pixels that images are resized to.
         seed: Decides which training images become validation images.
         settings: Further settings of the import, by name.

@@ -16,10 +16,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 
 from headstart.components.console import Console
 from headstart.components.datasets.settings import ImportSettings, SelectionSettings
-from headstart.components.errors import SettingError
 from headstart.components.foreign_text import echo
 from headstart.components.progress import parse
 from headstart.pipelines.commands.data_table import print_description
+from headstart.pipelines.setting_options import parse_classes
 
 _OWN = frozenset({"layout", "classes"})
 """Settings that the commands give in another way than by an option of that name."""
@@ -115,7 +115,11 @@ def fruits360(uri: str, output: Path, **settings: Any) -> None:
 @click.argument("uri")
 @_OUTPUT
 @click.option(
-    "--layout", type=click.Choice(["auto", "image_folder", "csv"]), default="auto", show_default=True, help="what it is"
+    "--layout",
+    type=click.Choice(["auto", "image_folder", "class_folders", "csv"]),
+    default="auto",
+    show_default=True,
+    help="what it is",
 )
 @setting_options(ImportSettings)
 def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
@@ -131,7 +135,7 @@ def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
     "-c",
     "rules",
     multiple=True,
-    metavar="NEW=WORDS",
+    metavar="NAME=WORDS",
     help="a new class and the words of the class names it takes in, several after commas; * takes in the rest. "
     "[default: apple=apple pears=pear noise=*]",
 )
@@ -140,19 +144,10 @@ def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) 
     """Derive a data set of a few merged classes from a packed one, such as apple, pears and noise."""
     from headstart.components.datasets.selection import select_classes
 
-    if rules:
-        settings["classes"] = dict(parse_rule(rule) for rule in rules)
+    settings["classes"] = parse_classes(rules)
     with _watched():
         description = select_classes(packed, output, **settings)
     print_description(description, output)
-
-
-def parse_rule(rule: str) -> tuple[str, str]:
-    """Split `NEW=WORDS`; SettingError for anything else."""
-    name, equals, words = rule.partition("=")
-    if not (name.strip() and equals and words.strip()):
-        raise SettingError(f"--classes {rule!r}: expected NEW=WORDS, for example 'pears=pear' or 'noise=*'.")
-    return name.strip(), words.strip()
 
 
 @command.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from headstart.components.foreign_text import echo
+from headstart.pipelines.setting_options import split_pairs
 
 
 @click.command(name="report")
@@ -48,19 +49,9 @@ def command(
         "currency": currency,
         "minimum_succeeded": minimum_succeeded,
         "confidence": confidence,
-        "rules": dict(split_rule(rule) for rule in rules),
+        "rules": split_pairs(rules, "--rule", "NAME=SEVERITY", "few_runs=off"),
     }
     found = report_on(records, output, settings)
     print_summaries(found)
     echo(f"Report: {output / 'report.html'}")
     return 1 if strict and not all(summary.sound for _, summary in found) else 0
-
-
-def split_rule(text: str) -> tuple[str, str]:
-    """`few_runs=off` as a pair; SettingError otherwise."""
-    from headstart.components.errors import SettingError
-
-    name, equals, severity = text.partition("=")
-    if not equals:
-        raise SettingError(f"--rule is {text!r}.", "It has the form NAME=SEVERITY, for example --rule few_runs=off.")
-    return name.strip(), severity.strip()

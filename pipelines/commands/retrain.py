@@ -10,7 +10,7 @@ import click
 from headstart.components.credentials import conceal
 from headstart.components.errors import SettingError
 from headstart.pipelines.commands.models import store_option
-from headstart.pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
+from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
@@ -24,7 +24,7 @@ from headstart.pipelines.setting_options import ClassesCommand, classes_option, 
     help="Fine-tuned model to start from, such as "
     "OUTPUT/model/finetuned.keras; the store keeps it.  [default: the one it keeps]",
 )
-@click.option("--layout", type=click.Choice(["auto", "cifar100", "fruits360", "image_folder", "csv"]), default="auto")
+@click.option("--layout", type=LAYOUTS, default="auto")
 @classes_option
 @click.option("--as-is", is_flag=True, help="Take the classes of the data as they are, without selecting any.")
 @click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images a class.")

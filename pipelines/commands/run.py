@@ -12,10 +12,9 @@ import click
 from headstart.components.credentials import conceal, masked_address
 from headstart.components.errors import SettingError
 from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
-from headstart.pipelines.setting_options import ClassesCommand, classes_option, parse_settings, settings_option
+from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
 DEMONSTRATION = {"source": "demo:source", "intermediate": "demo:fruits"}
-LAYOUTS = click.Choice(["auto", "cifar100", "fruits360", "image_folder", "csv"])
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})

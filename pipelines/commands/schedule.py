@@ -11,6 +11,7 @@ import click
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.setting_options import split_pairs
 from headstart.pipelines.submission.options import connection_options
 
 TIMES = 5
@@ -98,7 +99,7 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
     cron, zone = parse_cron(options["expression"]), read_zone(options["zone_name"])
     times = cron.next_times(TIMES, zone)
     package = _package(pipeline, options)
-    parameters = typed_parameters(package, _pairs(options["pairs"]))
+    parameters = typed_parameters(package, split_pairs(options["pairs"], "-p"))
     if not options["dry_run"]:
         name = options["name"] or f"headstart-{pipeline}"
         connection, namespace = _connect(options)
@@ -139,16 +140,6 @@ def _package(pipeline: str, options: dict[str, Any]) -> Any:
             f"{options['package_file']} is compiled already; where its tasks run is fixed in it.", "Compile it again."
         )
     return read_package(options["package_file"])
-
-
-def _pairs(pairs: tuple[str, ...]) -> dict[str, str]:
-    values: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key or key in values:
-            raise SettingError(f"-p {pair}: {'given twice' if key in values else 'expected NAME=VALUE'}.")
-        values[key] = value
-    return values
 
 
 def _next_time(expression: str, zone_name: str) -> str:

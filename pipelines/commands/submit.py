@@ -14,6 +14,7 @@ from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.packages import Package, compile_package, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.setting_options import split_pairs
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.connection import Connection, connect
 from headstart.pipelines.submission.failures import explain_failure
@@ -122,13 +123,7 @@ def _start(
     service_account: str,
     pipeline_root: str,
 ) -> str:
-    given: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or key in given:
-            raise SettingError(f"-p {pair}: {'given twice' if equals else 'expected NAME=VALUE'}.")
-        given[key] = value
-    parameters = runs.typed_parameters(package, given)
+    parameters = runs.typed_parameters(package, split_pairs(pairs, "-p"))
     server = runs.ask_server(connection)
     runs.require_version(server, connection.host)
     experiment_id = runs.find_or_create_experiment(connection, experiment, namespace if server.multi_user else "")

@@ -59,7 +59,10 @@ def test_wrong_use_is_explained(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     rule = headstart("select", str(tmp_path / "empty"), "--output", str(tmp_path / "out"), "-c", "apple")
     assert rule.returncode == 2
-    assert "expected NEW=WORDS" in rule.stderr
+    assert "expected NAME=WORDS" in rule.stderr
+    twice = headstart("select", str(tmp_path / "empty"), "--output", str(tmp_path / "out"), "-c", "a=x", "-c", "a=y")
+    assert twice.returncode == 2
+    assert "'a' is given twice" in twice.stderr
 
 
 def test_fetch_downloads_checks_and_says_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
