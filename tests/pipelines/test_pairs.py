@@ -31,14 +31,13 @@ def commands_with_pairs(folder: Path) -> list[list[str]]:
         ["run", "--output", str(folder / "run"), "--set"],
         ["run", "--output", str(folder / "run"), "--data-setting"],
         ["run", "--output", str(folder / "run"), "--classes"],
-        ["retrain", "--data", "demo:fruits", "--store", str(folder / "store"), "--model", "m.keras", "--set"],
         ["report", str(folder), "--output", str(folder / "report"), "--rule"],
         ["compile", "experiment", "--output", str(folder / "e.yaml"), "--node-selector"],
         ["data", "select", str(folder), "--output", str(folder / "selected"), "--classes"],
     ]
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(6))
 def test_no_command_keeps_the_last_of_two_in_silence(number: int, tmp_path: Path) -> None:
     command = commands_with_pairs(tmp_path)[number]
     option = command.pop()
