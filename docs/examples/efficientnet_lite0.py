@@ -91,7 +91,7 @@ class _Tensors(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, stride, *_: (storage, offset, shape, stride)
+            return lambda storage, offset, shape, strides, *_: (storage, offset, shape, strides)
         if module == "torch" and name in ("FloatStorage", "LongStorage"):
             return {"FloatStorage": "<f4", "LongStorage": "<i8"}[name]
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of weights")
@@ -113,9 +113,10 @@ def read_state_dict(content: bytes) -> dict[str, NDArray[Any]]:
         (count,) = struct.unpack("<q", file.read(8))
         storages[key] = file.read(count * np.dtype(dtypes[key]).itemsize)
     arrays = {}
-    for name, ((dtype, key), offset, shape, _) in named.items():
-        flat = np.frombuffer(storages[key], dtype)
-        arrays[name] = flat[offset : offset + int(np.prod(shape, dtype=int))].reshape(shape)
+    for name, ((dtype, key), offset, shape, strides) in named.items():
+        size = np.dtype(dtype).itemsize
+        # Not all are contiguous: some are transposed views. The constructor refuses what lies outside the buffer.
+        arrays[name] = np.ndarray(shape, dtype, storages[key], offset * size, [stride * size for stride in strides])
     return arrays
 
 
