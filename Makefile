@@ -51,8 +51,11 @@ kind-test: setup ## run the demonstration with 3 + 3 runs on it and check its re
 kind-down: ## delete that cluster
 	manifests/kind/down.sh
 
-clean: ## remove what was built and run here, .venv included
-	rm -rf .venv build dist outputs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove what was built here, .venv included; results in outputs stay
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+clean-results: ## remove outputs with every result and model in it
+	rm -rf outputs
 
 .venv/.runtime: requirements/cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Headstart needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Name another: make setup PYTHON=python3.12" % v)'
@@ -66,4 +69,4 @@ clean: ## remove what was built and run here, .venv included
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	@touch $@
 
-.PHONY: image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean
+.PHONY: image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean clean-results

@@ -1,5 +1,7 @@
 """The one exception that Headstart raises for what a user can mend."""
 
+INSTALL_TENSORFLOW = "Install it with: pip install 'headstart[cpu]', or 'headstart[gpu]' for an NVIDIA GPU."
+
 
 class HeadstartError(Exception):
     """Something a user can mend: a wrong setting, a file that is not what it should be, a service that refuses.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import sys
 import traceback
 from typing import Any
@@ -12,8 +11,10 @@ from typing import Any
 import click
 
 from headstart.components.credentials import hide
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import INSTALL_TENSORFLOW, HeadstartError
 from headstart.components.foreign_text import echo
+from headstart.pipelines.interruption import NO_THREADS, no_threads_left
+from headstart.pipelines.lasting_output import OUTPUT_LOST, drop_what_is_buffered
 
 # Name → module, attribute, one line of help. A module is imported only when its command is called, so that
 # `headstart --help` answers at once and no command pays for the imports of another.
@@ -83,9 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     verbose = "--verbose" in arguments or "-v" in arguments
     try:
         status: Any = headstart.main(args=arguments, prog_name="headstart", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
+        sys.stdout.flush()  # here, where a failure is told, and not when Python ends
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)
@@ -98,21 +97,37 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_status)
     except BrokenPipeError:
         # The reader of our output (head, less) went away; that is its right.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_what_is_buffered(sys.stdout)
         sys.exit(0)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
+        if no_threads_left(error):
+            _complain(NO_THREADS, "")
+            sys.exit(1)
         click.echo("Interrupted.", err=True)
         sys.exit(130)
     except Exception as error:
         if verbose:
             echo(traceback.format_exc(), err=True)
             sys.exit(1)
-        _complain(
-            f"{type(error).__name__}: {error}",
-            "This was not foreseen. The same command with --verbose shows where it happened.",
-        )
+        _complain(*_explained(error))
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _explained(error: Exception) -> tuple[str, str]:
+    """Say what an exception means that is not one of ours, and what to do about it."""
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map segment" in str(error)):
+        return "There is not enough memory.", "Is a limit set, by `ulimit -v` or a container?"
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "tensorflow":
+        return "TensorFlow is not installed.", INSTALL_TENSORFLOW
+    if isinstance(error, OSError) and error.errno in OUTPUT_LOST and error.filename is None:
+        # Files that we write name themselves in a HeadstartError; without a name it is standard output.
+        drop_what_is_buffered(sys.stdout)
+        return f"Standard output cannot be written: {error.strerror}.", "What the command was to do may have been done."
+    return (
+        f"{type(error).__name__}: {error}",
+        "This was not foreseen. The same command with --verbose shows where it happened.",
+    )
 
 
 if __name__ == "__main__":

@@ -7,12 +7,16 @@ reason to give up what has been computed for hours.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from headstart.components.console import Console
+if TYPE_CHECKING:
+    from headstart.components.console import Console
+
+OUTPUT_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
 
 
 class LastingOutput(io.TextIOBase):
@@ -79,4 +83,6 @@ def drop_what_is_buffered(stream: TextIO | None) -> None:
 
 def lasting_console() -> Console:
     """Return a console on standard output that outlives it."""
+    from headstart.components.console import Console
+
     return Console(file=LastingOutput(sys.stdout))

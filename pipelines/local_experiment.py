@@ -24,11 +24,16 @@ from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interr
 from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration
 from headstart.pipelines.local import LocalResult, LocalRun, new_run_id, run_locally
+from headstart.pipelines.own_files import (
+    LOG_FILE,
+    REQUEST_FILE,
+    WORK_FOLDER,
+    check_report_folder,
+    earlier_run,
+    remove_results,
+)
 from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
 
-REQUEST_FILE = "run.json"
-WORK_FOLDER = ".work"
-LOG_FILE = "run.log"
 UNSOUND = 3
 # Longer than the tasks of a killed run get to end.
 LOCK_SECONDS = 30.0
@@ -149,6 +154,7 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
 
 
 def _make_folder(output: Path) -> None:
+    earlier_run(output)  # refuses a folder that is not ours before a lock is put into it
     try:
         output.mkdir(parents=True, exist_ok=True)
         with (output / ".lock").open("a"):
@@ -200,36 +206,27 @@ def _owner_lives(lock: IO[str]) -> bool:
 def _begin(output: Path, request: ExperimentRequest) -> str:
     """Return the run id: the earlier one where this goes on with an interrupted run, else a new one."""
     file = output / REQUEST_FILE
-    if request.restart and file.exists():
-        for name in (WORK_FOLDER, "records", "model"):
-            shutil.rmtree(output / name, ignore_errors=True)
-        for name in (REQUEST_FILE, LOG_FILE, "report.html", "report.md", "runs.csv", "summary.json"):
-            (output / name).unlink(missing_ok=True)
-    if file.exists():
-        try:
-            earlier = json.loads(file.read_text(encoding="utf-8"))
-            state, run_id, identity = earlier["state"], str(earlier["run_id"]), earlier["request"]
-            before = dict(identity.get("parameters", {}))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HeadstartError(
-                f"{file}: does not describe a run of this version of Headstart.",
-                "Name another --output, or begin again there with --restart.",
-            ) from error
-        if state == "finished":
+    earlier = earlier_run(output)
+    if earlier is not None and request.restart:
+        remove_results(output)
+        earlier = None
+    if earlier is None:
+        check_report_folder(output, "--output")
+        run_id = new_run_id()
+    else:
+        run_id = earlier.run_id
+        if earlier.state == "finished":
             raise SettingError(
                 f"--output {output}: holds a finished run.", "Name another folder, or begin again with --restart."
             )
-        if identity != request.identity():
-            changed = sorted(
-                key for key in {*before, *request.parameters} if before.get(key) != request.parameters.get(key)
-            )
+        if earlier.request != request.identity():
+            before, now = earlier.parameters, request.parameters
+            changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
             raise SettingError(
                 f"--output {output}: holds an interrupted run with other settings"
                 f"{' (' + ', '.join(changed) + ')' if changed else ''}.",
                 "Repeat its command, name another folder, or begin again with --restart.",
             )
-    else:
-        run_id = new_run_id()
     write_json(file, {"state": "running", "run_id": run_id, "request": request.identity()})
     # What earlier starts computed lies in the checkpoints; their task folders would be taken for this one's.
     for folder in (output / WORK_FOLDER).glob("headstart-experiment-*"):

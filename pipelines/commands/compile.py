@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from headstart.components.console import Console
+from headstart.pipelines.own_files import check_package_file
 from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package
 from headstart.pipelines.placement_options import placement_options, read_placement
 
@@ -35,7 +36,9 @@ def command(pipeline: PipelineName, output: Path | None, parallelism: int, **pla
     """
     where = read_placement(**placement)
     build = {"parallelism": parallelism} if pipeline == "experiment" else {}
-    package = compile_package(pipeline, output or Path(f"{pipeline}.yaml"), where, **build)
+    file = output or Path(f"{pipeline}.yaml")
+    check_package_file(file, "--output")
+    package = compile_package(pipeline, file, where, **build)
 
     size = package.path.stat().st_size
     console = Console(highlight=False)

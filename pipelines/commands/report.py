@@ -42,6 +42,7 @@ def command(
     """
     from headstart.components.reporting.collecting import report_on
     from headstart.components.reporting.terminal import print_summaries
+    from headstart.pipelines.own_files import check_report_folder
 
     settings = {
         "target_accuracy": target_accuracy,
@@ -51,6 +52,7 @@ def command(
         "confidence": confidence,
         "rules": split_pairs(rules, "--rule", "NAME=SEVERITY", "few_runs=off"),
     }
+    check_report_folder(output, "--output")
     found = report_on(records, output, settings)
     print_summaries(found)
     echo(f"Report: {output / 'report.html'}")

@@ -1,0 +1,191 @@
+"""Random SIGKILLs of any process of `headstart run`: `python -m tests.reliability.kills --count 100`.
+
+The same small experiment runs undisturbed once, then again and again while its processes are killed at random moments:
+the command, the local runner, a task, the process that trains, one that decodes images. The same command is given until
+it ends well. Weights, accuracies, confusion matrices and data digests must then be those of the undisturbed run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from headstart.components.records import read_record
+
+# More files than that are decoded by processes of their own.
+FILES = 2_100
+KINDS = {
+    "local_worker": "runner",
+    "training.process": "training",
+    "datasets.decoding": "decoder",
+    "executor_main": "task",
+    "long_arguments": "task",
+}
+KILLS_PER_RUN = 10
+
+
+def draw_images(folder: Path) -> None:
+    """Write `FILES` small noisy images of two colours, a class folder for each."""
+    rng = np.random.default_rng(1)
+    for number in range(FILES):
+        pixels = rng.integers(0, 90, (16, 16, 3), np.uint8)
+        pixels[..., number % 2] += 120
+        path = folder / ("red", "green")[number % 2] / f"{number:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+
+@dataclass
+class Experiment:
+    """A small experiment and the folder below which it is run."""
+
+    folder: Path
+    runs: int = 3
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def start(self, output: Path) -> subprocess.Popen[str]:
+        """Give the command."""
+        data = self.folder / "images"
+        if not data.exists():
+            draw_images(data)
+        settings = ["epochs=2", "patience=0", "checkpoint_seconds=0", "pretrain.epochs=3"]
+        command = [sys.executable, "-P", "-m", "headstart", "run", "--source", str(data), "--preset", "demo"]
+        command += ["--image-size", "40", "--images-per-class", "8", "--runs", str(self.runs)]
+        command += ["--data-setting", "images_per_class=8", "--output", str(output)]
+        command += [word for setting in settings for word in ("--set", setting)]
+        log = (output.parent / f"{output.name}.txt").open("a")
+        with log:
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
+
+    def undisturbed(self) -> tuple[int, dict[str, Any], float]:
+        """Run it whole; return its status, its result and the seconds it took."""
+        began = time.monotonic()
+        status = self.start(self.folder / "undisturbed").wait()
+        return status, result(self.folder / "undisturbed"), time.monotonic() - began
+
+    def disturbed(self, output: Path, kills: int, seconds: float, moments: random.Random) -> int:
+        """Run it, kill `kills` times, one every so often, give the same command until it ends; return its status."""
+        done, starts = 0, 0
+        while True:
+            starts += 1
+            assert starts <= kills + 5, f"{output} does not come to an end: {text_of(output)}"
+            command = self.start(output)
+            while command.poll() is None:
+                if done >= kills:
+                    command.wait()
+                    break
+                try:
+                    command.wait(moments.uniform(0.1, 2 * seconds / (kills + 1)))
+                except subprocess.TimeoutExpired:
+                    if kind := kill_one(command.pid, moments):
+                        self.kills[kind] += 1
+                        done += 1
+            state = output / "run.json"
+            if state.exists() and json.loads(state.read_text())["state"] == "finished":
+                return int(command.returncode)
+
+
+def processes_of(command: int) -> dict[int, str]:
+    """Return the processes of a run and what each is."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(") ", 1)[1].split()[1])
+            except (OSError, IndexError):
+                continue
+    found, below = {command: "command"}, [command]
+    while below:
+        parent = below.pop()
+        for process in [one for one, of in parents.items() if of == parent]:
+            below.append(process)
+            try:
+                line = (
+                    (Path("/proc") / str(process) / "cmdline")
+                    .read_bytes()
+                    .replace(b"\0", b" ")
+                    .decode(errors="replace")
+                )
+            except OSError:
+                continue
+            found[process] = next((kind for word, kind in KINDS.items() if word in line), "other")
+    return found
+
+
+def kill_one(command: int, moments: random.Random) -> str:
+    """Kill one process of the run, each kind as probably as any other; return its kind."""
+    found = processes_of(command)
+    kind = moments.choice(sorted(set(found.values())))
+    process = moments.choice([process for process, of in found.items() if of == kind])
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        return ""
+    return kind
+
+
+def result(output: Path) -> dict[str, Any]:
+    """Return what must be equal: of every run its weights, data, accuracies and confusion matrix."""
+    records = [read_record(path) for path in sorted((output / "records").glob("*.json"))]
+    return {
+        record.name: {
+            "status": record.status,
+            "weights": record.final_weights,
+            "data": record.data.digest if record.data else "",
+            "accuracy": record.result.test_accuracy,
+            "validation": [epoch.validation_accuracy for epoch in record.epochs],
+            "confusion": record.result.confusion,
+        }
+        for record in records
+    }
+
+
+def text_of(output: Path) -> str:
+    """Return the end of what the commands printed."""
+    return (output.parent / f"{output.name}.txt").read_text(errors="replace")[-3000:]
+
+
+def main() -> int:
+    """Run it; status 1 where a result differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=100, help="kills")
+    parser.add_argument(
+        "--runs", type=int, default=3, help="runs of each arm; fewer than 3 are not a sound measurement"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    moments = random.Random(given.seed)
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="headstart-kills-") as folder:
+        experiment = Experiment(Path(folder), given.runs)
+        status, expected, seconds = experiment.undisturbed()
+        print(f"undisturbed: status {status}, {len(expected)} records, {seconds:.0f} s", flush=True)
+        number = 0
+        while (total := experiment.kills.total()) < given.count:
+            number += 1
+            output = Path(folder, f"run-{number}")
+            ended = experiment.disturbed(output, min(KILLS_PER_RUN, given.count - total), seconds, moments)
+            equal = result(output) == expected
+            wrong += not equal or ended != status
+            print(f"run {number}: status {ended}, equal: {equal}; kills so far: {dict(experiment.kills)}", flush=True)
+            if not equal or ended != status:
+                print(text_of(output), flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
