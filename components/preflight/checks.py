@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from headstart.components.credentials import masked, masked_address, reveal
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import INSTALL_TENSORFLOW, HeadstartError
 
 Outcome = Literal["passed", "warning", "failed"]
 
@@ -75,8 +75,12 @@ def check_software() -> Check:
         else:
             missing.append(package)
     if missing:
-        return Check("software", "failed", f"no {' and no '.join(missing)} in this image.",
-                     "Compile the pipeline with --image set to Headstart's image.")  # fmt: skip
+        return Check(
+            "software",
+            "failed",
+            f"no {' and no '.join(missing)} in this image.",
+            f"In a pod: compile the pipeline with --image set to Headstart's image. {INSTALL_TENSORFLOW}",
+        )
     version = ".".join(str(part) for part in sys.version_info[:3])
     return Check("software", "passed", ", ".join([*versions, f"python {version}"]))
 

@@ -23,6 +23,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import report_settings
     from headstart.components.stages import NAMES
+    from headstart.components.training.crops import check_crop
     from headstart.components.training.settings import resolve
 
     given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}
@@ -41,7 +42,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if name in given:
             _whole_number(name, given[name], 0, LARGEST_SEED)
     for arm in NAMES:
-        resolve(str(given.get("preset", "paper")), arm, given.get("settings"))
+        settings = resolve(str(given.get("preset", "paper")), arm, given.get("settings"))
+        if given.get("image_size"):
+            size = _whole_number("image_size", given["image_size"], SMALLEST_IMAGE, LARGEST_IMAGE)
+            check_crop(settings.recipe.crop, size, settings.stage.stride(size))
     parse_settings(ImportSettings, given.get("data_settings", {}))
     for name in ("source_layout", "intermediate_layout", "target_layout", "layout"):
         if name in given:

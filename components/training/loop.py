@@ -28,6 +28,7 @@ from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
 ITERATIONS = "optimizer/iterations"
+AUTOMATIC_CROP = 0.92  # of an image's side: 48 of 52 pixels
 PART_SECONDS, LONG_SECONDS = 1.0, 10.0
 
 
@@ -221,6 +222,8 @@ def checked_crop(model: Any, recipe: Recipe, size: int) -> int:
     if not recipe.crop or recipe.crop == size:
         return 0
     fits = [crop for crop in range(1, size) if _flat_size(model, crop) == _flat_size(model, size)]
+    if recipe.crop == "auto":
+        return next((crop for crop in fits if crop >= AUTOMATIC_CROP * size), 0)
     if recipe.crop not in fits:
         raise SettingError(
             f"crop: {recipe.crop} pixels of images of {size} do not fit the network's dense layers; "

@@ -7,7 +7,7 @@ rate of an arm whose row has a factor for it.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,7 +39,11 @@ class Recipe(BaseModel):
     batch_size: int = Field(128, ge=1, le=65536, description="of all devices together")
     flip: bool = Field(False, description="mirror half of the images, drawn from seed and epoch")
     shift: int = Field(0, ge=0, le=64, description="move images by up to so many pixels, drawn from seed and epoch")
-    crop: int = Field(0, ge=0, le=1024, description="train on random crops of so many pixels; 0: on whole images")
+    crop: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
+        0,
+        description="train on random crops of so many pixels; 0: on whole images; auto: on the smallest crops "
+        "that fit the network and are at least 92 % of an image's side",
+    )
     whole_epochs: int = Field(2, ge=0, le=100_000, description="last epochs that train on whole images despite `crop`")
     epochs: int = Field(30, ge=1, le=100_000, description="the most that are trained")
     patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
@@ -81,7 +85,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
             "batch_size": 256,
             "flip": True,
             "shift": 3,
-            "crop": 48,
+            "crop": "auto",
             "whole_epochs": 3,
             "epochs": 22,
         }
@@ -94,7 +98,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
             "batch_size": 128,
             "flip": True,
             "shift": 2,
-            "crop": 48,
+            "crop": "auto",
             "whole_epochs": 2,
             "epochs": 10,
         }

@@ -8,10 +8,8 @@ from typing import Any
 
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Arm, RunRecord
+from headstart.components.stages import PREPARATION
 from headstart.components.training.stages import run_stage
-
-# Runs from whose weights others start.
-PREPARATIONS = ("pretrain", "finetune")
 
 
 def stage(
@@ -50,7 +48,7 @@ def stage(
         saved_model=Path(saved_model.path) if saved_model is not None else None,
     )
     record.metadata.update({"arm": result.arm, "seed": str(result.seed), "status": result.status})
-    if arm in PREPARATIONS and result.status != "succeeded":
+    if arm in PREPARATION and result.status != "succeeded":
         raise HeadstartError(f"{arm} {result.status}: {result.reason or 'no reason is recorded'}")
     return result
 

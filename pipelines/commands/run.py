@@ -53,6 +53,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """
     source, source_layout = _data_set(options, "source", "cifar100")
     intermediate, intermediate_layout = _data_set(options, "intermediate", "fruits360")
+    if options["target"] and not options["target"].startswith("demo:"):
+        _refuse_drawn_preparation(options)
     drawn = source.startswith("demo:") and intermediate.startswith("demo:")
     request = ExperimentRequest(
         parameters={
@@ -84,6 +86,21 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         verbose=ctx.obj["verbose"],
     )
     ctx.exit(run_experiment(request))
+
+
+def _refuse_drawn_preparation(options: dict[str, Any]) -> None:
+    """Raise SettingError where photographs would be transferred to from drawings that nobody asked for."""
+    drawn = [role for role, alias in (("source", "cifar100"), ("intermediate", "fruits360"))
+             if not options[role] and not options[alias]]  # fmt: skip
+    if drawn:
+        named, asked = (" ".join(words) for words in (
+            [f"--{role} FOLDER" for role in drawn], [f"--{role} {DEMONSTRATION[role]}" for role in drawn]
+        ))  # fmt: skip
+        raise SettingError(
+            f"--target {options['target']}: the {' and the '.join(drawn)} set would be drawn by Headstart, and what is "
+            "learnt from drawings says nothing about a head start for images of your own.",
+            f"Give {named} (or --cifar100, --fruits360), or ask for the drawings: {asked}.",
+        )
 
 
 def _data_set(options: dict[str, Any], role: str, alias: str) -> tuple[str, str]:

@@ -260,6 +260,9 @@ def _error_of(*arguments: str, folder: Path) -> tuple[int, str]:
         (["--set", "batch_size=0"], "batch_size"),
         (["--classes", "apple"], "expected NAME=WORD"),
         (["--runs", "0"], "--runs"),
+        (["--target", "/usr"], "the source and the intermediate set would be drawn"),
+        (["--target", "/usr", "--source", "demo:source"], "ask for the drawings: --intermediate demo:fruits"),
+        (["--preset", "fast", "--image-size", "96", "--set", "pretrain.crop=48"], "no smaller size does"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_starts(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -10,10 +10,14 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from headstart.components.errors import SettingError  # noqa: E402
+from headstart.components.preflight.parameters import check_parameters  # noqa: E402
 from headstart.components.training.augmentation import augmented  # noqa: E402
-from headstart.components.training.loop import TrainingLoop  # noqa: E402
+from headstart.components.training.crops import flat_side  # noqa: E402
+from headstart.components.training.loop import TrainingLoop, checked_crop  # noqa: E402
 from headstart.components.training.network import build_network  # noqa: E402
 from headstart.components.training.recipes import Recipe  # noqa: E402
+from headstart.components.training.settings import resolve  # noqa: E402
+from headstart.components.training.stage_settings import StageSettings  # noqa: E402
 
 
 def places(pixels: Any, results: Any, batch: Any, shift: int) -> list[tuple[int, int, bool]]:
@@ -67,3 +71,26 @@ def test_crops_come_first_and_whole_images_last() -> None:
     assert [loop.image_size(epoch) for epoch in range(1, 6)] == [48, 48, 48, 52, 52]
     for epoch in (1, 5):
         assert np.isfinite(loop.run_epoch(epoch)[0])
+
+
+@pytest.mark.parametrize(("size", "crop"), [(52, 48), (64, 0), (96, 0), (100, 92), (128, 123)])
+def test_the_automatic_crop_follows_the_image_size(size: int, crop: int) -> None:
+    model = build_network(size, 3, first_stride=StageSettings().stride(size))
+    assert checked_crop(model, Recipe(crop="auto"), size) == crop
+    for arm in ("pretrain", "finetune", "baseline"):
+        check_parameters({"preset": "fast", "image_size": size})
+        assert resolve("fast", arm).recipe.crop in (0, "auto")
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_preflight_knows_the_network(stride: int) -> None:
+    for size in range(48 * stride, 140, 7):
+        model = build_network(size, 3, first_stride=stride)
+        shape = model.get_layer("max_pooling2d_3").output.shape
+        assert flat_side(size, stride) == shape[1]
+
+
+def test_a_crop_that_does_not_fit_is_refused_before_anything_is_imported() -> None:
+    with pytest.raises(SettingError, match=r"crop: 48 pixels of images of 96 .* no smaller size does"):
+        check_parameters({"preset": "fast", "image_size": 96, "settings": {"crop": 48}})
+    check_parameters({"preset": "fast", "image_size": 52, "settings": {"crop": 48}})
