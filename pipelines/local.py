@@ -23,6 +23,7 @@ from typing import IO, Any, Protocol
 from headstart.components import progress
 from headstart.components.atomic_files import write_json
 from headstart.components.foreign_text import printable
+from headstart.components.training.stages import NO_CONTAINER
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
@@ -119,7 +120,7 @@ def run_locally(run: LocalRun, listener: Listener) -> LocalResult:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=_environment(run.pipeline_root),
+            env=_environment(run),
             # A group of its own: Ctrl-C reaches us alone, and we end the group in order.
             start_new_session=True,
             pass_fds=run.keep_open,
@@ -166,9 +167,9 @@ class _Log:
                 file.close()
 
 
-def _environment(pipeline_root: Path) -> dict[str, str]:
+def _environment(run: LocalRun) -> dict[str, str]:
     """Return the environment of the runner and of all that it starts."""
-    temporary = pipeline_root / "tmp"
+    temporary = run.pipeline_root / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -180,6 +181,8 @@ def _environment(pipeline_root: Path) -> dict[str, str]:
         # Removed with the pipeline's folder: each of kfp's tasks leaves a folder of its own in it.
         "TMPDIR": str(temporary),
     }
+    if run.docker is None:
+        environment[NO_CONTAINER] = "1"
     # An empty or relative entry, as `PYTHONPATH=:/x` has one, is the working directory too.
     path = [entry for entry in environment.pop("PYTHONPATH", "").split(os.pathsep) if Path(entry).is_absolute()]
     return {**environment, "PYTHONPATH": os.pathsep.join(path)} if path else environment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -41,8 +42,30 @@ def run_retraining(request: RetrainingRequest) -> int:
     console = lasting_console()
     run_id = new_run_id()
     work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))
-    display = LiveDisplay(console, _rows(request), verbose=request.verbose)
     log = request.log or work / "retrain.log"
+    status = 1
+    try:
+        status = _retrain(request, console, run_id, work, log)
+    finally:
+        _clear(work, log if status == 1 else None)
+    return status
+
+
+def _clear(work: Path, log: Path | None) -> None:
+    """Remove `work` and all in it, but for the log that somebody has just been told to read."""
+    for entry in work.iterdir():
+        if entry == log:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        work.rmdir()  # the log is still in it
+
+
+def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Path, log: Path) -> int:
+    display = LiveDisplay(console, _rows(request), verbose=request.verbose)
     run = LocalRun(
         builder="headstart.pipelines.retraining:retraining",
         arguments=request.parameters,
@@ -55,7 +78,6 @@ def run_retraining(request: RetrainingRequest) -> int:
         with terminated_like_interrupted(), display:
             result = run_locally(run, display)
     except KeyboardInterrupt:
-        shutil.rmtree(work, ignore_errors=True)
         console.print(f"Interrupted. {in_use(open_store(request.parameters['store']), run_id)}", highlight=False)
         return INTERRUPTED
     store = open_store(request.parameters["store"])
@@ -67,7 +89,6 @@ def run_retraining(request: RetrainingRequest) -> int:
         )
     _print(console, store, outcome)
     if result.succeeded:
-        shutil.rmtree(work, ignore_errors=True)
         return 0
     console.print(f"The whole log is {log}.", highlight=False)
     return 1

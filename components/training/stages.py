@@ -28,6 +28,8 @@ from headstart.components.training import attempts, checkpoint, environment
 from headstart.components.training.specification import RunSpecification
 
 TERMINATED = 143
+# Set where tasks are plain processes: the image that the pipeline names is then not what they run in.
+NO_CONTAINER = "HEADSTART_NO_CONTAINER"
 # What TensorFlow says at every start, before its log level applies.
 NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on")
 
@@ -69,7 +71,7 @@ def run_stage(
         # Below the run id: what another pipeline run finished must never be taken for a result of this one.
         checkpoints="/".join(filter(None, (checkpoints.rstrip("/"), run_id, f"{arm}-{seed}"))) if checkpoints else "",
         accelerators=accelerators,
-        image=image,
+        image="" if os.environ.get(NO_CONTAINER) else image,
         record=Path(record).absolute(),
         model=Path(model).absolute() if model else None,
         saved_model=Path(saved_model).absolute() if saved_model else None,

@@ -137,6 +137,7 @@ def test_frozen_layers_are_bit_equal_and_the_arms_share_data_and_recipe(finished
     assert baseline.frozen == []
     assert transfer.initial_model == records["finetune"].final_weights
     assert len({record.run_id for record in records.values()}) == 1
+    assert {record.environment.image for record in records.values()} == {""}, "no container ran"
 
 
 @pytest.mark.slow

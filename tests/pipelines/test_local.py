@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.pipelines.local import LocalResult, LocalRun, _error, _follow, _Log, run_locally
+from headstart.pipelines.local import LocalResult, LocalRun, _environment, _error, _follow, _Log, run_locally
+from headstart.pipelines.local_retraining import _clear
 from headstart.pipelines.placement import Placement
 
 LOG = """\
@@ -168,3 +169,21 @@ def test_a_task_that_dies_once_is_tried_again_by_the_real_runner(
     ]
     assert not (tmp_path / "here" / "it-ran").exists()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_task_knows_whether_it_runs_in_a_container(tmp_path: Path) -> None:
+    run = LocalRun("m:f", {}, tmp_path / "work", tmp_path / "run.log")
+    assert _environment(run)["HEADSTART_NO_CONTAINER"] == "1"
+    run.docker = {"user": "1:0", "network": "host", "mounts": []}
+    assert "HEADSTART_NO_CONTAINER" not in _environment(run)
+
+
+def test_a_retraining_leaves_the_log_that_it_names_and_nothing_else(tmp_path: Path) -> None:
+    for keep in (True, False):
+        work = tmp_path / "work"
+        (work / "headstart-retraining-1" / "import-dataset").mkdir(parents=True)
+        (work / "headstart-retraining-1" / "import-dataset" / "images.npy").touch()
+        for name in ("run.json", "retrain.log"):
+            (work / name).touch()
+        _clear(work, work / "retrain.log" if keep else None)
+        assert sorted(tmp_path.rglob("*")) == ([work, work / "retrain.log"] if keep else [])

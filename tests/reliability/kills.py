@@ -35,6 +35,7 @@ KINDS = {
     "executor_main": "task",
     "long_arguments": "task",
 }
+ALL_KINDS = ("command", *dict.fromkeys(KINDS.values()))
 KILLS_PER_RUN = 10
 
 
@@ -84,16 +85,14 @@ class Experiment:
             starts += 1
             assert starts <= kills + 5, f"{output} does not come to an end: {text_of(output)}"
             command = self.start(output)
-            while command.poll() is None:
-                if done >= kills:
-                    command.wait()
-                    break
-                try:
-                    command.wait(moments.uniform(0.1, 2 * seconds / (kills + 1)))
-                except subprocess.TimeoutExpired:
-                    if kind := kill_one(command.pid, moments):
-                        self.kills[kind] += 1
-                        done += 1
+            while command.poll() is None and done < kills:
+                # The kind first: a random process at a random moment is nearly always the command or a task.
+                kind = moments.choice(ALL_KINDS)
+                time.sleep(moments.uniform(0, seconds / 10))
+                if kill_one(command, kind, moments):
+                    self.kills[kind] += 1
+                    done += 1
+            command.wait()
             state = output / "run.json"
             if state.exists() and json.loads(state.read_text())["state"] == "finished":
                 return int(command.returncode)
@@ -126,16 +125,19 @@ def processes_of(command: int) -> dict[int, str]:
     return found
 
 
-def kill_one(command: int, moments: random.Random) -> str:
-    """Kill one process of the run, each kind as probably as any other; return its kind."""
-    found = processes_of(command)
-    kind = moments.choice(sorted(set(found.values())))
-    process = moments.choice([process for process, of in found.items() if of == kind])
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return ""
-    return kind
+def kill_one(command: subprocess.Popen[str], kind: str, moments: random.Random) -> bool:
+    """Wait until there is a process of this kind, and a moment more, and kill it; False where none came."""
+    while command.poll() is None:
+        if found := [process for process, of in processes_of(command.pid).items() if of == kind]:
+            if kind != "decoder":  # which live for a moment themselves
+                time.sleep(moments.uniform(0, 2))
+            try:
+                os.kill(moments.choice(found), signal.SIGKILL)
+                return True
+            except ProcessLookupError:
+                continue
+        time.sleep(0.02)
+    return False
 
 
 def result(output: Path) -> dict[str, Any]:

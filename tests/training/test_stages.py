@@ -295,3 +295,10 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(zygote, target
     record = read_record(given["record"])
     assert (record.status, len(record.epochs)) == ("succeeded", 3)
     assert [attempt.ended for attempt in record.attempts] == ["completed"]
+
+
+def test_the_image_of_a_pipeline_is_not_recorded_where_no_container_ran(target_set, tmp_path, monkeypatch):
+    given = tiny_images.call(tmp_path, "transfer", target_set, initial_model=tmp_path / "absent", image="here:1")
+    assert stages.run_stage(**given).environment.image == "here:1"
+    monkeypatch.setenv("HEADSTART_NO_CONTAINER", "1")
+    assert stages.run_stage(**given).environment.image == ""
