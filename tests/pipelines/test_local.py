@@ -1,5 +1,6 @@
 """The log of the local runner as it is read back: which task runs, what it says, why it failed."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,7 @@ def test_tasks_and_events_are_told_in_order(tmp_path: Path) -> None:
         ("started", "verify"),
         ("ended", "verify", False),
     ]
-    assert log == LOG
+    assert log == re.sub(r"\x1b\[[0-9;]*m", "", LOG)
     assert result.failed_task == "verify"
     assert result.message.startswith("The measurement is not sound: enough_runs.")
 
