@@ -7,15 +7,13 @@ coarse label, a fine label and 3072 bytes of pixels, red plane first.
 
 from __future__ import annotations
 
-import lzma
-import tarfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headstart.components.datasets.archives import members, open_tar
 from headstart.components.datasets.collection import TEST, TRAIN, Collection
 from headstart.components.datasets.packed import Pixels
 from headstart.components.datasets.unpickling import load_pickle
@@ -26,7 +24,7 @@ _PIXELS = 3 * _SIDE * _SIDE
 _PYTHON = ("meta", "train", "test")
 _BINARY = ("fine_label_names.txt", "train.bin", "test.bin")
 # The published training file has 155 MB; a file far beyond that is not it, and is not read into memory.
-_MEMBER_LIMIT = 1 << 30
+_MEMBER_LIMIT = 256 << 20
 
 Reader = Callable[[str], bytes]
 
@@ -131,15 +129,17 @@ def read_archive(path: Path) -> Collection | None:
     """Read either version straight from its tar archive, without unpacking; None if it holds neither."""
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
+        with open_tar(path) as archive:
+            for member in members(archive):
                 name = Path(member.name).name
                 if member.isfile() and name in (*_PYTHON, *_BINARY) and len(Path(member.name).parts) <= 3:
                     if member.size > _MEMBER_LIMIT:
                         raise HeadstartError(f"{path}: {member.name} has {member.size} bytes; CIFAR-100's has 155 MB.")
                     file = archive.extractfile(member)
                     contents[name] = file.read() if file else b""
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+    except HeadstartError:
+        raise
+    except Exception as error:  # the readers raise nearly anything on damaged input
         raise HeadstartError(f"{path}: the archive is damaged or cut short ({error}).", "Download it again.") from error
     if all(name in contents for name in _PYTHON):
         return _python_version(contents.__getitem__, str(path))

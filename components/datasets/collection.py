@@ -51,5 +51,7 @@ class Collection:
         return len(self.labels)
 
     def title(self, row: int) -> str:
-        """Return what a message calls one image."""
-        return self.paths[row] if self.paths else f"image {row} of {self.name}"
+        """Return what a message calls one image; bytes of its path that are not UTF-8 are written as escapes."""
+        if not self.paths:
+            return f"image {row} of {self.name}"
+        return self.paths[row].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

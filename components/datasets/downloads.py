@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
 from headstart.components.atomic_files import write_text
 from headstart.components.credentials import masked, masked_address
@@ -18,6 +20,14 @@ _BLOCK = 1 << 20
 _ATTEMPTS = 6
 _TIMEOUT = (10, 60)
 """Seconds to connect, and to wait for the next bytes."""
+_HEADER_SECONDS = 120.0
+"""Within which an answer must begin, however its headers drip."""
+_LEAST_BYTES, _IN_SECONDS = 64 << 10, 60.0
+"""Bytes that must come in any so many seconds; a slower connection counts as broken."""
+_HOPS = 10
+_PAUSE = 0.2
+"""Seconds before the first of the further attempts; each pause is twice the one before."""
+_SIZE_LIMIT = 64 << 30
 
 Progress = Callable[[int, int | None], None]
 
@@ -38,8 +48,7 @@ def expected_checksum(uri: str) -> str:
 
 
 def _check_scheme(uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if not _is_local(uri) and not urlsplit(uri).scheme == "https":
         raise SettingError(f"{masked_address(uri)}: http:// can be changed on its way.", "Use https://.")
 
 
@@ -74,7 +83,7 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = 
                     if kept
                     else "Try again later, or download the file with another program and name it here.",
                 ) from error
-            time.sleep(min(0.2 * 2**attempt, 5))
+            time.sleep(min(_PAUSE * 2**attempt, 5))
     if expected and digest != expected:
         partial.unlink()
         _validator(partial).unlink(missing_ok=True)
@@ -109,6 +118,57 @@ def _without_query(text: str, url: str) -> str:
     return masked(text.replace(f"?{query}", "?***") if query else text)
 
 
+def _answer(url: str, headers: dict[str, str]) -> Any:
+    """Ask for `url` and follow redirects, each of which must lead to https; return the answer, its body unread."""
+    import requests
+
+    # A netrc or a proxy of the environment is honoured, as by any other program.
+    for _ in range(_HOPS):
+        call = partial(requests.get, url, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=False)
+        answer = _within(call)
+        if answer.status_code not in (301, 302, 303, 307, 308) or "Location" not in answer.headers:
+            return answer
+        answer.close()
+        before, url = url, urljoin(url, answer.headers["Location"])
+        if urlsplit(url).scheme != "https" and (urlsplit(before).scheme == "https" or not _is_local(url)):
+            raise HeadstartError(
+                f"{masked_address(before)}: it redirects to {masked_address(url)}, which can be changed on its way.",
+                "Only https:// is followed. Find another address of the file.",
+            )
+    raise HeadstartError(f"{masked_address(url)}: more than {_HOPS} redirects.", "Find another address of the file.")
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def _within(call: Callable[[], Any]) -> Any:
+    """Return what `call` returns, or raise what it raises; _BrokenError if that takes too long."""
+    results: list[Any] = []
+
+    def work() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            results.append(error)
+
+    # The library's own limit begins again with every byte. The thread ends with its socket, or with this process.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(_HEADER_SECONDS)
+    if not results:
+        raise _BrokenError(f"no answer within {_HEADER_SECONDS:g} seconds")
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
+
+
+def _length(answer: Any) -> int | None:
+    text = answer.headers.get("Content-Length") or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
     """Fetch what `partial` lacks; return the hexadecimal digest of the whole."""
     import requests
@@ -119,7 +179,7 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
     have = partial.stat().st_size if partial.is_file() and mark else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-", "If-Range": mark} if have else {})
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+        with _answer(url, headers) as answer:
             if answer.status_code == 416:  # nothing is left to send: the length was not known when it broke
                 partial.unlink(missing_ok=True)
                 raise _BrokenError("the server has no such range")
@@ -133,8 +193,11 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
                 have = 0
             write_text(_validator(partial), answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "")
             digest = _digest(partial, kind) if have else hashlib.new(kind, usedforsecurity=False)
-            length = answer.headers.get("Content-Length")
-            total = have + int(length) if length else None
+            length = _length(answer)
+            total = None if length is None else have + length
+            if (total or 0) > _SIZE_LIMIT:
+                raise HeadstartError(f"{masked_address(url)}: has {total} bytes; {_SIZE_LIMIT} are allowed.")
+            since, begun = have, time.monotonic()
             with partial.open("ab" if have else "wb") as file:
                 # read1 hands on what has come; iter_content would lose up to a block of it when the connection breaks.
                 while block := answer.raw.read1(_BLOCK):
@@ -142,6 +205,13 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
                     digest.update(block)
                     have += len(block)
                     progress(have, total)
+                    if have > _SIZE_LIMIT:
+                        raise HeadstartError(f"{masked_address(url)}: sends more than {_SIZE_LIMIT} bytes.")
+                    now = time.monotonic()
+                    if have - since >= _LEAST_BYTES:
+                        since, begun = have, now
+                    elif now - begun > _IN_SECONDS:
+                        raise _BrokenError(f"fewer than {_LEAST_BYTES} bytes came in {_IN_SECONDS:g} seconds")
             if total is not None and have != total:
                 raise _BrokenError(f"{have} of {total} bytes came")
             return str(digest.hexdigest())

@@ -9,7 +9,6 @@ it gives the same pixels on every processor; it agrees with both within one leve
 from __future__ import annotations
 
 import io
-import os
 import threading
 import zlib
 from collections.abc import Sequence
@@ -21,18 +20,41 @@ import simplejpeg
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image, UnidentifiedImageError
 
+from headstart.components.regular_files import read_regular
+
 if TYPE_CHECKING:  # it brings along pydantic, for which a process that only decodes would wait
     from headstart.components.datasets.packed import Pixels
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
+SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
+        *(".ppm", ".pgm", ".pbm", ".pnm"),
+    }
+)
+"""What files of these formats are called, in lower case; for imports and predictions alike."""
 PIXEL_LIMIT = 100_000_000
 """An image with more pixels is refused before it is decoded: a small file can unpack to fill the memory."""
 
 _BILINEAR = ResizeOptions(ResizeAlg.convolution(FilterType.bilinear), use_alpha=False)
 _DEEP_GRAY = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-_READ_AT_ONCE = 32 * 1024
+_SCANS = 500
+"""Scans of a progressive JPEG beyond which it is refused: each goes over the whole image."""
+_LEAST_DEEP = 1 << 12
+"""Gray values of 16 bits that all lie below this are of 12 bits or fewer, and black in their upper eight."""
+# How formats that are not read begin: the offset, the bytes, the name.
+_NOT_READ = (
+    *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")),
+    *((4, b"ftyp" + brand, "AVIF") for brand in (b"avif", b"avis")),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"<svg", "SVG"),
+    (0, b"FUJIFILM", "camera raw"),
+)
 _CONVERTED = {"L": "grayscale", "1": "grayscale", "P": "palette", "CMYK": "CMYK"}
 
 
@@ -96,13 +118,21 @@ def to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
     """Return the image as 8-bit RGB, and what it was converted from ('' where it already was RGB).
 
     Transparent pixels become white, the ground of Fruits-360. Of 16 bits the upper eight are kept, as decoders that
-    deliver eight bits do.
+    deliver eight bits do. UnreadableImageError for numbers whose range nothing tells: floating-point, 32-bit, and
+    16-bit ones that all are small.
     """
     mode = image.mode
     if mode == "RGB" and "transparency" not in image.info:
         return image, ""
+    if mode == "I" and image.format not in ("PPM", "PNG"):  # Pillow scales theirs to 16 bits
+        raise UnreadableImageError("its pixels are 32-bit numbers, which have no defined range; convert it to 8 bits")
     if mode in _DEEP_GRAY:
         values = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        if values.max() < _LEAST_DEEP:
+            raise UnreadableImageError(
+                f"its 16-bit values reach {values.max()} of 65535 (12 bits or fewer?) and would be nearly black; "
+                "convert it to 8 bits"
+            )
         return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB"), "16-bit"
     if mode == "F":
         raise UnreadableImageError("its pixels are floating-point numbers, which have no defined range")
@@ -120,14 +150,22 @@ def _check_area(width: int, height: int) -> None:
 
 
 def _decode_jpeg(content: bytes) -> tuple[Pixels, str] | None:
-    """Decode the common kinds of JPEG; None for what Pillow should judge, damaged ones among them."""
+    """Decode the common kinds of JPEG; None for what Pillow should judge.
+
+    What Pillow takes as it is, gray where data are missing, is refused here: files that end before their last row.
+    """
+    if content.count(b"\xff\xda") > _SCANS:
+        raise UnreadableImageError(f"it has more than {_SCANS} scans")
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)
-        if space not in ("YCbCr", "RGB", "Gray"):
-            return None
         _check_area(width, height)
+        if space not in ("YCbCr", "RGB", "Gray"):
+            simplejpeg.decode_jpeg(content, "CMYK")
+            return None
         return simplejpeg.decode_jpeg(content, "RGB"), "grayscale" if space == "Gray" else ""
-    except ValueError:
+    except ValueError as error:
+        if "premature end" in str(error).lower():
+            raise UnreadableImageError("damaged: it ends before its last row") from error
         return None
 
 
@@ -157,7 +195,12 @@ def _decode_any(content: bytes) -> tuple[Pixels, str]:
             rgb, converted = to_rgb(image)
             return np.asarray(rgb), converted
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not an image, or of a kind that is not read") from error
+        name = next((name for at, begin, name in _NOT_READ if content.startswith(begin, at)), "")
+        raise UnreadableImageError(
+            f"{name}, a format that is not read; convert it to JPEG or PNG"
+            if name
+            else "not an image, or of a kind that is not read"
+        ) from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"it has more than {PIXEL_LIMIT // 1_000_000} million pixels") from error
     except (UnreadableImageError, MemoryError):
@@ -190,24 +233,9 @@ def decode_whole(content: bytes) -> tuple[Pixels, str]:
     return decoded or _decode_any(content)
 
 
-def _content(path: str) -> bytes:
-    # The system calls themselves: this is done for every image, and a file object costs as much as reading does.
-    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    try:
-        content = os.read(file, _READ_AT_ONCE)
-        if len(content) < _READ_AT_ONCE:
-            return content
-        parts = [content]
-        while parts[-1]:
-            parts.append(os.read(file, os.fstat(file).st_size or _READ_AT_ONCE))
-        return b"".join(parts)
-    finally:
-        os.close(file)
-
-
 def read_image(path: str) -> tuple[Pixels, str]:
     """Read one image file as `decode_whole` does."""
     try:
-        return decode_whole(_content(path))
+        return decode_whole(read_regular(path))
     except OSError as error:
         raise UnreadableImageError(f"cannot be read: {error.strerror}") from error

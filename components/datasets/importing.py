@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 from headstart.components import storage
 from headstart.components.credentials import without_credentials
 from headstart.components.datasets import cifar100, leakage
+from headstart.components.datasets.archives import is_tar
 from headstart.components.datasets.collection import TRAIN, Collection
+from headstart.components.datasets.folders import composed
 from headstart.components.datasets.layouts import called, recognise
 from headstart.components.datasets.packed import (
     PREVIEW_FILE,
@@ -42,10 +43,11 @@ def import_dataset(
     setting, HeadstartError for what is wrong with the images.
     """
     options = parse_settings(ImportSettings, {"layout": layout, "image_size": image_size, "seed": seed, **settings})
-    source = without_credentials(uri)
+    source = composed(without_credentials(uri))
     emit("stage", stage="import", state="start", source=source)
     with packed_folder(folder, _local_source(uri)) as partial, opened(uri, options) as found:
         with collected(found, options, source) as collection:
+            collection.name = composed(collection.name)
             assign_splits(collection, options)
             check_classes(collection, source, options)
             thin_out(collection, options)
@@ -80,7 +82,7 @@ def collected(found: Path | Collection, options: ImportSettings, source: str) ->
     if isinstance(found, Collection):
         yield found
         return
-    if options.layout in ("auto", "cifar100") and found.is_file() and tarfile.is_tarfile(found):
+    if options.layout in ("auto", "cifar100") and is_tar(found):
         published = cifar100.read_archive(found)
         if published is not None:
             yield published
@@ -110,7 +112,7 @@ def check_packed(packing: Packing, collection: Collection, source: str, options:
         raise HeadstartError(
             f"{source}: {skipped} of {total} images cannot be read, more than the share "
             f"{options.skip_share:g} that skip_share allows. {first}.",
-            "Get whole copies of them, or raise skip_share.",
+            "Replace, convert or remove them, or raise skip_share.",
         )
     for split in ("train", "test"):
         present = np.bincount(packing.labels[split], minlength=len(collection.classes))

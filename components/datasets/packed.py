@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headstart.components import records
 from headstart.components.atomic_files import holds_only, whole_folder, write_text
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.regular_files import check_regular, read_regular
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -132,7 +133,7 @@ class PackedDataset:
         self.folder = Path(folder)
         file = self.folder / DESCRIPTION_FILE
         try:
-            self.description = Description.model_validate_json(file.read_text(encoding="utf-8"))
+            self.description = Description.model_validate_json(read_regular(file))
         except OSError as error:
             raise HeadstartError(
                 f"{self.folder}: not a packed data set: {DESCRIPTION_FILE} cannot be read ({error.strerror}).",
@@ -221,6 +222,7 @@ class PackedDataset:
     def _array(self, split: str, file: str) -> Any:
         path = self.folder / split / file
         try:
+            check_regular(path)
             # numpy cannot map an empty array
             return np.load(path, mmap_mode="r" if self.description.counts.get(split) else None, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:

@@ -1,5 +1,6 @@
 """Files decoded by several processes come out as by one, and what goes wrong there is said here."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -11,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.components.datasets import packing
+from headstart.components.datasets import images, packing
 from headstart.components.datasets.decoding import Decoders
+from headstart.components.datasets.folders import composed
 from headstart.components.datasets.importing import import_dataset
 from headstart.components.errors import HeadstartError
 from tests.datasets import drawn_files
+from tests.datasets.hostile_images import ENDS_EARLY, hostile
 from tests.processes import alive
 
 
@@ -46,6 +49,43 @@ def test_processes_give_the_same_as_one(tree: Path, tmp_path: Path, monkeypatch:
     for split, here in pixels[0].items():
         assert len(here) == descriptions[0].counts[split]
         np.testing.assert_array_equal(here, pixels[1][split])
+
+
+@pytest.mark.parametrize("count", [1999, 2000, 2001])
+def test_hostile_images_come_out_alike_on_every_path(count: int, tmp_path: Path) -> None:
+    """From 2,000 files on processes decode; below, and with one worker, this process does, image by image."""
+    root, files = tmp_path / os.fsdecode(b"caf\xe9"), hostile()
+    for number in range(count):
+        name, content = (
+            list(files.items())[number // 20 % len(files)]
+            if number % 20 == 3
+            else ("plain.jpg", drawn_files.encoded(number, size=(9, 9), mode="L" if number % 3 else "RGB"))
+        )
+        folder = root / ("test" if number % 5 == 0 else "train") / os.fsdecode(b"class \xe9%d" % (number % 2))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / os.fsdecode(b"%04d-\xff-" % number + name.encode())).write_bytes(content)
+    outcomes = []
+    for workers in (1, 3):
+        out = tmp_path / str(workers)
+        description = import_dataset(str(root), out, image_size=16, workers=workers, skip_share=0.1)
+        arrays = {
+            name: np.load(out / name) for name in ("train/images.npy", "validation/labels.npy", "test/images.npy")
+        }
+        outcomes.append((description.model_dump(exclude={"settings"}), arrays))
+    assert outcomes[0][0] == outcomes[1][0]
+    for name, array in outcomes[0][1].items():
+        np.testing.assert_array_equal(array, outcomes[1][1][name])
+    about = outcomes[0][0]
+    assert about["classes"] == ["class \\xe90", "class \\xe91"]
+    # What Pillow alone makes of the test images, resized one by one.
+    expected = []
+    for path in sorted(root.glob("test/*/*"), key=lambda path: (path.parent.name, composed(path.name))):
+        if not any(path.name.endswith(name) for name in ENDS_EARLY):
+            with contextlib.suppress(images.UnreadableImageError):
+                expected.append(images.resize(images._decode_any(path.read_bytes())[0], 16))
+    np.testing.assert_array_equal(outcomes[0][1]["test/images.npy"], np.stack(expected))
+    assert about["skipped"] == count - sum(about["counts"].values()) > 10
+    assert {"16-bit", "CMYK", "LAB", "alpha", "grayscale", "palette"} == set(about["converted"])
 
 
 def everything(decoders: Decoders, file: Path, paths: list[str]) -> None:

@@ -1,7 +1,10 @@
 """Downloads are resumed where they broke and checked; no partial file is taken for a whole one."""
 
+import contextlib
 import hashlib
+import io
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +30,8 @@ class Server(ThreadingHTTPServer):
     ranges = True
     etag = '"one"'
     status = 200
+    location = ""
+    drip = 0.0
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,6 +45,17 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
+        if self.server.location and "moved" not in self.path:
+            self.send_response(302)
+            self.send_header("Location", self.server.location)
+            self.end_headers()
+            return
+        if self.server.drip:
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"" if self.path.endswith("headers") else b"\r\n"))
+                while True:
+                    self.wfile.write(b"X-Drip: 1\r\n" if self.path.endswith("headers") else b"x")
+                    time.sleep(self.server.drip)
         if self.server.status != 200:
             self.send_error(self.server.status)
             return
@@ -63,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(downloads, "_PAUSE", 0.0)
     running = Server()
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
@@ -141,3 +157,54 @@ def test_an_archive_is_imported_from_its_address(server: Server, tmp_path: Path)
     assert description.counts == {"train": 15, "validation": 3, "test": 6}
     assert description.source == f"{server.url}/fruits.tar.gz", "credentials are left out"
     assert "secret" not in (tmp_path / "out" / "dataset.json").read_text()
+
+
+def test_redirects_are_followed_to_safe_places_alone(server: Server, tmp_path: Path) -> None:
+    server.location = "/moved?signature=1"
+    path = downloads.fetch(f"{server.url}/set.bin#sha256={SHA256}", tmp_path)
+    assert path.name == "set.bin", "the server does not choose the name"
+    assert path.read_bytes() == CONTENT
+    for location in ("http://example.org/moved", "ftp://example.org/x", "file:///etc/passwd", "//example.org/x"):
+        server.location = location
+        with pytest.raises(HeadstartError, match=r"it redirects to .*, which can be changed on its way"):
+            downloads.fetch(f"{server.url}/other.bin", tmp_path)
+    server.location = "/again"
+    with pytest.raises(HeadstartError, match="more than 10 redirects"):
+        downloads.fetch(f"{server.url}/other.bin", tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["set.bin"]
+
+
+def test_from_https_no_redirect_leads_to_this_machine(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    # What an https server answers, without one: a redirect to a service that only this machine reaches.
+    import requests
+
+    answer = requests.Response()
+    answer.status_code, answer.headers["Location"] = 302, f"{server.url}/moved"
+    answer.raw = io.BytesIO()
+    monkeypatch.setattr(requests, "get", lambda *_, **__: answer)
+    with pytest.raises(HeadstartError, match="can be changed on its way"):
+        downloads._answer("https://example.org/set.bin", {})
+    assert not server.asked
+
+
+@pytest.mark.parametrize("what", ["headers", "content"])
+def test_what_drips_for_ever_ends(server: Server, tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.drip = 0.02
+    monkeypatch.setattr(downloads, "_HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(downloads, "_IN_SECONDS", 0.3)
+    with pytest.raises(HeadstartError, match=r"the last time: (no answer within|fewer than 65536 bytes)"):
+        downloads.fetch(f"{server.url}/{what}", tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["http://example.org", "ftp://example.org", "HTTP://example.org"])
+def test_only_https_is_asked(scheme: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="can be changed on its way"):
+        downloads.fetch(f"{scheme}/set.bin", tmp_path)
+
+
+def test_a_file_beyond_the_limit_is_not_fetched(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "_SIZE_LIMIT", 100_000)
+    with pytest.raises(HeadstartError, match="700000 bytes; 100000 are allowed"):
+        downloads.fetch(f"{server.url}/set.bin", tmp_path)

@@ -1,7 +1,10 @@
 """What is wrong with a data set is said, and nothing half-written is left behind."""
 
+import gzip
 import io
 import pickle
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -194,9 +197,108 @@ def test_archives_cannot_grow_without_limit(tmp_path: Path, monkeypatch: pytest.
         for index in range(4):
             archive.writestr(f"{index}.jpg", bytes(400_000))
     assert "unpacks to more than" in refused(tmp_path / "bomb.zip", tmp_path)
+    # One entry that claims less than it has; the reader stops at what was claimed, or we at the limit.
+    whole = bytearray((tmp_path / "bomb.zip").read_bytes())
     monkeypatch.setattr(archives, "COUNT_LIMIT", 3)
     monkeypatch.setattr(archives, "SIZE_LIMIT", 1 << 30)
     assert "more than 3 entries" in refused(tmp_path / "bomb.zip", tmp_path)
+    # The count that the archive itself names is not believed.
+    end = whole.rindex(b"PK\x05\x06")
+    whole[end + 8 : end + 12] = b"\x01\x00\x01\x00"
+    (tmp_path / "bomb.zip").write_bytes(whole)
+    assert "more than 3 entries" in refused(tmp_path / "bomb.zip", tmp_path)
+
+
+def _peak_of(code: str, *arguments: str) -> tuple[str, int]:
+    """Run `code` in a process of its own; return what it printed and the most memory it had, in MiB."""
+    # Not getrusage's figure, which a process takes over from the one that starts it.
+    ending = "\nprint(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
+    command = [sys.executable, "-c", code + ending, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    *printed, peak = done.stdout.splitlines()
+    return "\n".join(printed), int(peak) >> 10
+
+
+_UNPACK = """
+import sys
+from pathlib import Path
+from headstart.components.datasets.archives import is_archive, unpack
+from headstart.components.errors import HeadstartError
+print(is_archive(Path(sys.argv[1])))
+try:
+    unpack(Path(sys.argv[1]), Path(sys.argv[2]))
+except HeadstartError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_of_gibibytes_is_refused_unread(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("header")
+    member.type, member.size = kind, 3 << 30
+    with gzip.open(tmp_path / "bomb.tar.gz", "wb", 1) as archive:
+        archive.write(member.tobuf())
+        for _ in range(64):  # more than is read of it, and little to write
+            archive.write(bytes(1 << 20))
+    (tmp_path / "out").mkdir()
+    printed, peak = _peak_of(_UNPACK, str(tmp_path / "bomb.tar.gz"), str(tmp_path / "out"))
+    assert "refused: a header of 3221225472 bytes precedes an entry; 1048576 are allowed" in printed
+    assert peak < 300
+
+
+def test_folders_count_as_entries_and_are_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tarfile.TarInfo("d/")
+    folder.type = tarfile.DIRTYPE
+    path = tmp_path / "many.tar.gz"
+    with gzip.open(path, "wb", 1) as archive:
+        archive.write(folder.tobuf() * 3000 + bytes(10240))
+    with archives.open_tar(path) as tar:
+        assert max(len(tar.members) for _ in archives.members(tar)) <= 1
+    monkeypatch.setattr(archives, "COUNT_LIMIT", 2000)
+    assert "refused: more than 2000 entries" in refused(path, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_depth_bytes_and_time_are_limited(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(name: str, content: bytes) -> Path:
+        path = tmp_path / f"archive.{kind}"
+        if kind == "zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr(name, content)
+        else:
+            with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as archive:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return path
+
+    deep = written("a/" * 41 + "x.jpg", b"x")
+    assert "more than 40 folders within each other" in refused(deep, tmp_path)
+    large = written("x.jpg", bytes(9 << 20))
+    monkeypatch.setattr(archives, "SIZE_LIMIT", 4 << 20)
+    assert "unpacks to more than" in refused(large, tmp_path)
+    monkeypatch.setattr(archives, "SIZE_LIMIT", 64 << 30)
+    monkeypatch.setattr(archives, "TIME_LIMIT", -1.0)
+    assert "takes more than -1 seconds" in refused(large, tmp_path)
+
+
+def test_sparse_files_are_refused(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("holes")
+    member.type = tarfile.GNUTYPE_SPARSE
+    (tmp_path / "sparse.tar").write_bytes(member.tobuf() + bytes(10240))
+    assert "'holes' is a sparse file" in refused(tmp_path / "sparse.tar", tmp_path)
+    with tarfile.open(tmp_path / "pax.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        again = tarfile.TarInfo("holes")
+        again.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"}
+        archive.addfile(again)
+    assert "is a sparse file" in refused(tmp_path / "pax.tar", tmp_path)
+
+
+def test_headers_before_headers_without_end_are_refused(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("header")
+    member.type, member.size = tarfile.XHDTYPE, 0
+    (tmp_path / "chain.tar").write_bytes(member.tobuf() * 100_000 + bytes(10240))
+    assert "chain.tar" in refused(tmp_path / "chain.tar", tmp_path)
 
 
 def test_two_data_sets_in_one_archive_are_told_apart_by_the_user(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Training and serving see the same pixels, whatever decodes them."""
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from PIL import Image
 
 from headstart.components.datasets import images
 from headstart.components.datasets.images import UnreadableImageError, decode, resize
+from headstart.components.regular_files import read_regular
 from tests.datasets import drawn_files
+from tests.datasets.hostile_images import ENDS_EARLY, hostile
 
 
 def photograph(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -92,6 +96,75 @@ def test_images_resized_together_have_the_bits_of_each_resized_alone(height: int
     assert together.shape == (5, 52, 52, 3)
     for alone, found in zip(several, together, strict=True):
         np.testing.assert_array_equal(found, resize(alone, 52))
+
+
+@pytest.mark.parametrize(("name", "content"), hostile().items(), ids=hostile())
+def test_fast_decoders_give_what_pillow_gives(name: str, content: bytes) -> None:
+    results: list[object] = []
+    for decoder in (images.decode_whole, images._decode_any):
+        try:
+            pixels, converted = decoder(content)
+            results.append((pixels.shape, pixels.tobytes(), converted))
+            if pixels.nbytes < 1 << 20:
+                assert np.array_equal(images.resize_alike([pixels] * 3, 16)[2], resize(pixels, 16))
+        except UnreadableImageError as error:
+            results.append(str(error))
+    if name in ENDS_EARLY:
+        assert results[0] == "damaged: it ends before its last row"
+    elif name.startswith("empty"):
+        assert results[0] == "the file is empty"
+    else:
+        assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("32-bit.tif", "32-bit numbers"),
+        ("float.tif", "floating-point numbers"),
+        ("twelve-bits.png", "reach 4091 of 65535"),
+        ("claims-60000.jpg", "more than 100 million pixels"),
+        ("claims-60000.png", "more than 100 million pixels"),
+        ("photo.heic", "HEIC, a format that is not read; convert it"),
+        ("photo.avif", "AVIF, a format that is not read; convert it"),
+        ("text.jpg", "not an image"),
+        ("wrong-checksum.png", "damaged"),
+    ],
+)
+def test_why_an_image_is_refused(name: str, why: str) -> None:
+    with pytest.raises(UnreadableImageError, match=why):
+        decode(hostile()[name], 16)
+
+
+def test_a_jpeg_of_very_many_scans_is_refused() -> None:
+    # Every scan goes over the whole image: a megabyte of them would keep a decoder busy for minutes.
+    whole = drawn_files.encoded(1)
+    with pytest.raises(UnreadableImageError, match="more than 500 scans"):
+        decode(whole[:-2] + b"\xff\xda\x00\x02" * 600 + whole[-2:], 16)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to a device", "nothing"])
+def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link to a device":
+        path.symlink_to("/dev/zero")
+    named = Path("/dev/zero") if kind == "device" else path
+    with pytest.raises(UnreadableImageError, match="cannot be read"):
+        images.read_image(str(named))
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for size in (0, 1, 32 * 1024 - 1, 32 * 1024, 100_000):
+        file.write_bytes(bytes(range(256)) * (size // 256 + 1))
+        os.truncate(file, size)
+        assert read_regular(file, 100_000) == file.read_bytes()
+    with pytest.raises(OSError, match="more than 0 MiB"):
+        read_regular(file, 99_999)
 
 
 def png(mode: str, **options: object) -> bytes:

@@ -1,0 +1,44 @@
+"""Reading what a user names: regular files alone, since a pipe or a device would be waited for or read for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+_READ_AT_ONCE = 32 * 1024
+
+
+def open_regular(path: str | Path) -> int:
+    """Return a descriptor of a regular file, opened for reading; OSError, with no file name, for anything else."""
+    # Without O_NONBLOCK opening a pipe waits for somebody to write to it.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a regular file")
+    return file
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise what `open_regular` raises, for a reader that opens the file itself."""
+    os.close(open_regular(path))
+
+
+def read_regular(path: str | Path, limit: int = 1 << 30) -> bytes:
+    """Return the content of a regular file; OSError where it is none or has more than `limit` bytes."""
+    # The system calls themselves: this is done for every image, and a file object costs as much as reading does.
+    file = open_regular(path)
+    try:
+        content = os.read(file, _READ_AT_ONCE)
+        if len(content) < _READ_AT_ONCE:
+            return content
+        parts, count = [content], len(content)
+        while parts[-1]:
+            parts.append(os.read(file, min(os.fstat(file).st_size or _READ_AT_ONCE, limit + 1)))
+            count += len(parts[-1])
+            if count > limit:
+                raise OSError(errno.EFBIG, f"it has more than {limit >> 20} MiB")
+        return b"".join(parts)
+    finally:
+        os.close(file)
