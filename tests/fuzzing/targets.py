@@ -24,7 +24,7 @@ from headstart.components import progress
 from headstart.components.datasets.archives import unpack
 from headstart.components.datasets.cifar100 import read_archive, read_folder
 from headstart.components.datasets.images import UnreadableImageError, decode
-from headstart.components.datasets.packed import PackedDataset, write_packed
+from headstart.components.datasets.packed import PackedDataset, digests_of, write_packed
 from headstart.components.datasets.unpickling import load_pickle
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, read_record
@@ -85,6 +85,17 @@ def archive(data: bytes) -> None:
         assert not any(path.is_symlink() for path in place.rglob("*"))
 
 
+def archive_headers(data: bytes) -> None:
+    """Headers of a tar archive with right checksums, without which a reader looks no further."""
+    blocks = []
+    for start in range(0, len(data), 512):
+        block = bytearray(data[start : start + 512].ljust(512, b"\0"))
+        if block[156] and block[156] < 128:  # else it is taken for content
+            block[148:156] = b"%06o\0 " % (sum(block[:148]) + 8 * 32 + sum(block[156:]))
+        blocks.append(bytes(block))
+    archive(b"".join(blocks) + bytes(1024))
+
+
 def image(data: bytes) -> None:
     try:
         pixels, _ = decode(data, 52)
@@ -142,6 +153,30 @@ def finished_object(data: bytes) -> None:
     (place / attempts.FILE).write_bytes(data)
     with contextlib.redirect_stdout(io.StringIO()):
         attempts.close(checkpoint.Folder(str(place)), "ended")
+
+
+def packed_files(data: bytes) -> None:
+    """Any one file of a packed set has other bytes: that is refused, or nothing has changed for who reads the set."""
+    folder = SCRATCH / "packed_files"
+    if not folder.exists():
+        folder.mkdir()
+        write_packed(folder, _DESCRIPTION, _SPLITS)
+    place = ["dataset.json", *(f"{split}/{name}.npy" for split in _SPLITS for name in ("images", "labels", "digests"))]
+    number, content = data[0] if data else 0, data[1:]
+    file = folder / place[number % len(place)]
+    before = file.read_bytes()
+    file.write_bytes(content)
+    try:
+        dataset = PackedDataset(folder)
+        dataset.verify(images=True)
+        assert dataset.classes == _DESCRIPTION["classes"]
+        for split, (pixels, labels) in _SPLITS.items():
+            read = dataset.split(split)
+            assert np.array_equal(read[0], pixels)
+            assert np.array_equal(read[1], labels)
+            assert np.array_equal(dataset.image_digests(split), digests_of(pixels))
+    finally:
+        file.write_bytes(before)
 
 
 def progress_line(data: bytes) -> None:
@@ -223,6 +258,25 @@ def _packed() -> list[bytes]:
     return [description, description + SEPARATOR + _array(), json.dumps(huge).encode(), b"[" * 100_000]
 
 
+def _packed_files() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        write_packed(Path(folder), _DESCRIPTION, _SPLITS)
+        names = ["dataset.json", "train/images.npy", "train/labels.npy", "train/digests.npy"]
+        return [bytes([number]) + Path(folder, name).read_bytes() for number, name in enumerate(names)]
+
+
+def _sparse() -> bytes:
+    member = tarfile.TarInfo("holes")
+    member.type = tarfile.GNUTYPE_SPARSE
+    return member.tobuf() + bytes(512)
+
+
+def _huge_header() -> bytes:
+    member = tarfile.TarInfo("header")
+    member.type, member.size = tarfile.XHDTYPE, 3 << 30
+    return member.tobuf() + b"20 path=abcdefghijk\n".ljust(512, b"\0")
+
+
 def corpus(name: str) -> list[bytes]:
     """Return the few inputs that fuzzing starts from: right ones, and wrong ones that once did harm elsewhere."""
     meta, train, test = _cifar_files()
@@ -251,6 +305,12 @@ def corpus(name: str) -> list[bytes]:
             _zip(("a/b", b"content" * 50), ("c", b"")),
             _zip(("../up", b"x"), ("a\\..\\..\\b", b"x")),
         ],
+        "archive_headers": [
+            _tar("w:", ("a/b", b"content"), ("n" * 200, b"x")),
+            _sparse(),
+            _huge_header(),
+        ],
+        "packed_files": _packed_files(),
         "image": [
             _image("PNG", "RGB"),
             _image("JPEG", "RGB"),
@@ -283,10 +343,12 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         cifar_binary_version,
         cifar_archive,
         archive,
+        archive_headers,
         image,
         run_record,
         summary,
         packed_dataset,
+        packed_files,
         checkpoint_object,
         finished_object,
         progress_line,
