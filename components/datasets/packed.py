@@ -225,7 +225,7 @@ class PackedDataset:
             check_regular(path)
             # numpy cannot map an empty array
             return np.load(path, mmap_mode="r" if self.description.counts.get(split) else None, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy's reader raises nearly anything on a damaged header
             raise HeadstartError(f"{path}: cannot be read: {error}.", "Import the data again.") from error
 
 
