@@ -125,10 +125,10 @@ class PackedDataset:
     `{row.tobytes() for row in dataset.image_digests("test")}`.
     """
 
-    def __init__(self, folder: str | Path, *, verify: bool = True) -> None:
+    def __init__(self, folder: str | Path, *, checked: bool = True) -> None:
         """Open `folder`; HeadstartError says which file is missing, damaged or not what it should be.
 
-        `verify=False` reads the description alone, for those who do not use the images.
+        `checked=False` reads the description alone, for those who do not use the images.
         """
         self.folder = Path(folder)
         file = self.folder / DESCRIPTION_FILE
@@ -146,7 +146,7 @@ class PackedDataset:
                 f"{file}: schema version {self.description.schema_version}; "
                 f"this Headstart reads up to {SCHEMA_VERSION}."
             )
-        if verify:
+        if checked:
             self.verify()
 
     @property
@@ -243,7 +243,7 @@ def is_packed(folder: Path) -> bool:
     """Say whether `folder` is a packed data set with nothing else in it, which a new one may replace."""
     names = [DESCRIPTION_FILE, PREVIEW_FILE, *(f"{split}/{array}" for split in SPLITS for array in _ARRAYS)]
     try:
-        PackedDataset(folder, verify=False)
+        PackedDataset(folder, checked=False)
     except HeadstartError:
         return False
     return holds_only(folder, names)

@@ -22,7 +22,7 @@ def write_preview(packed: Path, path: Path, per_class: int = 6) -> None:
 
     From 25 classes on the rows stand in two columns.
     """
-    dataset = PackedDataset(packed, verify=False)
+    dataset = PackedDataset(packed, checked=False)
     images, labels = dataset.split("train")
     classes = dataset.classes[:_ROW_LIMIT]
     columns = 1 if len(classes) < 25 else 2

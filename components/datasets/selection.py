@@ -241,7 +241,7 @@ def select_target(
         return select_classes(intermediate, folder, **{"seed": seed, **selection, **(settings or {})})
     from headstart.components.datasets.importing import import_dataset
 
-    size = PackedDataset(intermediate, verify=False).description.image_size
+    size = PackedDataset(intermediate, checked=False).description.image_size
     return import_dataset(
         target_uri, folder, **{"layout": target_layout, "image_size": size, "seed": seed, **(settings or {})}
     )

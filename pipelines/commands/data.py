@@ -157,7 +157,7 @@ def show(packed: Path, verify: bool) -> None:
     """Print what a packed data set holds."""
     from headstart.components.datasets.packed import PackedDataset
 
-    dataset = PackedDataset(packed, verify=False)
+    dataset = PackedDataset(packed, checked=False)
     print_description(dataset.description, packed)
     if verify:
         dataset.verify(images=True)

@@ -49,7 +49,7 @@ def test_a_selection_of_a_damaged_set_is_refused_and_writes_nothing(packed: Path
     with pytest.raises(HeadstartError, match="its content has digest"):
         select_classes(packed, tmp_path / "out", classes={"x": "a", "rest": "*"})
     assert not (tmp_path / "out").exists()
-    assert PackedDataset(packed, verify=False).description.name == "noise"
+    assert PackedDataset(packed, checked=False).description.name == "noise"
 
 
 @pytest.mark.parametrize("counts", [[4, 2], [3, 3, 0], [6]])
