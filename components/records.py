@@ -52,6 +52,9 @@ class Data(_Part):
     notes: list[str] = Field(default_factory=list, description="found and worth saying: leakage, few images, …")
     duplicates_across_splits: int = Field(0, ge=0, description="test images that stand byte for byte in training too")
     near_duplicates_across_splits: int | None = Field(None, description="test images with a near-twin in training")
+    training_pool: list[int] | None = Field(
+        None, description="images of each class that the training images were drawn from; null: all there were"
+    )
     test_groups: list[int | None] | None = Field(
         None,
         description="for each test image, in the order of the split, a number of what it was taken together with (a "

@@ -1,18 +1,19 @@
-"""The experiment: pretrain, fine-tune, train the final model, then ten runs from scratch against ten by transfer.
+"""The experiment: pretrain, fine-tune, train the final model, then run the arms against each other, seed by seed.
 
-Wiring and placement only; what a stage does stands in `components`. A pipeline is built by a function, since the
-image, the accelerators and how many loop iterations run at once must be fixed when compiling.
+Wiring and placement only; what a stage does is in `components`. A pipeline is built by a function, since the image, the
+accelerators and how many loop iterations run at once must be fixed when compiling.
 """
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from headstart.components.datasets.component import import_dataset, select_classes
+from headstart.components.datasets.component import hold_out, import_dataset, select_classes
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import report, verify
-from headstart.components.training.component import final, finetune, pretrain, train_baseline, train_transfer
-from headstart.pipelines.placement import Placement, pipeline_config, place
+from headstart.components.stages import DEFAULT_ARMS
+from headstart.components.training.component import final, finetune, gather_prepared, pretrain, train_runs
+from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
 
 DEFAULT_SEEDS = list(range(1, 11))
 
@@ -22,18 +23,18 @@ def experiment(
     *,
     parallelism: int = 1,
     run_id: str = dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-    baseline_data: str = "selected",
 ) -> BaseComponent:
     """Build the experiment pipeline.
 
+    One timed task runs after the other: the preparations, the final model, then the loop, in which each task trains
+    every arm for one seed (or for several where there are many, see `headstart.components.design`).
+
     Args:
         placement: image, resources and pod settings of every task; None: the defaults.
-        parallelism: loop iterations that run at once. 1 keeps runs from sharing a processor or an accelerator; more
-            needs as many equal nodes.
+        parallelism: timed tasks of the loop that run at once, and so in all: nothing else runs beside the loop. 1 keeps
+            runs from sharing a processor or an accelerator; more needs as many equal nodes.
         run_id: names this run in every record; every timed task takes it as an input, so that no other run's result
             can be taken from the cache. On this machine `headstart run` gives its own, which outlives a restart.
-        baseline_data: what the baseline trains on: `selected` (the same three classes as transfer) or `intermediate`
-            (the whole fine-tuning set; the paper's text allows both readings).
     """
     where = placement or Placement()
 
@@ -52,10 +53,14 @@ def experiment(
         intermediate_layout: str = "auto",
         target_layout: str = "auto",
         seeds: list[int] = DEFAULT_SEEDS,
-        preset: str = "paper",
-        settings: dict = {},  # noqa: B006 - kfp reads the default once, when compiling
+        arms: list[str] = list(DEFAULT_ARMS),  # noqa: B006 - kfp reads the default once, when compiling
+        preparations: int = 0,
+        draws: int = 0,
+        hold_out_target: bool = False,
+        preset: str = "",
+        settings: dict = {},  # noqa: B006
         classes: dict = PAPER_CLASSES,
-        images_per_class: int = 400,
+        images_per_class: int = 0,
         test_images_per_class: int = 0,
         image_size: int = 52,
         preparation_seed: int = 0,
@@ -68,6 +73,33 @@ def experiment(
             # someone submits with caching forced on.
             return place(task.set_display_name(title), where, "training")
 
+        def placed(task: dsl.PipelineTask, kind: Kind, title: str) -> dsl.PipelineTask:
+            return place(task.set_display_name(title), where, kind)
+
+        ready = placed(
+            preflight(
+                run_id=run_id,
+                source_data=source_data,
+                intermediate_data=intermediate_data,
+                target_data=target_data,
+                write_to=checkpoints,
+                seeds=seeds,
+                arms=arms,
+                preparations=preparations,
+                draws=draws,
+                preset=preset,
+                settings=settings,
+                classes=classes,
+                images_per_class=images_per_class,
+                test_images_per_class=test_images_per_class,
+                image_size=image_size,
+                preparation_seed=preparation_seed,
+                data_settings=data_settings,
+                report_settings=report_settings,
+            ),
+            "preflight",
+            "Check what the run needs, and plan it",
+        )
         how = {
             "run_id": run_id,
             "preset": preset,
@@ -77,100 +109,109 @@ def experiment(
             "image": where.image_for("training"),
         }
 
-        ready = preflight(
-            run_id=run_id,
-            source_data=source_data,
-            intermediate_data=intermediate_data,
-            target_data=target_data,
-            write_to=checkpoints,
-            seeds=seeds,
-            preset=preset,
-            settings=settings,
-            classes=classes,
-            images_per_class=images_per_class,
-            test_images_per_class=test_images_per_class,
-            image_size=image_size,
-            data_settings=data_settings,
-            report_settings=report_settings,
-        )
-        place(ready.set_display_name("Check what the run needs"), where, "preflight")
-
-        source = import_dataset(
-            uri=source_data, layout=source_layout, image_size=image_size, seed=preparation_seed, settings=data_settings
-        )
-        place(source.set_display_name("Import the source set (CIFAR-100)"), where, "data").after(ready)
-        pretrained = training(
-            pretrain(dataset=source.outputs["dataset"], seed=preparation_seed, **how), "Pretrain on the source set"
-        )
-
-        intermediate = import_dataset(
-            uri=intermediate_data,
-            layout=intermediate_layout,
-            image_size=image_size,
-            seed=preparation_seed,
-            settings=data_settings,
-        )
-        place(intermediate.set_display_name("Import the intermediate set (Fruits-360)"), where, "data").after(ready)
-        finetuned = training(
-            finetune(
-                dataset=intermediate.outputs["dataset"],
-                initial_model=pretrained.outputs["model"],
+        source = placed(
+            import_dataset(
+                uri=source_data,
+                layout=source_layout,
+                image_size=image_size,
                 seed=preparation_seed,
-                **how,
+                settings=data_settings,
             ),
-            "Fine-tune, conv 1–3 frozen",
+            "data",
+            "Import the source set (CIFAR-100)",
+        ).after(ready)
+        intermediate = placed(
+            import_dataset(
+                uri=intermediate_data,
+                layout=intermediate_layout,
+                image_size=image_size,
+                seed=preparation_seed,
+                settings=data_settings,
+            ),
+            "data",
+            "Import the intermediate set (Fruits-360)",
+        ).after(ready)
+        selected = placed(
+            select_classes(
+                intermediate=intermediate.outputs["dataset"],
+                classes=classes,
+                images_per_class=ready.outputs["plan_images_per_class"],
+                test_images_per_class=test_images_per_class,
+                seed=preparation_seed,
+                target_uri=target_data,
+                target_layout=target_layout,
+                settings=data_settings,
+                draws=ready.outputs["plan_draws"],
+            ),
+            "data",
+            "Select the target classes",
+        )
+        unseen = placed(
+            hold_out(
+                intermediate=intermediate.outputs["dataset"],
+                target=selected.outputs["dataset"],
+                target_classes=hold_out_target,
+            ),
+            "data",
+            "Hold out what the target tests on",
         )
 
-        selected = select_classes(
-            intermediate=intermediate.outputs["dataset"],
-            classes=classes,
-            images_per_class=images_per_class,
-            test_images_per_class=test_images_per_class,
-            seed=preparation_seed,
-            target_uri=target_data,
-            target_layout=target_layout,
-            settings=data_settings,
+        # Nothing timed runs beside anything else of ours: all data are ready first, and one timed task follows another.
+        with dsl.ParallelFor(items=ready.outputs["Output"], parallelism=1, name="preparations") as preparation:
+            pretrained = training(
+                pretrain(dataset=source.outputs["dataset"], seed=preparation_seed, preparation=preparation, **how),
+                "Pretrain on the source set",
+            ).after(unseen)
+            finetuned = training(
+                finetune(
+                    dataset=unseen.outputs["dataset"],
+                    initial_model=pretrained.outputs["model"],
+                    seed=preparation_seed,
+                    preparation=preparation,
+                    **how,
+                ),
+                "Fine-tune, early layers frozen",
+            )
+        gathered = placed(
+            gather_prepared(
+                models=dsl.Collected(finetuned.outputs["model"]),
+                seeds=seeds,
+                arms=arms,
+                draws=ready.outputs["plan_draws"],
+            ),
+            "data",
+            "Gather the prepared models",
         )
-        place(selected.set_display_name("Select the target classes"), where, "data")
-
         shipped = training(
             final(
                 dataset=selected.outputs["dataset"],
-                initial_model=finetuned.outputs["model"],
+                initial_model=gathered.outputs["first"],
                 seed=preparation_seed,
                 **how,
             ),
-            "Final model, conv 1–4 frozen",
+            "Final model, backbone frozen",
         )
-
-        baseline_set = intermediate if baseline_data == "intermediate" else selected
-        with dsl.ParallelFor(items=seeds, parallelism=parallelism, name="baseline-runs") as seed:
-            baseline = training(
-                train_baseline(dataset=baseline_set.outputs["dataset"], seed=seed, **how), "Baseline: from scratch"
-            )
-        with dsl.ParallelFor(items=seeds, parallelism=parallelism, name="transfer-runs") as seed:
-            transfer = training(
-                train_transfer(
-                    dataset=selected.outputs["dataset"],
-                    initial_model=finetuned.outputs["model"],
-                    seed=seed,
-                    **how,
+        with dsl.ParallelFor(items=gathered.outputs["Output"], parallelism=parallelism, name="runs") as cells:
+            trained = training(
+                train_runs(
+                    dataset=selected.outputs["dataset"], prepared=gathered.outputs["prepared"], cells=cells, **how
                 ),
-                "Transfer: from the fine-tuned model",
-            )
+                "Run every arm",
+            ).after(shipped)
 
-        rendered = report(
-            pretrain=pretrained.outputs["record"],
-            finetune=finetuned.outputs["record"],
-            final=shipped.outputs["record"],
-            baseline=dsl.Collected(baseline.outputs["record"]),
-            transfer=dsl.Collected(transfer.outputs["record"]),
-            run_id=run_id,
-            settings=report_settings,
+        rendered = placed(
+            report(
+                pretrain=dsl.Collected(pretrained.outputs["record"]),
+                finetune=dsl.Collected(finetuned.outputs["record"]),
+                final=shipped.outputs["record"],
+                runs=dsl.Collected(trained.outputs["records"]),
+                run_id=run_id,
+                settings=report_settings,
+            ),
+            "report",
+            "Report",
         )
-        place(rendered.set_display_name("Report"), where, "report")
-        verdict = verify(summary=rendered.outputs["summary"])
-        place(verdict.set_display_name("Verify the measurement"), where, "report")
+        placed(verify(summary=rendered.outputs["summary"]), "report", "Verify the measurement")
 
     pipeline: BaseComponent = headstart_experiment
     return pipeline

@@ -9,6 +9,7 @@ from typing import Any
 
 from headstart.components.atomic_files import whole_file, whole_folder
 from headstart.components.records import RunRecord, read_record
+from headstart.components.stages import PREPARATION, PRODUCT
 from headstart.components.training.checkpoint import is_model
 
 MODELS = {"pretrain": "pretrained", "finetune": "finetuned", "final": "final"}
@@ -23,12 +24,13 @@ def _outputs(root: Path, task: str, output: str) -> list[Path]:
 def collect_records(root: Path, output: Path) -> list[RunRecord]:
     """Copy every run record under `root` into `output/records` and return them."""
     records: list[RunRecord] = []
-    for task in ("pretrain", "finetune", "final", "train-baseline", "train-transfer"):
-        for path in _outputs(root, task, "record"):
-            if path.is_file() and path.stat().st_size:
-                record = read_record(path)
-                record.write(output / "records" / f"{record.name}.json")
-                records.append(record)
+    files = [path for task in (*PREPARATION, PRODUCT) for path in _outputs(root, task, "record")]
+    files += [path for folder in _outputs(root, "train-runs", "records") for path in sorted(folder.glob("*.json"))]
+    for path in files:
+        if path.is_file() and path.stat().st_size:
+            record = read_record(path)
+            record.write(output / "records" / f"{record.name}.json")
+            records.append(record)
     return records
 
 
@@ -42,11 +44,13 @@ def collect(root: Path, output: Path) -> list[RunRecord]:
         for path in sorted(folder.iterdir()):
             _copy(path, output / path.name)
     for task, name in MODELS.items():
-        for folder in _outputs(root, task, "model")[-1:]:
-            if (folder / "model.keras").exists():
-                _copy(folder / "model.keras", output / "model" / f"{name}.keras")
-            if (folder / "model.json").exists():
-                _copy(folder / "model.json", output / "model" / f"{name}.json")
+        for folder in _outputs(root, task, "model"):
+            if not (folder / "model.json").exists():
+                continue
+            number = json.loads((folder / "model.json").read_text(encoding="utf-8")).get("preparation", 0)
+            stem = f"{name}-p{number}" if number else name
+            for part in sorted(folder.glob("model.*")):
+                _copy(part, output / "model" / f"{stem}{part.suffix}")
     for folder in _outputs(root, "final", "saved_model")[-1:]:
         if any(folder.iterdir()):
             with whole_folder(output / "model" / "saved_model", is_model) as partial:

@@ -45,6 +45,11 @@ class Row:
         return len(self.seconds)
 
 
+def run_row(task: str, arm: str) -> str:
+    """Return the key of the row for one arm's runs in a task that runs several arms."""
+    return f"{task}/{arm}"
+
+
 def duration(seconds: float) -> str:
     """Write seconds as a person says them: `8.4 s`, `1 min 20 s`, `2 h 05 min`."""
     if seconds < 60:
@@ -123,11 +128,14 @@ class LiveDisplay:
             self._line(f"{row.title}: is tried again")
 
     def event(self, task: str, fields: dict[str, str]) -> None:
-        """Take in what the running task says of itself."""
-        row = self._by_task.get(task)
+        """Take in what the running task says of itself; a task that runs several arms has a row for each."""
+        kind = fields.get("event", "")
+        name = task if task in self._by_task else run_row(task, fields.get("arm", ""))
+        row = self._by_task.get(name)
         if row is None:
             return
-        kind = fields.get("event", "")
+        if kind == "begin" and name != task:
+            self.task_started(name)
         if kind == "epoch":
             row.detail = _epoch_text(fields)
             row.share = _fraction(fields.get("epoch"), fields.get("epochs"))
@@ -137,6 +145,8 @@ class LiveDisplay:
             row.share = _fraction(fields.get("done"), fields.get("total"))
         elif kind == "run":
             row.detail = _run_text(fields)
+            if name != task:
+                self.task_ended(name, fields.get("status") == "succeeded")
         elif fields.get("text"):
             row.detail = fields["text"]
         due = time.monotonic() - self._last_line >= self._line_seconds

@@ -17,12 +17,14 @@ from typing import IO, Any
 from headstart.components.atomic_files import write_json
 from headstart.components.console import Console
 from headstart.components.credentials import reveal
+from headstart.components.design import plan
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
 from headstart.pipelines.experiment_summary import print_summary
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
-from headstart.pipelines.live_display import LiveDisplay, Row, duration
+from headstart.pipelines.live_display import LiveDisplay, Row, duration, run_row
 from headstart.pipelines.local import LocalResult, LocalRun, new_run_id, run_locally
 from headstart.pipelines.own_files import (
     LOG_FILE,
@@ -45,7 +47,6 @@ class ExperimentRequest:
 
     parameters: dict[str, Any]
     report_settings: dict[str, Any] = field(default_factory=dict)
-    baseline_data: str = "selected"
     output: Path | None = None
     restart: bool = False
     docker_image: str = ""
@@ -56,7 +57,6 @@ class ExperimentRequest:
         """Return what must be equal for an interrupted run to go on."""
         return {
             "parameters": self.parameters,
-            "baseline_data": self.baseline_data,
             "docker_image": self.docker_image,
         }
 
@@ -92,17 +92,16 @@ def check_request(request: ExperimentRequest) -> None:
 
 
 def _rows(request: ExperimentRequest) -> list[Row]:
-    runs = len(request.parameters["seeds"])
+    planned = plan(request.parameters)
+    repeats = {name: len(planned.preparations) for name in PREPARATION}
     return [
         Row("preflight", "Check this machine"),
         Row("import-dataset", "Import source set"),
-        Row("pretrain", "Pretrain"),
         Row("import-dataset-2", "Import intermediate set"),
-        Row("finetune", "Fine-tune"),
         Row("select-classes", "Select target classes"),
-        Row("final", "Final model"),
-        Row("train-baseline", "Baseline runs", runs),
-        Row("train-transfer", "Transfer runs", runs),
+        Row("hold-out", "Hold out test images"),
+        *(Row(name, STAGES[name].title, repeats.get(name, 1)) for name in (*PREPARATION, PRODUCT)),
+        *(Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", len(planned.cells)) for arm in planned.arms),
         Row("report", "Report"),
         Row("verify", "Verify"),
     ]
@@ -122,7 +121,7 @@ def _local_run(request: ExperimentRequest, run_id: str, output: Path, lock: int)
         },
         pipeline_root=work,
         log=output / LOG_FILE,
-        build={"run_id": run_id, "baseline_data": request.baseline_data, "parallelism": 1},
+        build={"run_id": run_id, "parallelism": 1},
         placement=Placement.here(request.docker_image or DEFAULT_IMAGE).model_dump(),
         docker=docker,
         keep_open=(lock,),

@@ -46,6 +46,7 @@ def select_classes(
     target_layout: str,
     settings: dict,  # type: ignore[type-arg]
     dataset: Output[Dataset],
+    draws: int = 1,
 ) -> None:
     """Derive the target set of a few merged classes from the intermediate set, or import it from its own place.
 
@@ -58,13 +59,15 @@ def select_classes(
         target_uri: Where the target images are, if they are not to be selected; empty otherwise.
         target_layout: Layout of the images at target_uri.
         settings: Further settings of the selection, or of the import from target_uri, by name.
-        dataset: The packed target set.
+        dataset: The packed target set, with a folder for each further draw.
+        draws: How often the training images are drawn; the test images are the same in all draws.
     """
-    from headstart.components.datasets.selection import select_target
+    from headstart.components.datasets.draws import select_draws
 
-    description = select_target(
+    description = select_draws(
         intermediate.path,
         dataset.path,
+        draws=draws,
         classes=classes,
         images_per_class=images_per_class,
         test_images_per_class=test_images_per_class,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.components.datasets.draws import draw_folders
 from headstart.components.datasets.packed import (
     DESCRIPTION_FILE,
     PREVIEW_FILE,
@@ -72,7 +73,8 @@ def hold_out(
     train_images = _digests(wanted, "train")
     unseen = set(test_images)
     if target_classes:
-        unseen |= set(train_images) | set(_digests(wanted, "validation"))
+        for drawn in map(PackedDataset, draw_folders(Path(target))):
+            unseen |= {value for name in _SEEN for value in _digests(drawn, name)}
     kept, left = _kept_rows(source, names & set(about.classes), unseen)
     if len(kept["classes"]) < 2:
         raise HeadstartError(

@@ -59,6 +59,9 @@ class Description(BaseModel):
     classes: list[str]
     counts: dict[str, int] = Field(description="images per split")
     class_counts: dict[str, list[int]] = Field(description="images per split and class, in the order of `classes`")
+    training_pool: list[int] | None = Field(
+        None, description="images of each class that the training images were drawn from; null: all there were"
+    )
     skipped: int = 0
     skipped_examples: list[str] = Field(default_factory=list, description="the first ten: path and why")
     converted: dict[str, int] = Field(default_factory=dict, description="images converted to RGB, by their mode")
@@ -241,7 +244,8 @@ def write_image_digests(folder: Path, split: str, digests: Digests) -> str:
 
 def is_packed(folder: Path) -> bool:
     """Say whether `folder` is a packed data set with nothing else in it, which a new one may replace."""
-    names = [DESCRIPTION_FILE, PREVIEW_FILE, *(f"{split}/{array}" for split in SPLITS for array in _ARRAYS)]
+    arrays = [f"{split}/{array}" for split in SPLITS for array in _ARRAYS]
+    names = [DESCRIPTION_FILE, PREVIEW_FILE, *arrays, "draws/*"]  # see headstart.components.datasets.draws
     try:
         PackedDataset(folder, checked=False)
     except HeadstartError:

@@ -97,11 +97,12 @@ def choose_rows(
     new_label: npt.NDArray[np.int32],
     new_names: list[str],
     options: SelectionSettings,
-) -> tuple[dict[str, list[npt.NDArray[np.intp]]], list[str]]:
+) -> tuple[dict[str, list[npt.NDArray[np.intp]]], list[int], list[str]]:
     """Choose rows for each split and new class.
 
     `labels` and `splits` (index into SPLITS) are those of all N source images, `new_label` gives each source class its
-    new one. Returns for each split a list of ascending rows a new class, and notes on what was short.
+    new one. Returns for each split a list of ascending rows per new class, how many images of each new class the
+    training images were drawn from, and notes on what was short.
     """
     notes: list[str] = []
     if options.split_by == "variety":
@@ -127,19 +128,23 @@ def choose_rows(
         available = [
             np.flatnonzero((new_label[labels] == index) & (splits == number)) for index in range(len(new_names))
         ]
+        if split == "train":
+            pool = [len(rows) for rows in available]
         wanted = {
             "train": options.images_per_class,
             "validation": max(1, round(options.validation_share * options.images_per_class)),
             "test": options.test_images_per_class or min(map(len, available)),
         }[split]
+        # The test images are the same in every draw.
+        draw = [f"draw {options.draw}"] if options.draw and split != "test" else []
         for new, rows in zip(new_names, available, strict=True):
-            drawn = rows[draw_evenly(labels[rows], wanted, generator(options.seed, "select", split, new))]
+            drawn = rows[draw_evenly(labels[rows], wanted, generator(options.seed, "select", split, new, *draw))]
             if len(drawn) < wanted:
                 notes.append(f"{new}: {len(drawn)} {split} images; {wanted} were asked for.")
             if not len(drawn):
                 raise HeadstartError(f"Class {new} has no {split} images to select.", "Import more images.")
             chosen[split].append(drawn)
-    return chosen, notes
+    return chosen, pool, notes
 
 
 def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> Description:
@@ -165,7 +170,7 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
     counts = [len(opened[split][1]) for split in SPLITS]
     starts = np.cumsum([0, *counts])
     labels = np.concatenate([opened[split][1] for split in SPLITS])
-    chosen, notes = choose_rows(labels, np.repeat(np.arange(len(SPLITS)), counts), new_label, new_names, options)
+    chosen, pool, notes = choose_rows(labels, np.repeat(np.arange(len(SPLITS)), counts), new_label, new_names, options)
 
     def pixels(row: np.intp) -> npt.NDArray[np.uint8]:
         number = int(np.searchsorted(starts, row, "right")) - 1
@@ -193,6 +198,7 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
                 "skipped": about.skipped,
                 "skipped_examples": about.skipped_examples,
                 "converted": about.converted,
+                "training_pool": pool,
                 "notes": notes,
                 "settings": made,
             },

@@ -69,6 +69,7 @@ class SelectionSettings(BaseModel):
         0, ge=0, description="test images a class at most; 0: as many as every class has"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of what is drawn")
+    draw: int = Field(0, ge=0, description="number of the draw of training and validation images")
     split_by: Literal["official", "image", "film", "variety"] = Field(
         "official",
         description="variety: test on classes of the source that training never saw; else as it was imported",

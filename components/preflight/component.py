@@ -1,6 +1,8 @@
 """The first task of every pipeline: a thin shell around `headstart.components.preflight.checks`."""
 
 # No `from __future__ import annotations` here: kfp reads the annotations as objects.
+from typing import List  # noqa: UP035  kfp's type checker knows typing.List only
+
 from kfp import dsl
 
 # Replaced for each task by the image that the pipeline is compiled for.
@@ -10,60 +12,84 @@ IMAGE = "headstart:0.1.0"
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def preflight(
     run_id: str,
+    plan_images_per_class: dsl.OutputPath(int),  # type: ignore[valid-type]
+    plan_draws: dsl.OutputPath(int),  # type: ignore[valid-type]
     source_data: str = "",
     intermediate_data: str = "",
     target_data: str = "",
     write_to: str = "",
     seeds: list = [1],  # type: ignore[type-arg]  # noqa: B006
-    preset: str = "paper",
+    arms: list = [],  # type: ignore[type-arg]  # noqa: B006
+    preparations: int = 0,
+    draws: int = 0,
+    preset: str = "",
     settings: dict = {},  # type: ignore[type-arg]  # noqa: B006 - kfp reads a default once, when compiling
     classes: dict = {},  # type: ignore[type-arg]  # noqa: B006
-    images_per_class: int = 1,
+    images_per_class: int = 0,
     test_images_per_class: int = 0,
     image_size: int = 52,
+    preparation_seed: int = 0,
     data_settings: dict = {},  # type: ignore[type-arg]  # noqa: B006
     report_settings: dict = {},  # type: ignore[type-arg]  # noqa: B006
     promotion: dict = {},  # type: ignore[type-arg]  # noqa: B006
-) -> str:
+) -> List[int]:  # noqa: UP006
     """Check what a run needs: its parameters; and from inside a pod, image, user, folders, data and where to write.
 
-    Fails, with all that is wrong in one message, before anything costly starts.
+    Fails, with all that is wrong in one message, before anything costly starts. What it returns fills in the defaults
+    of an experiment (see `headstart.components.design`); a retraining has no use for it.
 
     Args:
         run_id: This run; it keeps the answer from being taken from the cache.
+        plan_images_per_class: Training images of each class.
+        plan_draws: How often the target's training images are drawn.
         source_data: URI that the run will read; empty: none. The next two likewise.
         intermediate_data: URI that the run will read.
         target_data: URI that the run will read.
         write_to: Folder or gs:// prefix for checkpoints or a model store; empty: none.
         seeds: As all below: the pipeline's parameter of that name, to be refused here if a later task would.
-        preset: Recipe.
+        arms: Arms to run; empty: baseline and transfer.
+        preparations: Chains of pretraining and fine-tuning; 0: as the preset has it.
+        draws: Draws of the target's training images; 0: as the preset has it.
+        preset: Recipe; empty: demo for a stage on demonstration data, else paper.
         settings: Training settings.
         classes: Rule for the target classes.
-        images_per_class: Training images a class.
-        test_images_per_class: Test images a class.
+        images_per_class: Training images of each class; 0: as the preset has it.
+        test_images_per_class: Test images of each class.
         image_size: Pixels a side.
+        preparation_seed: Seed of preparation 0.
         data_settings: Settings of the import.
         report_settings: Settings of the report.
         promotion: Rules of a promotion.
 
     Returns:
-        One line a check.
+        The numbers of the preparations.
     """
+    from pathlib import Path
+
+    from headstart.components.design import plan
     from headstart.components.preflight.checks import require
     from headstart.components.preflight.parameters import check_parameters
 
-    check_parameters(
-        {
-            "seeds": seeds,
-            "preset": preset,
-            "settings": settings,
-            "classes": classes,
-            "images_per_class": images_per_class,
-            "test_images_per_class": test_images_per_class,
-            "image_size": image_size,
-            "data_settings": data_settings,
-            "report_settings": report_settings,
-            "promotion": promotion,
-        }
-    )
-    return require(read_from=[source_data, intermediate_data, target_data], write_to=write_to, run_id=run_id)
+    parameters = {
+        "seeds": seeds,
+        "arms": arms,
+        "preparations": preparations,
+        "draws": draws,
+        "preset": preset,
+        "settings": settings,
+        "classes": classes,
+        "images_per_class": images_per_class,
+        "test_images_per_class": test_images_per_class,
+        "image_size": image_size,
+        "preparation_seed": preparation_seed,
+        "data_settings": data_settings,
+        "report_settings": report_settings,
+        "promotion": promotion,
+    }
+    check_parameters(parameters)
+    require(read_from=[source_data, intermediate_data, target_data], write_to=write_to, run_id=run_id)
+    sets = {"source_data": source_data, "intermediate_data": intermediate_data, "target_data": target_data}
+    found = plan({**parameters, **sets})
+    Path(plan_images_per_class).write_text(str(found.images_per_class))
+    Path(plan_draws).write_text(str(found.draws))
+    return found.preparations

@@ -20,6 +20,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     What is absent is not looked at: it has a default.
     """
     from headstart.components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
+    from headstart.components.design import plan
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import report_settings
     from headstart.components.stages import NAMES
@@ -41,8 +42,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in ("preparation_seed", "selection_seed"):
         if name in given:
             _whole_number(name, given[name], 0, LARGEST_SEED)
+    if {"seeds", "arms", "preparations", "draws"} & set(given):
+        plan(given)
     for arm in NAMES:
-        settings = resolve(str(given.get("preset", "paper")), arm, given.get("settings"))
+        settings = resolve(str(given.get("preset") or "paper"), arm, given.get("settings"))
         if given.get("image_size"):
             size = _whole_number("image_size", given["image_size"], SMALLEST_IMAGE, LARGEST_IMAGE)
             check_crop(settings.recipe.crop, size, settings.stage.stride(size))
@@ -52,6 +55,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             parse_settings(ImportSettings, {"layout": given[name]})
     # An empty rule takes a set as it is.
     selection = {name: given[name] for name in _SELECTION if name in given and given[name] != {}}
+    if not selection.get("images_per_class", 1):
+        del selection["images_per_class"]  # 0: as the preset has it
     parse_settings(SelectionSettings, selection)
     report_settings(given.get("report_settings"))
     Rules.of(given.get("promotion", {}))

@@ -11,11 +11,10 @@ IMAGE = "headstart:0.1.0"
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def report(
-    pretrain: Input[Artifact],
-    finetune: Input[Artifact],
+    pretrain: Input[List[Artifact]],  # noqa: UP006
+    finetune: Input[List[Artifact]],  # noqa: UP006
     final: Input[Artifact],
-    baseline: Input[List[Artifact]],  # noqa: UP006
-    transfer: Input[List[Artifact]],  # noqa: UP006
+    runs: Input[List[Artifact]],  # noqa: UP006
     run_id: str,
     settings: dict,  # type: ignore[type-arg]
     html: Output[HTML],
@@ -23,11 +22,24 @@ def report(
     summary: Output[Artifact],
     metrics: Output[Metrics],
 ) -> None:
-    """Make the report from the run records of all stages and arms; it renders whatever failed before it."""
+    """Make the report from the run records of all stages and arms; it renders whatever failed before it.
+
+    Args:
+        pretrain: The record of every preparation's pretraining.
+        finetune: The record of every preparation's fine-tuning.
+        final: The record of the model that is shipped.
+        runs: Folders with the records of the arms' runs.
+        run_id: The pipeline run that the records must belong to.
+        settings: Settings of the report, by name.
+        html: The report.
+        markdown: The report as Markdown.
+        summary: A folder with all forms of the report and summary.json.
+        metrics: The main results, for the KFP UI.
+    """
     from headstart.components.reporting.stage import report_stage
 
     found = report_stage(
-        records=[pretrain.path, finetune.path, final.path, *(run.path for run in [*baseline, *transfer])],
+        records=[artifact.path for artifact in [*pretrain, *finetune, final, *runs]],
         run_id=run_id,
         settings=settings,
         html=html.path,

@@ -21,11 +21,12 @@ def report_stage(
 ) -> dict[str, float]:
     """Write the report to its three places (`summary` is a folder) and return the numbers to log as metrics.
 
+    `records` are record files and folders of them.
     A record that cannot be read is left out of the report, which says so, and `verify` fails for it.
     """
     emit("stage", stage="report", state="start")
     read, unreadable = [], []
-    for path in records:
+    for path in (file for place in map(Path, records) for file in _files(place)):
         try:
             read.append(read_record(path))
         except HeadstartError as error:
@@ -45,6 +46,10 @@ def report_stage(
         "sound": float(found.sound),
     }
     return {name: value for name, value in metrics.items() if value is not None}
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(place.glob("*.json")) if place.is_dir() else [place]
 
 
 def _times_100(fraction: float | None) -> float | None:

@@ -1,7 +1,9 @@
-"""The training stages as pipeline components: thin shells around `headstart.components.training.stages.run_stage`."""
+"""The training stages as pipeline components: thin shells around `headstart.components.training`."""
 
 # KFP reads the interface of a component off bare annotations, which strict typing does not accept.
 # mypy: disable-error-code="untyped-decorator, no-untyped-def, type-arg"
+
+from typing import List  # noqa: UP035  kfp's type checker knows typing.List of artifacts only
 
 from kfp import dsl
 from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
@@ -13,6 +15,7 @@ IMAGE = "headstart:0.1.0"
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def pretrain(
     dataset: Input[Dataset],
+    preparation: int,
     seed: int,
     run_id: str,
     preset: str,
@@ -27,9 +30,10 @@ def pretrain(
 
     Args:
         dataset: The packed source images.
-        seed: Decides initial weights, order and augmentation.
+        seed: Seed of preparation 0; that of preparation k is k more. Decides weights, order and augmentation.
+        preparation: Which chain of pretraining and fine-tuning this belongs to, from 0.
         run_id: The pipeline run this belongs to; reports refuse records of another.
-        preset: Recipe: paper, fast or demo.
+        preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
         checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
@@ -37,15 +41,24 @@ def pretrain(
         record: The run record.
         model: The trained model.
     """
-    from headstart.components.training.shells import stage
+    from headstart.components.training.shells import prepare
 
-    stage("pretrain", dataset, None, seed, run_id, preset, settings, checkpoints, accelerators, image, record, model)
+    how: dict = {
+        "run_id": run_id,
+        "preset": preset,
+        "settings": settings,
+        "checkpoints": checkpoints,
+        "accelerators": accelerators,
+        "image": image,
+    }
+    prepare("pretrain", dataset, None, seed, preparation, record, model, **how)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def finetune(
     dataset: Input[Dataset],
     initial_model: Input[Model],
+    preparation: int,
     seed: int,
     run_id: str,
     preset: str,
@@ -61,9 +74,10 @@ def finetune(
     Args:
         dataset: The packed intermediate images.
         initial_model: The pretrained model.
-        seed: Decides initial weights, order and augmentation.
+        seed: Seed of preparation 0; that of preparation k is k more. Decides weights, order and augmentation.
+        preparation: Which chain of pretraining and fine-tuning this belongs to, from 0.
         run_id: The pipeline run this belongs to; reports refuse records of another.
-        preset: Recipe: paper, fast or demo.
+        preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
         checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
@@ -71,22 +85,48 @@ def finetune(
         record: The run record.
         model: The trained model.
     """
-    from headstart.components.training.shells import stage
+    from headstart.components.training.shells import prepare
 
-    stage(
-        "finetune",
-        dataset,
-        initial_model,
-        seed,
-        run_id,
-        preset,
-        settings,
-        checkpoints,
-        accelerators,
-        image,
-        record,
-        model,
-    )
+    how: dict = {
+        "run_id": run_id,
+        "preset": preset,
+        "settings": settings,
+        "checkpoints": checkpoints,
+        "accelerators": accelerators,
+        "image": image,
+    }
+    prepare("finetune", dataset, initial_model, seed, preparation, record, model, **how)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def gather_prepared(
+    models: Input[List[Model]],  # noqa: UP006
+    seeds: list,
+    arms: list,
+    draws: int,
+    prepared: Output[Model],
+    first: Output[Model],
+) -> List[str]:  # noqa: UP006
+    """Put the models of all preparations into one folder, and spread the runs over them and over the draws.
+
+    Args:
+        models: The fine-tuned model of every preparation.
+        seeds: One for every run of each arm.
+        arms: What to run.
+        draws: How often the target's training images were drawn.
+        prepared: A folder for each preparation, named by its number.
+        first: The model of preparation 0, from which the model that is shipped is made.
+
+    Returns:
+        What each task of the loop trains.
+    """
+    from pathlib import Path
+
+    from headstart.components.design import plan
+    from headstart.components.training.cells import gather_prepared
+
+    found = gather_prepared([Path(model.path) for model in models], Path(prepared.path), Path(first.path))
+    return plan({"seeds": seeds, "arms": arms, "draws": draws, "preparations": len(found)}).tasks
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -113,7 +153,7 @@ def final(
         initial_model: The finetuned model.
         seed: Decides initial weights, order and augmentation.
         run_id: The pipeline run this belongs to; reports refuse records of another.
-        preset: Recipe: paper, fast or demo.
+        preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
         checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
@@ -126,81 +166,53 @@ def final(
     """
     from headstart.components.training.shells import log_metrics, stage
 
-    result = stage(
-        "final",
-        dataset,
-        initial_model,
-        seed,
-        run_id,
-        preset,
-        settings,
-        checkpoints,
-        accelerators,
-        image,
-        record,
-        model,
-        saved_model,
-    )
+    how: dict = {
+        "run_id": run_id,
+        "preset": preset,
+        "settings": settings,
+        "checkpoints": checkpoints,
+        "accelerators": accelerators,
+        "image": image,
+    }
+    result = stage("final", dataset, initial_model, seed, record=record, model=model, saved_model=saved_model, **how)
     log_metrics(result, metrics, classification)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def train_baseline(
+def train_runs(
     dataset: Input[Dataset],
-    seed: int,
+    prepared: Input[Model],
+    cells: str,
     run_id: str,
     preset: str,
     settings: dict,
     checkpoints: str,
     accelerators: int,
     image: str,
-    record: Output[Artifact],
+    records: Output[Artifact],
 ):
-    """Train the whole network on the target images from random weights: one run of the baseline.
+    """Train the arms that are compared, one run after the other: each cell is a seed, a preparation and a draw.
 
     Args:
-        dataset: The packed target images.
-        seed: Decides initial weights, order and augmentation.
+        dataset: The packed target images with their draws.
+        prepared: The fine-tuned models of all preparations.
+        cells: What to train: SEED/PREPARATION/DRAW:ARM,ARM …, arms in the order in which they are run.
         run_id: The pipeline run this belongs to; reports refuse records of another.
-        preset: Recipe: paper, fast or demo.
+        preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
         checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
-        record: The run record.
+        records: A folder with the run record of each.
     """
-    from headstart.components.training.shells import stage
+    from headstart.components.training.shells import runs
 
-    stage("baseline", dataset, None, seed, run_id, preset, settings, checkpoints, accelerators, image, record)
-
-
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-def train_transfer(
-    dataset: Input[Dataset],
-    initial_model: Input[Model],
-    seed: int,
-    run_id: str,
-    preset: str,
-    settings: dict,
-    checkpoints: str,
-    accelerators: int,
-    image: str,
-    record: Output[Artifact],
-):
-    """Train the last layers of the finetuned network on the target images: one run of the transfer arm.
-
-    Args:
-        dataset: The packed target images.
-        initial_model: The finetuned model.
-        seed: Decides initial weights, order and augmentation.
-        run_id: The pipeline run this belongs to; reports refuse records of another.
-        preset: Recipe: paper, fast or demo.
-        settings: Settings to override, by name.
-        checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
-        accelerators: Accelerators the run was given; it fails where it sees fewer.
-        image: Container image, for the record.
-        record: The run record.
-    """
-    from headstart.components.training.shells import stage
-
-    stage("transfer", dataset, initial_model, seed, run_id, preset, settings, checkpoints, accelerators, image, record)
+    how: dict = {
+        "run_id": run_id,
+        "preset": preset,
+        "settings": settings,
+        "checkpoints": checkpoints,
+        "accelerators": accelerators,
+        "image": image,
+    }
+    runs(cells, dataset, prepared, records, **how)

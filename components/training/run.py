@@ -16,8 +16,8 @@ from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
 from headstart.components.records import Data, Environment, FrozenLayer, Phases, Result, RunRecord
-from headstart.components.stages import PRODUCT, STAGES
-from headstart.components.training import checkpoint, devices, evaluation, export, freezing
+from headstart.components.stages import PREPARATION, PRODUCT, STAGES
+from headstart.components.training import checkpoint, devices, evaluation, export, freezing, lineage
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
@@ -87,6 +87,8 @@ class Run:
         self.data = PackedDataset(self.spec.dataset)
         self.record.data = Data.model_validate(self.data.description.record().model_dump())
         self.images = {name: self.data.split(name) for name in ("train", "validation", "test")}
+        if self.spec.initial_model is not None:
+            self.record.seen_before = lineage.seen_before(self.data, self.spec.initial_model)
         for name in ("train", "validation"):
             if not len(self.images[name][1]):
                 raise HeadstartError(
@@ -120,6 +122,7 @@ class Run:
                 freezing.carry_over(initial, self.model, new_head=HEAD)
                 freezing.check_finite(self.model)
                 self.record.initial_model = description["weights"]
+                self.record.started_from = lineage.chain(description)
                 self.record.initial_weights = freezing.weights_digest(self.model)
             elif start := STAGES[self.spec.arm].starts_from:
                 raise HeadstartError(f"{self.spec.arm}: it starts from the model of {start} but was given none.")
@@ -252,6 +255,8 @@ class Run:
             description = {
                 **self.identity,
                 "run_id": self.spec.run_id,
+                "preparation": self.spec.preparation,
+                "lineage": [ancestor.model_dump() for ancestor in self.record.started_from],
                 "classes": classes,
                 "image_size": size,
                 "first_stride": self.stage.stride(size),
@@ -261,6 +266,8 @@ class Run:
                 "versions": self.record.environment.versions,
             }
             export.save_model(plain, self.spec.model, description)
+            if self.spec.arm in PREPARATION:
+                lineage.write_trained_on(self.spec.model, self.spec.arm, self.data, self.spec.initial_model)
         if self.spec.saved_model is not None:
             export.save_served(plain, self.spec.saved_model, classes, size)
 

@@ -15,6 +15,11 @@ from headstart.components.training.stage_settings import StageSettings, validate
 OWN_RATES = {f"{name}.learning_rate" for name, stage in STAGES.items() if stage.learning_rate != 1}
 
 
+RETIRED = {
+    "baseline_data": "It changed nothing. Arms on different data cannot be compared; all train on the target images.",
+}
+
+
 class ProcessSettings(BaseModel):
     """How the process runs; none of these changes what is learnt."""
 
@@ -56,6 +61,8 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> S
     chosen: dict[str, Any] = {}
     for key, value in sorted((overrides or {}).items(), key=lambda pair: ("." in pair[0], pair[0] in OWN_RATES)):
         stage, _, name = key.rpartition(".")
+        if name in RETIRED:
+            raise SettingError(f"{key}: there is no such setting any more.", RETIRED[name])
         if name not in known() or (stage and stage not in RECIPES and key not in OWN_RATES):
             near = difflib.get_close_matches(name, known(), 1)
             hint = f" Did you mean {near[0]}?" if near and near[0] != name else ""

@@ -23,6 +23,8 @@ class RunSpecification(BaseModel):
 
     arm: Arm
     seed: int
+    preparation: int = 0
+    draw: int = 0
     run_id: str = ""
     preset: str
     settings: dict[str, Any] = {}
@@ -53,6 +55,8 @@ class RunSpecification(BaseModel):
         return RunRecord(
             arm=self.arm,
             seed=self.seed,
+            preparation=self.preparation,
+            draw=self.draw,
             run_id=self.run_id,
             status="failed",
             preset=self.preset,

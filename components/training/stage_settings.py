@@ -28,7 +28,6 @@ Freezable = Literal[
     "dense_2",
 ]
 FinalTrainable = Literal["last_two", "head", "dense"]
-BaselineData = Literal["selected", "intermediate"]
 
 _FINAL_FROZEN: dict[str, tuple[str, ...]] = {
     "last_two": (*CONVOLUTIONS, "dense_1"),
@@ -52,7 +51,6 @@ class StageSettings(BaseModel):
     final_trainable: FinalTrainable = Field(
         "last_two", description="what stage 3 trains: dense_2 and dense_3, dense_3 only, or all three dense layers"
     )
-    baseline_data: BaselineData = Field("selected", description="what the baseline trains on: the classes of stage 3")
 
     def frozen_layers(self, arm: str) -> tuple[str, ...]:
         """Names of the layers with weights that `arm` freezes, in the network's order."""

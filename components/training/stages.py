@@ -49,10 +49,13 @@ def run_stage(
     record: Path,
     model: Path | None,
     saved_model: Path | None,
+    preparation: int = 0,
+    draw: int = 0,
 ) -> RunRecord:
     """Train one run of `arm` in a process of its own and return its record, which is also written to `record`.
 
-    `settings` overrides settings by name (see `settings.py`), `checkpoints` is empty, a local folder
+    An empty `preset` is demo for demonstration data, else paper. `settings` overrides settings by name (see
+    `settings.py`), `checkpoints` is empty, a local folder
     or a gs:// prefix, `model` and `saved_model` are the folders to write. A run that fails, diverges or is killed
     more often than `kill_retries` allows gives a record that says so. Raises SettingError for a wrong setting, before
     anything starts, and SystemExit(143) after SIGTERM, once the process has left a checkpoint, so that the platform
@@ -63,13 +66,17 @@ def run_stage(
     spec = RunSpecification(
         arm=arm,
         seed=seed,
+        preparation=preparation,
+        draw=draw,
         run_id=run_id,
-        preset=preset,
+        preset=preset or _default_preset(dataset),
         settings=settings,
         dataset=Path(dataset).absolute(),
         initial_model=Path(initial_model).absolute() if initial_model else None,
         # Below the run id: what another pipeline run finished must never be taken for a result of this one.
-        checkpoints="/".join(filter(None, (checkpoints.rstrip("/"), run_id, f"{arm}-{seed}"))) if checkpoints else "",
+        checkpoints="/".join(filter(None, (checkpoints.rstrip("/"), run_id, _place(arm, seed, preparation, draw))))
+        if checkpoints
+        else "",
         accelerators=accelerators,
         image="" if os.environ.get(NO_CONTAINER) else image,
         record=Path(record).absolute(),
@@ -78,6 +85,7 @@ def run_stage(
         parent=os.getpid(),
     )
     spec.resolved()
+    emit("begin", arm=arm, seed=seed)
     result = _reuse(spec) or _missing_model(spec) or _spawn(spec)
     result.write(spec.record)
     emit(
@@ -91,6 +99,18 @@ def run_stage(
         reason=result.reason or None,
     )
     return result
+
+
+def _default_preset(dataset: Path) -> str:
+    try:
+        source = str(json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError):
+        source = ""  # the process that trains will say what is wrong with it
+    return "demo" if source.startswith("demo:") else "paper"
+
+
+def _place(arm: Arm, seed: int, preparation: int, draw: int) -> str:
+    return f"{arm}-p{preparation}-d{draw}-{seed}" if preparation or draw else f"{arm}-{seed}"
 
 
 def _missing_model(spec: RunSpecification) -> RunRecord | None:

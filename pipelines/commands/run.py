@@ -10,11 +10,17 @@ from typing import Any
 import click
 
 from headstart.components.credentials import conceal, masked_address
+from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS
 from headstart.components.errors import SettingError
+from headstart.components.stages import ARMS, DEFAULT_ARMS, chosen_arms
 from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
 from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
 DEMONSTRATION = {"source": "demo:source", "intermediate": "demo:fruits"}
+
+
+def _by_preset(place: int) -> str:
+    return ", ".join(f"{preset}: {design[place]}" for preset, design in DESIGNS.items())
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
@@ -28,11 +34,30 @@ DEMONSTRATION = {"source": "demo:source", "intermediate": "demo:fruits"}
 @click.option("--target", metavar="URI", default="", help="Target set of your own.  [default: selected classes]")
 @click.option("--target-layout", type=LAYOUTS, default="auto")
 @classes_option
-@click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images a target class.")
+@click.option(
+    "--images-per-class",
+    type=click.IntRange(min=1),
+    help="Training images of each target class.  [default: 400; preset demo: 250]",
+)
 @click.option("--test-images-per-class", type=click.IntRange(min=0), default=0, help="0: as many as there are.")
 @click.option("--image-size", type=click.IntRange(min=40, max=512), default=52, help="Pixels a side.")
-@click.option("--runs", type=click.IntRange(min=1, max=1000), default=10, help="Runs of each arm.")
-@click.option("--baseline-data", type=click.Choice(["selected", "intermediate"]), default="selected")
+@click.option("--runs", type=click.IntRange(min=1, max=2500), help="Runs of each arm, seeds 1 to N.  [default: 10]")
+@click.option("--seeds", metavar="N,N,…", help="Seeds of the runs of each arm, instead of --runs.")
+@click.option(
+    "--arms", metavar="ARM,ARM,…", default=",".join(DEFAULT_ARMS), help=f"What to compare: {', '.join(ARMS)}."
+)
+@click.option(
+    "--preparations",
+    type=click.IntRange(min=1, max=MOST_PREPARATIONS),
+    help=f"Chains of pretraining and fine-tuning, over which the runs are spread.  [default: {_by_preset(0)}]",
+)
+@click.option(
+    "--draws",
+    type=click.IntRange(min=1, max=MOST_DRAWS),
+    help=f"Draws of the target's training images, over which the runs are spread.  [default: {_by_preset(1)}]",
+)
+@click.option("--hold-out-target", is_flag=True, help="Fine-tune without the target's classes: transfer, not memory.")
+@click.option("--baseline-data", hidden=True, type=click.Choice(["selected", "intermediate"]), default="selected")
 @settings_option
 @click.option(
     "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
@@ -55,7 +80,11 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     intermediate, intermediate_layout = _data_set(options, "intermediate", "fruits360")
     if options["target"] and not options["target"].startswith("demo:"):
         _refuse_drawn_preparation(options)
-    drawn = source.startswith("demo:") and intermediate.startswith("demo:")
+    if options["baseline_data"] != "selected":
+        raise SettingError(
+            f"--baseline-data {options['baseline_data']}: arms that train on different data cannot be compared.",
+            "Leave it out: all arms train on the target images.",
+        )
     request = ExperimentRequest(
         parameters={
             "source_data": source,
@@ -64,11 +93,15 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "intermediate_layout": intermediate_layout,
             "target_data": _absolute(options["target"], "target"),
             "target_layout": options["target_layout"],
-            "seeds": list(range(1, options["runs"] + 1)),
-            "preset": options["preset"] or ("demo" if drawn else "paper"),
+            "seeds": _seeds(options["runs"], options["seeds"]),
+            "arms": list(chosen_arms(options["arms"].split(","))),
+            "preparations": options["preparations"] or 0,
+            "draws": options["draws"] or 0,
+            "hold_out_target": options["hold_out_target"],
+            "preset": options["preset"] or "",
             "settings": parse_settings(options["settings"], "--set"),
             "classes": options["classes"],
-            "images_per_class": options["images_per_class"],
+            "images_per_class": options["images_per_class"] or 0,
             "test_images_per_class": options["test_images_per_class"],
             "image_size": options["image_size"],
             "data_settings": parse_settings(options["data_settings"], "--data-setting"),
@@ -78,7 +111,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "price_per_hour": options["price_per_hour"],
             "command": shlex.join(["headstart", *map(masked_address, sys.argv[1:])]),
         },
-        baseline_data=options["baseline_data"],
         output=options["output"],
         restart=options["restart"],
         docker_image=options["docker"] or "",
@@ -101,6 +133,17 @@ def _refuse_drawn_preparation(options: dict[str, Any]) -> None:
             "learnt from drawings says nothing about a head start for images of your own.",
             f"Give {named} (or --cifar100, --fruits360), or ask for the drawings: {asked}.",
         )
+
+
+def _seeds(runs: int | None, seeds: str | None) -> list[int]:
+    if seeds is None:
+        return list(range(1, (runs or 10) + 1))
+    if runs is not None:
+        raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
+    try:
+        return [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise SettingError(f"--seeds {seeds}: expected whole numbers such as 1,2,3.") from None
 
 
 def _data_set(options: dict[str, Any], role: str, alias: str) -> tuple[str, str]:

@@ -1,0 +1,97 @@
+"""Several draws of a target set's training images; the test images are the same in all of them.
+
+A set with draws is a packed set, which is draw 0, with a folder `draws/N` for each further one: a packed set of its own
+whose test images are those of draw 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.components.datasets.packed import Description, PackedDataset, packed_folder, write_packed
+from headstart.components.datasets.selection import select_classes, select_target
+from headstart.components.datasets.splitting import generator
+
+
+def draw_folder(dataset: Path, draw: int) -> Path:
+    """Return the folder of one draw of the set in `dataset`."""
+    return dataset / "draws" / str(draw) if draw else dataset
+
+
+def draw_folders(dataset: Path) -> list[Path]:
+    """Return the folders of all draws of the set in `dataset`, that of draw 0 first."""
+    further = (dataset / "draws").glob("*/dataset.json")
+    return [dataset, *sorted((file.parent for file in further), key=lambda folder: int(folder.name))]
+
+
+def select_draws(
+    intermediate: str | Path,
+    folder: str | Path,
+    *,
+    draws: int = 1,
+    target_uri: str = "",
+    settings: dict[str, Any] | None = None,
+    seed: int = 0,
+    **selection: Any,
+) -> Description:
+    """Derive or import the target set (see `select_target`) and draw its training images `draws` times.
+
+    A set that is selected draws other training and validation images of its classes from the intermediate set. One that
+    was imported, or is taken as it is, has no others: each draw divides all its training and validation images anew,
+    with as many of each class in both. Returns the description of draw 0.
+    """
+    folder = Path(folder)
+    description = select_target(intermediate, folder, target_uri=target_uri, settings=settings, seed=seed, **selection)
+    selection.pop("target_layout", None)
+    for draw in range(1, draws):
+        place = draw_folder(folder, draw)
+        if target_uri or selection.get("classes") == {}:
+            divide_anew(folder, place, seed=seed, draw=draw)
+        else:
+            select_classes(intermediate, place, **{"seed": seed, **selection, **(settings or {}), "draw": draw})
+        _share_test_images(folder, place)
+    return description
+
+
+def divide_anew(packed: str | Path, folder: str | Path, *, seed: int, draw: int) -> Description:
+    """Write the packed set `packed` into `folder` with its training and validation images divided at random.
+
+    Of each class there are as many in training and in validation as before.
+    """
+    source = PackedDataset(packed)
+    about = source.description
+    pixels, labels = (np.concatenate([source.split(name)[part] for name in ("train", "validation")]) for part in (0, 1))
+    train: list[int] = []
+    for label, count in enumerate(about.class_counts["train"]):
+        rows = generator(seed, "divide", str(draw), str(label)).permutation(np.flatnonzero(labels == label))
+        train += rows[:count].tolist()
+    chosen = np.isin(np.arange(len(labels)), train)
+    fields = about.model_dump(exclude={"digest", "image_digests", "image_size", "counts", "class_counts"})
+    pool = [
+        sum(about.class_counts[name][label] for name in ("train", "validation")) for label in range(len(about.classes))
+    ]
+    with packed_folder(folder) as partial:
+        return write_packed(
+            partial,
+            {**fields, "training_pool": pool, "settings": {**about.settings, "draw": draw}},
+            {
+                "train": (pixels[chosen], labels[chosen]),
+                "validation": (pixels[~chosen], labels[~chosen]),
+                "test": source.split("test"),
+            },
+        )
+
+
+def _share_test_images(first: Path, other: Path) -> None:
+    """Let two sets with the same test images share their files, if the file system can; none is ever changed."""
+    for file in (first / "test").iterdir():
+        twin = other / "test" / file.name
+        with contextlib.suppress(OSError):
+            partial = twin.with_suffix(".link")
+            os.link(file, partial)
+            partial.replace(twin)

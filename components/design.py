@@ -1,0 +1,131 @@
+"""The experiment's design: which runs there are, in what order, and which of them one task trains.
+
+A *cell* is one seed on one preparation and one draw of the target's training images; every arm is run in it, one right
+after the other, so that a machine that gets slower or faster meets all arms alike. The order of the arms alternates
+within every preparation and draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from headstart.components.errors import SettingError
+from headstart.components.stages import DEFAULT_ARMS, STAGES, chosen_arms, order
+
+# A workflow is one object of at most 1 MiB in Kubernetes, and an iteration of a loop takes about 6 kB of it, so the
+# loops together have at most this many iterations; with more cells a task trains several.
+LARGEST_LOOPS = 100
+MOST_PREPARATIONS = 20
+MOST_DRAWS = 100
+# The plan travels as a parameter of the pipeline; this many runs keep it below 100 kB.
+MOST_RUNS = 5000
+
+# How many preparations and draws the runs are spread over where nothing else is asked for. `paper` repeats the paper:
+# one chain of pretraining and fine-tuning, one set of target images.
+DESIGNS = {"paper": (1, 1), "fast": (3, 3), "demo": (2, 3)}
+# The drawn demonstration set has about 350 training images in the smallest class: draws of fewer differ.
+IMAGES_PER_CLASS = {"paper": 400, "fast": 400, "demo": 250}
+
+
+class Cell(NamedTuple):
+    """One seed on one preparation and draw, and the arms in the order in which they are run."""
+
+    seed: int
+    preparation: int
+    draw: int
+    arms: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.seed}/{self.preparation}/{self.draw}:{','.join(self.arms)}"
+
+
+class Plan(NamedTuple):
+    """What an experiment does, its defaults filled in.
+
+    Attributes:
+        preset: the recipe; the one after which the defaults below are chosen, where none was asked for.
+        images_per_class: training images of each target class.
+        preparations: numbers of the chains of pretraining and fine-tuning, from 0.
+        draws: how many draws of the target's training images there are.
+        arms: in the order of the table of stages.
+        cells: in the order in which they are run.
+        tasks: the cells that each training task works through, as texts for `read_cells`.
+    """
+
+    preset: str
+    images_per_class: int
+    preparations: list[int]
+    draws: int
+    arms: tuple[str, ...]
+    cells: list[Cell]
+    tasks: list[str]
+
+
+def plan(parameters: Mapping[str, Any]) -> Plan:
+    """Return the plan for a pipeline's `parameters`; SettingError names what cannot be.
+
+    What is absent, empty or 0 takes its default: the preset `demo` where both data sets are drawn, else `paper`; the
+    number of preparations and draws as the preset has it. Run number i is on preparation i mod K and draw
+    (i div K) mod D, so that any number of runs is spread evenly and a longer list of seeds keeps the cells of a shorter
+    one that it begins with.
+    """
+    preset = str(parameters.get("preset") or _default_preset(parameters))
+    preparations, draws = DESIGNS.get(preset, (1, 1))
+    preparations = _count("preparations", parameters.get("preparations") or preparations, MOST_PREPARATIONS)
+    draws = _count("draws", parameters.get("draws") or draws, MOST_DRAWS)
+    arms = chosen_arms(parameters.get("arms") or DEFAULT_ARMS)
+    seeds = [int(seed) for seed in parameters.get("seeds") or range(1, 11)]
+    if len(seeds) * len(arms) > MOST_RUNS:
+        raise SettingError(
+            f"seeds: {len(seeds)} seeds of {len(arms)} arms are {len(seeds) * len(arms):,} runs; "
+            f"one experiment holds at most {MOST_RUNS:,}.",
+            "Use fewer seeds, or several experiments.",
+        )
+    if preparations > len(seeds):
+        raise SettingError(
+            f"preparations: {preparations} preparations for {len(seeds)} runs of each arm; some would never be used.",
+            f"Ask for at least {preparations} runs, or for at most {len(seeds)} preparations.",
+        )
+    cells = [_cell(index, seed, preparations, draws, arms) for index, seed in enumerate(seeds)]
+    # A preparation is an iteration of two tasks.
+    size = -(-len(cells) // (LARGEST_LOOPS - 2 * preparations))
+    tasks = [" ".join(map(str, cells[start : start + size])) for start in range(0, len(cells), size)]
+    images = int(parameters.get("images_per_class") or IMAGES_PER_CLASS.get(preset, 400))
+    return Plan(preset, images, list(range(preparations)), draws, arms, cells, tasks)
+
+
+def read_cells(text: str) -> list[Cell]:
+    """Read what a task is told to train, such as `3/0/1:baseline,transfer 4/1/1:transfer,baseline`."""
+    cells = []
+    for word in text.split():
+        try:
+            numbers, _, arms = word.partition(":")
+            seed, preparation, draw = map(int, numbers.split("/"))
+            cells.append(Cell(seed, preparation, draw, tuple(arms.split(","))))
+        except ValueError:
+            raise SettingError(f"cells: {word!r} is not SEED/PREPARATION/DRAW:ARM,ARM.") from None
+        unknown = [arm for arm in cells[-1].arms if arm not in STAGES]
+        if unknown:
+            raise SettingError(f"cells: {word!r} names {unknown[0]!r}, which is not an arm.")
+    return cells
+
+
+def _cell(index: int, seed: int, preparations: int, draws: int, arms: Sequence[str]) -> Cell:
+    preparation, draw = index % preparations, index // preparations % draws
+    again = index // (preparations * draws)
+    forward = (preparation + draw + again) % 2 == 0
+    return Cell(seed, preparation, draw, tuple(sorted(arms, key=order, reverse=not forward)))
+
+
+def _default_preset(parameters: Mapping[str, Any]) -> str:
+    sets = [str(parameters.get(name) or "demo:") for name in ("source_data", "intermediate_data")]
+    drawn = all(uri.startswith("demo:") for uri in sets) and not parameters.get("target_data")
+    return "demo" if drawn else "paper"
+
+
+def _count(name: str, value: Any, most: int) -> int:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not 1 <= value <= most:
+        raise SettingError(f"{name}: found {value!r}, expected a whole number from 1 to {most}.")
+    return int(value)

@@ -1,0 +1,71 @@
+"""The runs that one task of the loop trains, one after the other, and the folder that their records go into."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.components.atomic_files import whole_folder
+from headstart.components.datasets.draws import draw_folder
+from headstart.components.design import read_cells
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord
+from headstart.components.stages import STAGES
+from headstart.components.training.checkpoint import is_model
+from headstart.components.training.stages import run_stage
+
+
+def run_cells(cells: str, *, dataset: Path, prepared: Path, records: Path, **how: Any) -> list[RunRecord]:
+    """Train every arm of every cell in `cells` and write the record of each into the folder `records`.
+
+    `dataset` is the target set with its draws, `prepared` the folder that `gather_prepared` wrote; `how` holds the
+    further arguments of `run_stage`. A run that fails leaves a record that says so and the next one begins.
+    """
+    records.mkdir(parents=True, exist_ok=True)
+    done = []
+    for cell in read_cells(cells):
+        for arm in cell.arms:
+            record = run_stage(
+                arm=arm,
+                dataset=draw_folder(dataset, cell.draw),
+                initial_model=prepared / str(cell.preparation) if STAGES[arm].starts_from else None,
+                seed=cell.seed,
+                preparation=cell.preparation,
+                draw=cell.draw,
+                # Where it is written first; its name is known once there is a record.
+                record=records / "run.part",
+                model=None,
+                saved_model=None,
+                **how,
+            )
+            (records / "run.part").replace(records / f"{record.name}.json")
+            done.append(record)
+    return done
+
+
+def gather_prepared(models: Sequence[Path], prepared: Path, first: Path) -> list[int]:
+    """Copy the model folders of all preparations into `prepared`, each as its number, and that of 0 to `first`.
+
+    Returns the numbers, ascending. HeadstartError where two folders are of one preparation or 0 is missing.
+    """
+    numbered: dict[int, Path] = {}
+    for folder in models:
+        number = int(json.loads((folder / "model.json").read_text(encoding="utf-8")).get("preparation", 0))
+        if number in numbered:
+            raise HeadstartError(f"{folder} and {numbered[number]} are both the model of preparation {number}.")
+        numbered[number] = folder
+    if 0 not in numbered:
+        raise HeadstartError(f"There is no model of preparation 0 among {', '.join(map(str, models)) or 'none'}.")
+    with whole_folder(prepared, _is_prepared) as new:
+        for number, folder in numbered.items():
+            shutil.copytree(folder, new / str(number))
+    with whole_folder(first, is_model) as new:
+        shutil.copytree(numbered[0], new, dirs_exist_ok=True)
+    return sorted(numbered)
+
+
+def _is_prepared(folder: Path) -> bool:
+    return all(is_model(child) for child in folder.iterdir() if child.is_dir())

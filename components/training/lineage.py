@@ -1,0 +1,109 @@
+"""What a model was made from: the stages before it, and the images that these were trained on.
+
+A model that later stages start from has a file `trained_on.npz` beside it. It holds for every stage of its chain the
+digest of each training image (`digests_N`, uint8 M × 16, see `headstart.components.datasets.packed.digests_of`), its
+label (`labels_N`, int32 M), and as JSON in `about` the stage, the digest of its data and its class names.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.components.atomic_files import whole_file
+from headstart.components.datasets.holding_out import made_from_classes
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.datasets.settings import REST
+from headstart.components.errors import HeadstartError
+from headstart.components.records import Ancestor, SeenBefore
+
+TRAINED_ON = "trained_on.npz"
+
+
+class TrainedOn(NamedTuple):
+    """The training images of one stage."""
+
+    stage: str
+    data: str
+    classes: list[str]
+    digests: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int32]
+
+
+def chain(description: dict[str, Any]) -> list[Ancestor]:
+    """Return the stages that led to the model with this `model.json`, itself the last."""
+    earlier = [Ancestor.model_validate(entry) for entry in description.get("lineage", [])]
+    facts = {"stage": description["arm"], "seed": description["seed"], "weights": description["weights"]}
+    return [*earlier, Ancestor(**facts, data=description.get("data", ""))]
+
+
+def write_trained_on(model: Path, stage: str, dataset: PackedDataset, initial_model: Path | None) -> None:
+    """Write beside `model` what it was trained on, and what the model that it started from had been trained on."""
+    stages = (read_trained_on(initial_model) or []) if initial_model else []
+    own = TrainedOn(
+        stage,
+        dataset.description.digest,
+        dataset.classes,
+        dataset.image_digests("train"),
+        dataset.split("train")[1],
+    )
+    arrays: dict[str, Any] = {}
+    about = []
+    for number, part in enumerate([*stages, own]):
+        arrays[f"digests_{number}"], arrays[f"labels_{number}"] = part.digests, part.labels
+        about.append({"stage": part.stage, "data": part.data, "classes": part.classes})
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    with whole_file(model / TRAINED_ON) as partial, partial.open("wb") as file:
+        np.savez(file, about=text, **arrays)
+
+
+def read_trained_on(model: Path) -> list[TrainedOn] | None:
+    """Return what `write_trained_on` wrote beside `model`, the earliest stage first; None if there is no such file."""
+    path = model / TRAINED_ON
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(file["about"].tobytes())
+            return [
+                TrainedOn(
+                    entry["stage"], entry["data"], entry["classes"], file[f"digests_{number}"], file[f"labels_{number}"]
+                )
+                for number, entry in enumerate(about)
+            ]
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise HeadstartError(f"{path}: cannot be read ({error}).", "Train the stage that makes it again.") from error
+
+
+def seen_before(dataset: PackedDataset, initial_model: Path) -> SeenBefore | None:
+    """Say what of `dataset` the stages before `initial_model`, and it itself, were trained on; None: not known.
+
+    Images are the same if their pixels are. Labelled images of the target's classes are those of the classes that these
+    were selected from, or, in other data, of the classes with the same name (`made_from_classes`); a class that takes
+    the rest (`*`) is left out.
+    """
+    stages = read_trained_on(initial_model)
+    if stages is None:
+        return None
+    seen = {row.tobytes() for part in stages for row in part.digests}
+    return SeenBefore(
+        class_images=sum(_of_these_classes(dataset, part) for part in stages),
+        training_images=sum(row.tobytes() in seen for row in dataset.image_digests("train")),
+        test_images=sum(row.tobytes() in seen for row in dataset.image_digests("test")),
+    )
+
+
+def _of_these_classes(dataset: PackedDataset, part: TrainedOn) -> int:
+    target = dataset.description
+    rest = {new for new, rule in target.settings.get("classes", {}).items() if rule.strip() == REST}
+    made_from = made_from_classes(target, part.classes)
+    if not any(made_from.values()):  # it was selected from other data: only names can tell
+        made_from = made_from_classes(target.model_copy(update={"settings": {}}), part.classes)
+    names = {name for new, sources in made_from.items() if new not in rest for name in sources}
+    labels = [label for label, name in enumerate(part.classes) if name in names]
+    return int(np.isin(part.labels, labels).sum())
