@@ -66,16 +66,18 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     """Return the plan for a pipeline's `parameters`; SettingError names what cannot be.
 
     What is absent, empty or 0 takes its default: the preset `demo` where both data sets are drawn, else `paper`; the
-    number of preparations and draws as the preset has it. Run number i is on preparation i mod K and draw
-    (i div K) mod D, so that any number of runs is spread evenly and a longer list of seeds keeps the cells of a shorter
-    one that it begins with.
+    number of preparations and draws as the preset has it, as far as there are runs for them. Run number i is on
+    preparation i mod K and draw (i div K) mod D, so that any number of runs is spread evenly and a longer list of seeds
+    keeps the cells of a shorter one that it begins with.
     """
     preset = str(parameters.get("preset") or _default_preset(parameters))
-    preparations, draws = DESIGNS.get(preset, (1, 1))
-    preparations = _count("preparations", parameters.get("preparations") or preparations, MOST_PREPARATIONS)
-    draws = _count("draws", parameters.get("draws") or draws, MOST_DRAWS)
     arms = chosen_arms(parameters.get("arms") or DEFAULT_ARMS)
     seeds = [int(seed) for seed in parameters.get("seeds") or range(1, 11)]
+    usual = DESIGNS.get(preset, (1, 1))
+    preparations = _count(
+        "preparations", parameters.get("preparations") or min(usual[0], len(seeds)), MOST_PREPARATIONS
+    )
+    draws = _count("draws", parameters.get("draws") or usual[1], MOST_DRAWS)
     if len(seeds) * len(arms) > MOST_RUNS:
         raise SettingError(
             f"seeds: {len(seeds)} seeds of {len(arms)} arms are {len(seeds) * len(arms):,} runs; "

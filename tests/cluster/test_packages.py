@@ -13,7 +13,7 @@ from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, Package, compile_
 from headstart.pipelines.placement import Placement, Toleration, image_problem
 from headstart.pipelines.placement_options import read_placement
 
-TRAINING = {"pretrain", "finetune", "final", "train-baseline", "train-transfer"}
+TRAINING = {"pretrain", "finetune", "final", "train-runs"}
 IMAGE = "registry.example/headstart:0.1.0"
 
 
@@ -99,8 +99,8 @@ def test_number_of_seeds_is_not_in_the_package(package: Package) -> None:
     """The loops run over a parameter: its default apart, a package for ten seeds equals one for any other number."""
     seeds = package.parameters["seeds"]
     assert seeds["parameterType"] == "LIST"
-    for loop in package.loops():
-        assert tasks(package)[loop]["parameterIterator"]["items"] == {"inputParameter": "pipelinechannel--seeds"}
+    items = {tasks(package)[loop]["parameterIterator"]["items"]["inputParameter"] for loop in package.loops()}
+    assert items == {"pipelinechannel--preflight-Output", "pipelinechannel--gather-prepared-Output"}
     without = copy.deepcopy(package.specification)
     del without["root"]["inputDefinitions"]["parameters"]["seeds"]["defaultValue"]
     assert str(list(range(1, 11))) not in json.dumps(without)
@@ -149,7 +149,7 @@ def test_everything_a_placement_says_is_compiled_in(tmp_path: Path) -> None:
         volume_claim="cache",
     )  # fmt: skip
     package = compile_package("experiment", tmp_path / "all.yaml", placement)
-    label = executors_by_task(package)["train-transfer"]
+    label = executors_by_task(package)["train-runs"]
     kubernetes, container = package.platform[label], package.executors[label]
     assert kubernetes["nodeSelector"] == {"labels": {"cloud.google.com/gke-accelerator": "nvidia-l4"}}
     assert [t["key"] for t in kubernetes["tolerations"]] == ["team", "spot", "amd.com/gpu"]

@@ -87,11 +87,11 @@ def test_iteration_of_a_loop_is_named(command: Command, api: PipelinesApi, packa
         Node(loop, "DAG", "comp-for-loop-2-for-loop-2-iterator", "Failed", f"{WORKFLOW}.root"),
         Node(iteration, "DAG", "comp-for-loop-2-iteration", "Failed", loop, parameters={"iteration-index": "3"}),
         Node(inner, "DAG", "comp-for-loop-2", "Failed", iteration),
-        *task_nodes("train-transfer", ["record"], inner, "Failed", "pod deleted", retried=True),
+        *task_nodes("train-runs", ["records"], inner, "Failed", "pod deleted", retried=True),
     ]
     api.workflow = workflow(nodes)
     result = submit(command, api, package)
-    assert "Transfer: from the fine-tuned model, iteration 3 failed" in result.output
+    assert "Run every arm, iteration 3 failed" in result.output
     assert result.output.count("iteration 3 failed") == 1  # the first attempt was tried again and does not count
     assert "the node was taken away" in result.output
 
@@ -344,11 +344,11 @@ def test_several_users_get_their_namespace(command: Command, api: PipelinesApi, 
 
 
 def test_tasks_are_shown_in_words_and_loops_as_one(command: Command, api: PipelinesApi, package: Package) -> None:
-    inner = [detail("train-baseline", state) for state in ("SUCCEEDED", "SUCCEEDED", "RUNNING")]
+    inner = [detail("train-runs", state) for state in ("SUCCEEDED", "SUCCEEDED", "RUNNING")]
     noise = [detail(name, "RUNNING") for name in ("root", "root-driver", "executor", "for-loop-1", "iteration-item")]
     api.tasks = {"RUNNING": [detail("pretrain", "SUCCEEDED", end="2026-11-24T10:01:00Z"), *inner, *noise]}
     api.states = ["RUNNING", "SUCCEEDED"]
     lines = submit(command, api, package).output.splitlines()
     assert any("SUCCEEDED" in line and "Pretrain on the source set" in line for line in lines)
-    assert any("RUNNING" in line and "Baseline: from scratch  2 of 3" in line for line in lines)
+    assert any("RUNNING" in line and "Run every arm  2 of 3" in line for line in lines)
     assert not any("driver" in line or "for-loop" in line or "iteration" in line for line in lines)

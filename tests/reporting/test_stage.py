@@ -81,6 +81,10 @@ def test_metrics_that_are_not_known_are_absent(tmp_path: Path) -> None:
 
 def test_components_take_the_collected_records() -> None:
     spec = component.report.component_spec
-    assert {name for name, value in (spec.inputs or {}).items() if value.is_artifact_list} == {"baseline", "transfer"}
+    assert {name for name, value in (spec.inputs or {}).items() if value.is_artifact_list} == {
+        "pretrain",
+        "finetune",
+        "runs",
+    }
     assert set(spec.outputs or {}) == {"html", "markdown", "summary", "metrics"}
     assert set(component.verify.component_spec.inputs or {}) == {"summary"}

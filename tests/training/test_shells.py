@@ -63,12 +63,12 @@ def test_only_a_preparation_that_fails_ends_its_task(arm, monkeypatch):
     failed = record(arm=arm, status="failed", reason="out of memory?", data=None)
     monkeypatch.setattr(shells, "run_stage", lambda **_: failed)
     artifact = Artifact(uri="/a")
-    given = (arm, artifact, None, 1, "r", "demo", {}, "", 0, "", artifact)
+    how = {"run_id": "r", "preset": "demo", "settings": {}, "checkpoints": "", "accelerators": 0, "image": ""}
     if arm in ("pretrain", "finetune"):
         with pytest.raises(HeadstartError, match=f"{arm} failed: out of memory"):
-            shells.stage(*given)
+            shells.stage(arm, artifact, None, 1, record=artifact, **how)
     else:
-        assert shells.stage(*given) == failed
+        assert shells.stage(arm, artifact, None, 1, record=artifact, **how) == failed
 
 
 def test_learning_curves_are_what_tensorboard_reads(tmp_path):
