@@ -10,17 +10,21 @@ from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
 from headstart.components.reporting.rules.registry import Broken, names, rule
 from headstart.components.reporting.settings import ReportSettings
+from headstart.components.stages import STAGES
 
 
 def _differences(
-    experiment: Experiment, what: Callable[[RunRecord], dict[str, Any] | None], noun: str
+    experiment: Experiment,
+    what: Callable[[RunRecord], dict[str, Any] | None],
+    noun: str,
+    among: Callable[[RunRecord], bool] = lambda _: True,
 ) -> Iterable[Broken]:
-    """Compare a dict of each run of both arms with the most common one, and name the keys that differ."""
+    """Compare a dict of each run of all arms that is `among` those meant with the most common one; name what differs."""
     forms: dict[str, tuple[dict[str, Any], list[RunRecord]]] = {}
     first: tuple[dict[str, Any], list[RunRecord]] | None = None
     for records in experiment.arms.values():
         for record in succeeded(records):
-            value = what(record)
+            value = what(record) if among(record) else None
             if value is None:
                 continue
             # Mostly all are like the first, and comparing is far cheaper than writing out.
@@ -48,17 +52,30 @@ def _differences(
 @rule("error")
 def same_data(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """On other images a run takes another time; that is data, not transfer."""
-    return _differences(
-        experiment,
-        lambda record: {"digest": record.data.digest, "counts": record.data.counts} if record.data else None,
-        "images",
-    )
+    # The training images differ from draw to draw, for all arms alike.
+    for draw in sorted({record.draw for records in experiment.arms.values() for record in records}):
+        yield from _differences(
+            experiment,
+            lambda record: {"digest": record.data.digest, "counts": record.data.counts} if record.data else None,
+            "images",
+            lambda record, draw=draw: record.draw == draw,  # type: ignore[misc]
+        )
 
 
 @rule("error")
 def same_recipe(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """Both arms must share batch size, optimiser, stop rule and every other setting of the recipe."""
-    return _differences(experiment, lambda record: record.recipe, "recipe settings")
+    """All arms must share batch size, optimiser, stop rule and every other setting of the recipe."""
+    yield from _differences(
+        experiment,
+        lambda record: {name: value for name, value in record.recipe.items() if name != "learning_rate"},
+        "recipe settings",
+    )
+    yield from _differences(
+        experiment,
+        lambda record: {"learning_rate": record.recipe.get("learning_rate")},
+        "recipe settings",
+        lambda record: STAGES[record.arm].learning_rate == 1,
+    )
 
 
 @rule("error")
