@@ -19,7 +19,7 @@ def _differences(
     noun: str,
     among: Callable[[RunRecord], bool] = lambda _: True,
 ) -> Iterable[Broken]:
-    """Compare a dict of each run of all arms that is `among` those meant with the most common one; name what differs."""
+    """Compare a dict of each run of all arms that is `among` those meant with the most common; name what differs."""
     forms: dict[str, tuple[dict[str, Any], list[RunRecord]]] = {}
     first: tuple[dict[str, Any], list[RunRecord]] | None = None
     for records in experiment.arms.values():
