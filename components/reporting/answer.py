@@ -2,100 +2,185 @@
 
 from __future__ import annotations
 
-from headstart.components.reporting.break_even import ordinal
-from headstart.components.reporting.summary import Interval, Summary
-from headstart.components.reporting.units import duration, factor, number, points, signed_points
+from collections.abc import Callable, Sequence
 
-# An interval around zero that stays within so much (a fraction) says that the arms are alike, not only undecided.
+from headstart.components.reporting.break_even import ordinal
+from headstart.components.reporting.summary import Compared, Interval, Summary
+from headstart.components.reporting.units import counted, duration, factor, number, points, signed_points
+from headstart.components.stages import STAGES, chain
+
+# An interval around zero that stays within this (a fraction) says that the arms are alike, not only undecided.
 ABOUT_AS_ACCURATE = 0.01
+# A gain that is printed as 0.0 points.
+NO_POINTS = 0.0005
 
 
 def answer(summary: Summary) -> str:
-    """One or two sentences: how much faster, how much more accurate, what preparation cost and when it is repaid.
+    """Return how many times as fast, how much more accurate, when preparation has paid for itself, over what it holds.
 
-    No adjective stands here that the intervals do not carry: a difference whose interval holds zero is called
-    undecided.
+    No claim is made that the intervals do not carry: a difference whose interval holds zero is called undecided, and
+    then it says what this design could have seen.
     """
-    if summary.speedup.train.estimate is None:
-        missing = [arm for arm, found in summary.arms.items() if not found.train_seconds.n]
+    first = summary.first
+    if first.speedup.train.estimate is None:
+        missing = [arm for arm in (first.control, first.treatment) if not summary.arms[arm].train_seconds.n]
         which = "either arm" if len(missing) == 2 else f"the {missing[0]} arm" if missing else "both arms"
-        preparation = _preparation(summary)
-        return f"No answer: no run of {which} succeeded. {preparation[0].upper()}{preparation[1:]}"
-    faster, accurate = _faster(summary), _accurate(summary)
-    if faster.startswith("Whether"):
-        joined = f"{faster}; {'' if accurate.startswith(('whether', 'its')) else 'it '}{accurate}"
+        return f"No answer: no run of {which} succeeded. {_capital(_preparation(summary, first))}"
+    name = STAGES[first.treatment].title
+    fast, accurate = _fast(summary, first), _accurate(first)
+    plain = accurate.startswith("is ")
+    worse, faster = _sign(first.gain) < 0, _sign(first.speedup.train, 1.0) > 0
+    if worse and faster:
+        both = f"{name} is faster, but worse: it {fast}, and {accurate}"
+    elif _sign(first.speedup.train, 1.0) == 0:
+        both = f"Whether {name.lower()} trains faster is undecided: it {fast}; {'it ' if plain else ''}{accurate}"
     else:
-        joined = f"{faster}{',' if accurate.startswith(('whether', 'its')) else ''} and {accurate}"
-    return f"{joined}; {_preparation(summary)}"
+        both = f"{name} {fast}{'' if plain else ','} and {accurate}"
+    return f"{both}; {_preparation(summary, first)} {_holds(summary, first)}".strip()
 
 
-def _percent_interval(summary: Summary) -> str:
-    return f"{100 * summary.confidence:.0f} % interval"
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
-def _range(interval: Interval, form: str, summary: Summary) -> str:
-    if interval.low is None or interval.high is None:
+def _sign(interval: Interval, neutral: float = 0.0) -> int:
+    """1: above `neutral`, −1: below, 0: undecided. Without an interval, by the estimate."""
+    low, high = interval.low, interval.high
+    if interval.method == "none":
+        low = high = interval.estimate
+    if low is not None and low > neutral:
+        return 1
+    return -1 if high is not None and high < neutral else 0
+
+
+def _ends(interval: Interval, render: Callable[[float | None], str], joiner: str = "–") -> str:
+    """`6.4–7.9`; empty without an interval."""
+    if interval.method == "none":
         return ""
-    render = factor if form == "factor" else lambda value: number(100 * value)
-    name = "range of the runs" if interval.method == "range" else _percent_interval(summary)
-    joiner = " to " if interval.low < 0 and form == "points" else "–"
-    return f" ({name} {render(interval.low)}{joiner}{render(interval.high)})"
+    if interval.high is None:
+        return f"{render(interval.low)} or more"
+    if interval.low is None:
+        return f"at most {render(interval.high)}"
+    return f"{render(interval.low)}{joiner}{render(interval.high)}"
 
 
-def _faster(summary: Summary) -> str:
-    found = summary.speedup.train
-    assert found.estimate is not None
-    span = _range(found, "factor", summary)
-    if found.low is not None and found.high is not None and found.low <= 1 <= found.high:
-        return f"Whether transfer trains faster is undecided: {factor(found.estimate)} times as fast{span}"
-    if found.estimate >= 1:
-        return f"Transfer trains {factor(found.estimate)} times faster{span}"
-    inverse = Interval(
-        low=1 / found.high if found.high else None, high=1 / found.low if found.low else None, method=found.method
-    )
-    return f"Transfer trains {factor(1 / found.estimate)} times slower{_range(inverse, 'factor', summary)}"
+def _in_brackets(parts: Sequence[str]) -> str:
+    text = "; ".join(part for part in parts if part)
+    return f" ({text})" if text else ""
 
 
-def _accurate(summary: Summary) -> str:
-    gain = summary.accuracy_gain
+def _inverse(interval: Interval) -> Interval:
+    turned = (None if not value else 1 / value for value in (interval.estimate, interval.high, interval.low))
+    estimate, low, high = turned
+    return interval.model_copy(update={"estimate": estimate, "low": low, "high": high})
+
+
+def _fast(summary: Summary, first: Compared) -> str:
+    """`trains 19 times as fast as the baseline (95 % interval 16–24; 4.6 counting every phase)`."""
+    train, every = first.speedup.train, first.speedup.all_phases
+    slower = _sign(train, 1.0) < 0
+    if slower:
+        train, every = _inverse(train), _inverse(every)
+    ends = _ends(train, factor)
+    parts = [f"{100 * summary.confidence:.0f} % interval {ends}" if ends else "one run" if _one_run(summary) else ""]
+    if every.estimate is not None:
+        parts.append(f"{factor(every.estimate)} counting every phase")
+    if _sign(train, 1.0) == 0 and train.could_have_seen is not None:
+        parts.append(f"a true ratio of {factor(train.could_have_seen)} would have shown in four of five experiments")
+    verb = "takes {} times as long to train as" if slower else "trains {} times as fast as"
+    return f"{verb.format(factor(train.estimate))} {_named(first.control)}{_in_brackets(parts)}"
+
+
+def _one_run(summary: Summary) -> bool:
+    return min(summary.control.train_seconds.n, summary.treatment.train_seconds.n) == 1
+
+
+def _named(arm: str) -> str:
+    return f"the {STAGES[arm].title.lower()}"
+
+
+def _accurate(first: Compared) -> str:
+    gain = first.gain
     if gain.estimate is None:
         return "its accuracy is not known"
-    span = _range(gain, "points", summary).replace(f"{_percent_interval(summary)} ", "")
-    if gain.low is not None and gain.high is not None and gain.low <= 0 <= gain.high:
-        close = max(-gain.low, gain.high) <= ABOUT_AS_ACCURATE
-        said = "is about as accurate" if close else "whether it is more accurate is undecided"
-        return f"{said}: {signed_points(gain.estimate)} points{span}"
-    if abs(gain.estimate) < 0.0005:
+    sign = _sign(gain)
+    if sign == 0 and gain.method == "none":
+        return f"is as accurate{_in_brackets([gain.note])}"
+    if sign == 0 and gain.low is not None and gain.high is not None:
+        ends = _ends(gain, signed_points, " to ")
+        if max(-gain.low, gain.high) <= ABOUT_AS_ACCURATE:
+            return f"is about as accurate: {signed_points(gain.estimate)} points ({ends})"
+        seen = ""
+        if gain.could_have_seen is not None:
+            seen = f"a true difference of {points(gain.could_have_seen)} points would have shown in four of five "
+            seen += "experiments"
+        brackets = _in_brackets([ends, seen])
+        return f"whether it is more accurate is undecided: {signed_points(gain.estimate)} points{brackets}"
+    if gain.method == "none" and abs(gain.estimate) < NO_POINTS:
         return "is as accurate"
-    if gain.estimate > 0:
-        return f"is {points(gain.estimate)} points more accurate{span}"
-    negated = Interval(
-        low=-gain.high if gain.high is not None else None,
-        high=-gain.low if gain.low is not None else None,
-        method=gain.method,
-    )
-    span = _range(negated, "points", summary).replace(f"{_percent_interval(summary)} ", "")
-    return f"is {points(gain.estimate)} points less accurate{span}"
+    if sign < 0:
+        gain = gain.model_copy(
+            update={
+                "low": None if gain.high is None else -gain.high,
+                "high": None if gain.low is None else -gain.low,
+            }
+        )
+    ends = _in_brackets([_ends(gain, lambda value: number(None if value is None else 100 * value))])
+    return f"is {points(gain.estimate)} points {'less' if sign < 0 else 'more'} accurate{ends}"
 
 
-def _preparation(summary: Summary) -> str:
+def _preparation(summary: Summary, first: Compared) -> str:
+    if not chain(first.treatment):
+        return "nothing was prepared."
     if summary.preparation_seconds is None:
         return f"what preparing it costs is not known, because {summary.preparation.reason}."
-    took = f"preparing it took {duration(summary.preparation_seconds)}"
-    if summary.break_even.never:
-        return f"{took} and is never repaid."
-    if summary.break_even.first_model is None:
-        return f"{took}; when it is repaid is {summary.break_even.text}."
-    return f"{took} and repays itself from the {ordinal(summary.break_even.first_model)} model."
+    took, pays = f"preparing it took {duration(summary.preparation_seconds)}", first.break_even
+    if first.speedup.train.estimate is None:
+        return f"{took}."
+    if _sign(first.gain) < 0:
+        return f"{took}, for a worse model."
+    if pays.never:
+        return f"{took} and never breaks even."
+    if pays.first_model is None:
+        return f"{took}, and it is not shown to break even."
+    until = "" if pays.first_model_high or pays.method == "none" else ", or perhaps never"
+    return f"{took} and breaks even from the {ordinal(pays.first_model)} model{until}."
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _holds(summary: Summary, first: Compared) -> str:
+    """Over what was sampled the answer holds, and what there was only one of."""
+    over, given = [], []
+    held = summary.holds_over
+    sampled = (
+        (held.preparations, "preparation", "preparations"),
+        (held.draws, "draw of training images", "draws of training images"),
+    )
+    for count, one, many in sampled:
+        if count > 1:
+            over.append(f"{count} {many}")
+        elif count == 1:
+            given.append(f"one {one}")
+    if held.test_images:
+        over.append("test images like these")
+    else:
+        given.append("these test images")
+    if held.seeds > 1 and not over:
+        over.append(counted(held.seeds, "seed"))
+    if not over:
+        return ""
+    only = f", for {_joined(given)} only" if given else ""
+    return f"Holds over {_joined(over)}{only}."
 
 
 def verdict(summary: Summary) -> str:
     """`sound`, `sound, with 2 warnings`, `not sound: 1 error`."""
     errors = sum(finding.severity == "error" for finding in summary.findings)
     warnings = len(summary.findings) - errors
-    said = [
-        f"{count} {noun}{'s' * (count != 1)}" for count, noun in ((errors, "error"), (warnings, "warning")) if count
-    ]
-    if not said:
+    counts = [counted(count, noun) for count, noun in ((errors, "error"), (warnings, "warning")) if count]
+    if not counts:
         return "sound"
-    return f"not sound: {', '.join(said)}" if errors else f"sound, with {said[0]}"
+    return f"not sound: {', '.join(counts)}" if errors else f"sound, with {counts[0]}"

@@ -10,11 +10,13 @@ from headstart.components.records import RunRecord
 from headstart.components.reporting import paper, units
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.summary import ArmName, Summary
+from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table
+from headstart.components.stages import DEFAULT_ARMS, PREPARATION, STAGES
 
 # The paper prints ten runs; so many rows of ours stand beside them, the rest is in the tables of runs.
 MOST_ROWS = 12
+_CONTROL, _TREATMENT = DEFAULT_ARMS
 
 
 def _minutes(value: float | None) -> str:
@@ -48,8 +50,8 @@ def stage_table(experiment: Experiment) -> Table:
                 ours(records)[1],
             ]
             for label, minutes, accuracy, records in (
-                ("1: source set", paper.PRETRAIN_MINUTES, paper.PRETRAIN_ACCURACY, experiment.pretrain),
-                ("2: intermediate set", paper.FINETUNE_MINUTES, paper.FINETUNE_ACCURACY, experiment.finetune),
+                ("1: source set", paper.PRETRAIN_MINUTES, paper.PRETRAIN_ACCURACY, experiment.of(PREPARATION[0])),
+                ("2: intermediate set", paper.FINETUNE_MINUTES, paper.FINETUNE_ACCURACY, experiment.of(PREPARATION[1])),
             )
         ],
         numeric=frozenset({1, 2, 3, 4}),
@@ -57,16 +59,21 @@ def stage_table(experiment: Experiment) -> Table:
     )
 
 
-def arm_table(experiment: Experiment, arm: ArmName) -> Table:
+def arm_tables(experiment: Experiment) -> list[Table]:
+    """Both arms of the paper beside ours."""
+    return [_arm_table(experiment, arm) for arm in DEFAULT_ARMS]
+
+
+def _arm_table(experiment: Experiment, arm: str) -> Table:
     """Runs of an arm, the paper's and ours, with averages; the paper's as printed and as its rows give it."""
-    minutes = paper.BASELINE_MINUTES if arm == "baseline" else paper.TRANSFER_MINUTES
-    accuracies = paper.BASELINE_ACCURACY if arm == "baseline" else paper.TRANSFER_ACCURACY
+    minutes = paper.BASELINE_MINUTES if arm == _CONTROL else paper.TRANSFER_MINUTES
+    accuracies = paper.BASELINE_ACCURACY if arm == _CONTROL else paper.TRANSFER_ACCURACY
     printed = (
         (paper.PRINTED_BASELINE_MINUTES, paper.PRINTED_BASELINE_ACCURACY)
-        if arm == "baseline"
+        if arm == _CONTROL
         else (paper.PRINTED_TRANSFER_MINUTES, paper.PRINTED_TRANSFER_ACCURACY)
     )
-    good = succeeded(experiment.arms[arm])
+    good = succeeded(experiment.of(arm))
     ours_minutes = [record.phases.train / 60 for record in good]
     ours_accuracy = [record.result.test_accuracy for record in good]
     rows = []
@@ -88,7 +95,7 @@ def arm_table(experiment: Experiment, arm: ArmName) -> Table:
     rows.append(["as printed", _minutes(printed[0]), "", _accuracy(printed[1]), ""])
     more = len(good) - MOST_ROWS
     return Table(
-        caption="Baseline, from random weights" if arm == "baseline" else "Transfer",
+        caption=f"{STAGES[arm].title}, {STAGES[arm].caption}",
         columns=["run", "paper, min", "ours, min", "paper, accuracy", "ours, accuracy"],
         rows=rows,
         numeric=frozenset({1, 2, 3, 4}),
@@ -103,13 +110,13 @@ def comparison_table(summary: Summary) -> Table:
     ours = summary.speedup
     return Table(
         caption="The speed-up taken apart",
-        columns=["baseline / transfer", "paper", "ours"],
+        columns=[f"{_CONTROL} / {_TREATMENT}", "paper", "ours"],
         rows=[
             ["training time, means", units.factor(found.speedup), units.factor(ours.train_of_means.estimate)],
             [
                 "epochs, means",
                 units.factor(found.epochs_ratio),
-                units.factor(_ratio(summary.arms["baseline"].epochs.mean, summary.arms["transfer"].epochs.mean)),
+                units.factor(_ratio(summary.control.epochs.mean, summary.treatment.epochs.mean)),
             ],
             ["time an epoch", units.factor(found.epoch_ratio), units.factor(_pace(summary))],
             [
@@ -136,7 +143,7 @@ def _ratio(first: float | None, second: float | None) -> float | None:
 
 def _pace(summary: Summary) -> float | None:
     """Total time over total epochs, so that epochs × pace is the ratio of mean times exactly."""
-    epochs = _ratio(summary.arms["baseline"].epochs.mean, summary.arms["transfer"].epochs.mean)
+    epochs = _ratio(summary.control.epochs.mean, summary.treatment.epochs.mean)
     return _ratio(summary.speedup.train_of_means.estimate, epochs)
 
 

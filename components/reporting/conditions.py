@@ -13,11 +13,12 @@ from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table
 from headstart.components.reporting.verify import RULES
+from headstart.components.stages import ARMS, PREPARATION, PRODUCT, STAGES
 
-STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("pretrain", ("pretrain",)),
-    ("finetune", ("finetune",)),
-    ("final and both arms", ("final", "baseline", "transfer")),
+# Stages that share a recipe are one column.
+COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    *((name, (name,)) for name in PREPARATION),
+    (f"{PRODUCT} and arms", (PRODUCT, *ARMS)),
 )
 CHANGED = "◆"
 MOST_CLASSES_NAMED = 12
@@ -35,7 +36,7 @@ def _used_by(records: Sequence[RunRecord]) -> str:
     arms: dict[str, int] = {}
     for record in records:
         arms[record.arm] = arms.get(record.arm, 0) + 1
-    return ", ".join(arm if arm in ("pretrain", "finetune", "final") else f"{n} {arm}" for arm, n in arms.items())
+    return ", ".join(f"{n} {arm}" if STAGES[arm].is_arm or n > 1 else arm for arm, n in arms.items())
 
 
 def data_table(experiment: Experiment) -> Table:
@@ -73,7 +74,7 @@ def recipe_table(experiment: Experiment) -> Table:
     """Every setting of training and freezing by stage; what differs from the preset is marked and the preset named."""
     examples = [
         next((record for record in experiment.records if record.arm in arms and (record.recipe or record.stage)), None)
-        for _, arms in STAGES
+        for _, arms in COLUMNS
     ]
     presets = [_preset_values(record) if record else {} for record in examples]
     names = list(dict.fromkeys(name for record in examples if record for name in record.recipe))
@@ -97,7 +98,7 @@ def recipe_table(experiment: Experiment) -> Table:
                 ),
             ]
         )
-    parameters = [_parameters(experiment, arms) for _, arms in STAGES]
+    parameters = [_parameters(experiment, arms) for _, arms in COLUMNS]
     rows.append(["trainable parameters", *parameters])
     used = sorted({record.preset for record in experiment.records if record.preset})
     changed = any(CHANGED in cell for row in rows for cell in row)
@@ -105,7 +106,7 @@ def recipe_table(experiment: Experiment) -> Table:
     note += (
         f"{CHANGED} differs from the preset." if changed else "Nothing differs from the preset." if any(presets) else ""
     )
-    return Table(caption="Recipe", columns=["setting", *(label for label, _ in STAGES)], rows=rows, note=note.strip())
+    return Table(caption="Recipe", columns=["setting", *(label for label, _ in COLUMNS)], rows=rows, note=note.strip())
 
 
 def _preset_values(record: RunRecord) -> dict[str, Any]:

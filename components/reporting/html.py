@@ -25,7 +25,7 @@ from headstart.components.reporting.charts import accuracy, break_even, comparis
 from headstart.components.reporting.charts.svg import Figure
 from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.measured import Report
-from headstart.components.reporting.summary import ARMS, Summary
+from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table, preparation_table, runs_table
 from headstart.components.reporting.verify import RULES
 
@@ -85,15 +85,14 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
         "figures": figures(report, identity),
         "samples": [sample for record in experiment.final for sample in pictures(record)][:MOST_SAMPLES],
         "mistakes": _mistakes(experiment),
-        "runs": [runs_table(experiment, summary, arm) for arm in ARMS] + [preparation_table(experiment)],
+        "runs": [runs_table(experiment, summary, arm) for arm in experiment.arms] + [preparation_table(experiment)],
         "failures": summary.failures[:50],
         "more_failures": max(0, len(summary.failures) - 50),
-        "statistics": [statistics_tables.estimates_table(summary), statistics_tables.tests_table(summary)],
+        "statistics": statistics_tables.tables(summary),
         "paper": [
             beside_paper.comparison_table(summary),
             beside_paper.stage_table(experiment),
-            beside_paper.arm_table(experiment, "baseline"),
-            beside_paper.arm_table(experiment, "transfer"),
+            *beside_paper.arm_tables(experiment),
         ],
         "paper_notes": beside_paper.notes(summary),
         "conditions": [
@@ -109,31 +108,30 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
 
 def tiles(summary: Summary) -> list[Tile]:
     """The numbers of the answer, each with what it is made from."""
-    baseline, transfer = summary.arms["baseline"], summary.arms["transfer"]
-    speedup = summary.speedup
+    control, treatment = summary.control, summary.treatment
+    first, speedup = summary.first, summary.speedup
     made = [
         Tile(
             "training time",
             f"{units.factor(speedup.train.estimate)} ×",
-            f"{units.duration(baseline.train_seconds.median)} → {units.duration(transfer.train_seconds.median)}, "
+            f"{units.duration(control.train_seconds.median)} → {units.duration(treatment.train_seconds.median)}, "
             "medians",
         ),
         Tile(
             "test accuracy",
             f"{units.signed_points(summary.accuracy_gain.estimate)} points",
-            f"{units.percent(baseline.accuracy.mean)} → {units.percent(transfer.accuracy.mean)}, means",
+            f"{units.percent(control.accuracy.mean)} → {units.percent(treatment.accuracy.mean)}, means",
         ),
         Tile(
             f"time to {units.percent(summary.target_accuracy)}",
             f"{units.factor(speedup.time_to_accuracy.estimate)} ×",
-            f"reached by {baseline.reached_target} of {baseline.runs} and "
-            f"{transfer.reached_target} of {transfer.runs} runs",
+            f"reached by {control.reached_target} of {control.runs} and "
+            f"{treatment.reached_target} of {treatment.runs} runs",
         ),
         Tile(
             "preparation",
             units.duration(summary.preparation_seconds),
-            f"{units.duration(summary.preparation.pretrain_seconds)} + "
-            f"{units.duration(summary.preparation.finetune_seconds)}",
+            " + ".join(units.duration(seconds) for seconds in summary.preparation.stages.values()),
         ),
     ]
     pays = summary.break_even
@@ -143,14 +141,15 @@ def tiles(summary: Summary) -> list[Tile]:
         high = ordinal(pays.first_model_high) if pays.first_model_high else "perhaps never"
         low = ordinal(pays.first_model_low)
         span = "the whole interval" if low == high else f"{low} to {high}"
-    made.append(Tile("repaid from", value, span))
+    made.append(Tile("breaks even from", value, span))
     if summary.cost is not None and summary.cost.preparation is not None:
         cost = summary.cost
         made.append(
             Tile(
                 f"cost, {cost.currency}",
                 units.money(cost.preparation),
-                f"preparation; a model {units.money(cost.baseline_per_model)} → {units.money(cost.transfer_per_model)}",
+                "preparation; a model "
+                + " → ".join(units.money(cost.per_model.get(arm)) for arm in (first.control, first.treatment)),
             )
         )
     return made

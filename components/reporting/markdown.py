@@ -10,7 +10,7 @@ from headstart.components.reporting import beside_paper, conditions, statistics_
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts.comparison import overview_table
 from headstart.components.reporting.measured import Report
-from headstart.components.reporting.summary import ARMS, Summary
+from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table, preparation_table, runs_table
 
 
@@ -55,7 +55,7 @@ def render(report: Report) -> str:
     """The whole report as Markdown; the pictures are in report.html."""
     experiment, summary = report.experiment, report.summary
     parts = [f"# {escape(summary.answer)}\n", f"Verdict: **{escape(verdict(summary))}**\n", findings(summary)]
-    parts += ["## Runs\n", *(table(runs_table(experiment, summary, arm)) for arm in ARMS)]
+    parts += ["## Runs\n", *(table(runs_table(experiment, summary, arm)) for arm in experiment.arms)]
     parts += [table(preparation_table(experiment))]
     if summary.failures:
         parts += [
@@ -65,11 +65,10 @@ def render(report: Report) -> str:
                 for failure in summary.failures[:50]
             ),
         ]
-    parts += ["## How sure\n", table(statistics_tables.estimates_table(summary))]
-    parts += [table(statistics_tables.tests_table(summary))]
+    parts += ["## How sure\n", *(table(content) for content in statistics_tables.tables(summary))]
     parts += ["## Beside the paper\n", table(beside_paper.comparison_table(summary))]
     parts += [table(beside_paper.stage_table(experiment))]
-    parts += [table(beside_paper.arm_table(experiment, arm)) for arm in ARMS]
+    parts += [table(content) for content in beside_paper.arm_tables(experiment)]
     parts += ["".join(f"- {escape(said)}\n" for said in beside_paper.notes(summary))]
     parts += ["## What it ran on\n", table(conditions.data_table(experiment))]
     parts += [table(conditions.recipe_table(experiment)), table(conditions.hardware_table(experiment))]

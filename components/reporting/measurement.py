@@ -5,32 +5,42 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
 from headstart.components.reporting import time_to_accuracy
 from headstart.components.reporting.answer import answer
 from headstart.components.reporting.break_even import break_even
 from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
-from headstart.components.reporting.sampling import Sample
+from headstart.components.reporting.sampling import Bits, Sample
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.statistics import (
     describe,
     difference,
+    gain_on_new_images,
     mean_ratio,
     paired_test,
     tests,
     time_ratio,
 )
 from headstart.components.reporting.summary import (
+    AccuracyGain,
     Arm,
+    Compared,
     Cost,
     Failure,
+    HoldsOver,
     Interval,
     Preparation,
     ProfilePoint,
+    SeenBefore,
     Speedup,
     Summary,
+    Tests,
 )
 from headstart.components.reporting.verify import is_sound, verify
+from headstart.components.stages import chain
 
 Quantity = Callable[[RunRecord], float | None]
 
@@ -65,90 +75,47 @@ def values(records: Sequence[RunRecord], quantity: Quantity) -> list[float]:
     return [value for record in succeeded(records) if (value := quantity(record)) is not None]
 
 
+def labelled(records: Sequence[RunRecord], found: Sequence[float]) -> Sample:
+    """A value per run, with its preparation and draw; an arm that starts from nothing has no preparation."""
+    prepared = [record.preparation for record in records] if records and chain(records[0].arm) else []
+    return Sample(np.asarray(found, dtype=np.float64), prepared, [record.draw for record in records])
+
+
 def sample(records: Sequence[RunRecord], quantity: Quantity) -> Sample:
-    """The same as a sample."""
-    return Sample.of(values(records, quantity))
-
-
-def pairs(experiment: Experiment, quantity: Quantity) -> tuple[list[float], list[float]]:
-    """A quantity of the runs whose seed succeeded once in both arms: baseline and transfer, in the same order."""
-    by_arm = [
-        {record.seed: value for record in succeeded(records) if (value := quantity(record)) is not None}
-        for records in (experiment.baseline, experiment.transfer)
-    ]
-    shared = sorted(by_arm[0].keys() & by_arm[1].keys())
-    return [by_arm[0][seed] for seed in shared], [by_arm[1][seed] for seed in shared]
+    """A quantity of the runs that succeeded and have it, with what they share."""
+    known = [(record, value) for record in succeeded(records) if (value := quantity(record)) is not None]
+    return labelled([record for record, _ in known], [value for _, value in known])
 
 
 def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
     """Measure an experiment; nothing here raises for runs that failed or are missing."""
-    baseline, transfer = experiment.baseline, experiment.transfer
-    confidence = settings.confidence
-    target, origin = time_to_accuracy.target_accuracy(baseline, settings.target_accuracy)
-    reached = {
-        arm: time_to_accuracy.times_to(records, target) if target is not None else []
-        for arm, records in experiment.arms.items()
-    }
-    prepared = _preparation(experiment)
-    all_phases = [describe(values(records, total_seconds)).mean for records in (baseline, transfer)]
-    pays = break_even(
-        [prepared.train_seconds] if prepared.train_seconds is not None else [],
-        prepared.reason,
-        sample(baseline, train_seconds),
-        sample(transfer, train_seconds),
-        confidence,
-        all_phases=(
-            (prepared.total_seconds, all_phases[0], all_phases[1])
-            if prepared.total_seconds is not None and all_phases[0] is not None and all_phases[1] is not None
-            else None
-        ),
-    )
+    target, origin = time_to_accuracy.target_accuracy(experiment.control, settings.target_accuracy)
+    prepared, chains = _preparation(experiment)
     findings = verify(experiment, settings)
-
-    def ratio(quantity: Quantity) -> Interval:
-        return time_ratio(sample(baseline, quantity), sample(transfer, quantity), confidence)
-
-    def to_target(target: float) -> Interval:
-        a, b = (Sample.of(time_to_accuracy.times_to(records, target)) for records in (baseline, transfer))
-        return time_ratio(a, b, confidence)
-
-    both = [*baseline, *transfer]
+    compared = [
+        _compare(experiment, control, treatment, settings, target, prepared, chains)
+        for control, treatment in experiment.comparisons
+    ]
+    first = compared[0]
+    both = [record for records in experiment.arms.values() for record in records]
     summary = Summary(
         run_id=experiment.run_id,
         sound=is_sound(findings),
         findings=findings,
-        speedup=Speedup(
-            train=ratio(train_seconds),
-            train_of_means=mean_ratio(sample(baseline, train_seconds), sample(transfer, train_seconds), confidence),
-            time_to_accuracy=to_target(target) if target is not None else Interval(of="pairs", note=origin),
-            epochs=ratio(epochs),
-            seconds_per_epoch=ratio(seconds_per_epoch),
-            all_phases=ratio(total_seconds),
-            cpu=ratio(cpu_seconds),
-            accuracy_profile=[
-                ProfilePoint(target=each, ratio=to_target(each))
-                for each in time_to_accuracy.targets((baseline, transfer))
-            ],
-            train_tests=paired_test(
-                tests(values(baseline, train_seconds), values(transfer, train_seconds)),
-                *pairs(experiment, train_seconds),
-            ),
-        ),
-        accuracy_gain=difference(sample(baseline, test_accuracy), sample(transfer, test_accuracy), confidence),
-        accuracy_tests=paired_test(
-            tests(values(baseline, test_accuracy), values(transfer, test_accuracy)),
-            *pairs(experiment, test_accuracy),
-        ),
-        break_even_models=pays.models,
-        break_even=pays,
+        comparisons=compared,
+        holds_over=_holds_over(experiment, first),
+        variance=first.gain.shares,
+        seen_before=_seen_before(experiment.of(first.treatment)),
+        speedup=first.speedup,
+        accuracy_gain=first.accuracy_gain.these_images,
+        accuracy_tests=first.accuracy_tests,
+        break_even_models=first.break_even.models,
+        break_even=first.break_even,
         preparation_seconds=prepared.train_seconds,
         preparation=prepared,
         target_accuracy=target,
         target_accuracy_origin=origin,
-        arms={
-            "baseline": _arm(baseline, reached["baseline"]),
-            "transfer": _arm(transfer, reached["transfer"]),
-        },
+        arms={arm: _arm(records, target) for arm, records in experiment.arms.items()},
         final_accuracy=next(iter(values(experiment.final, test_accuracy)), None),
         failures=[
             Failure(run=record.name, status=record.status, reason=record.reason or "no reason given")
@@ -156,7 +123,7 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
             if record.status != "succeeded"
         ],
         cost=_cost(experiment, settings),
-        confidence=confidence,
+        confidence=settings.confidence,
         command=settings.command,
         data_digest=next((record.data.digest for record in both if record.data), ""),
         preset=_usual([record.preset for record in both]),
@@ -167,6 +134,156 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
         ),
     )
     return summary.model_copy(update={"answer": answer(summary)})
+
+
+def _compare(
+    experiment: Experiment,
+    control: str,
+    treatment: str,
+    settings: ReportSettings,
+    target: float | None,
+    prepared: Preparation,
+    chains: Sequence[float],
+) -> Compared:
+    """Everything that is measured of two arms."""
+    a, b, confidence = experiment.of(control), experiment.of(treatment), settings.confidence
+
+    def ratio(quantity: Quantity) -> Interval:
+        return time_ratio(sample(a, quantity), sample(b, quantity), confidence)
+
+    def to_target(accuracy: float) -> Interval:
+        times = (
+            labelled(time_to_accuracy.timed(records), time_to_accuracy.times_to(records, accuracy))
+            for records in (a, b)
+        )
+        return time_ratio(next(times), next(times), confidence)
+
+    means = [describe(values(records, total_seconds)).mean for records in (a, b)]
+    times = sample(a, train_seconds), sample(b, train_seconds)
+    return Compared(
+        control=control,
+        treatment=treatment,
+        speedup=Speedup(
+            train=ratio(train_seconds),
+            train_of_means=mean_ratio(*times, confidence),
+            time_to_accuracy=(
+                to_target(target) if target is not None else Interval(of="pairs", note="no target accuracy is known")
+            ),
+            epochs=ratio(epochs),
+            seconds_per_epoch=ratio(seconds_per_epoch),
+            all_phases=ratio(total_seconds),
+            cpu=ratio(cpu_seconds),
+            train_tests=_tests(a, b, train_seconds),
+        ),
+        accuracy_gain=AccuracyGain(
+            these_images=difference(sample(a, test_accuracy), sample(b, test_accuracy), confidence),
+            new_images=_new_images(succeeded(a), succeeded(b), confidence),
+        ),
+        accuracy_tests=_tests(a, b, test_accuracy),
+        gain_by_class=_gain_by_class(a, b, confidence),
+        accuracy_profile=[
+            ProfilePoint(target=each, ratio=to_target(each)) for each in time_to_accuracy.targets((a, b))
+        ],
+        break_even=break_even(
+            chains,
+            prepared.reason,
+            *times,
+            confidence,
+            all_phases=(
+                (prepared.total_seconds, means[0], means[1])
+                if prepared.total_seconds is not None and means[0] is not None and means[1] is not None
+                else None
+            ),
+        ),
+    )
+
+
+def _tests(a: Sequence[RunRecord], b: Sequence[RunRecord], quantity: Quantity) -> Tests:
+    """Tests over all runs, and of the pairs that share preparation, draw and seed."""
+    known = [
+        {
+            (record.preparation, record.draw, record.seed): value
+            for record in succeeded(records)
+            if (value := quantity(record)) is not None
+        }
+        for records in (a, b)
+    ]
+    shared = sorted(known[0].keys() & known[1].keys())
+    found = tests(values(a, quantity), values(b, quantity))
+    return paired_test(found, [known[0][key] for key in shared], [known[1][key] for key in shared])
+
+
+def _answers(records: Sequence[RunRecord]) -> Bits | None:
+    """Runs × test images, whether the answer was right; None unless all runs tell it of equally many images."""
+    rows: list[Bits] = []
+    for record in records:
+        try:
+            row = record.result.answers(record.data.counts.get("test", 0)) if record.data else None
+        except HeadstartError:
+            row = None
+        if row is None or not row.size or (rows and row.size != rows[0].size):
+            return None
+        rows.append(row)
+    return np.stack(rows) if rows else None
+
+
+def _new_images(a: Sequence[RunRecord], b: Sequence[RunRecord], confidence: float) -> Interval:
+    right = _answers(a), _answers(b)
+    if right[0] is None or right[1] is None or right[0].shape[1] != right[1].shape[1]:
+        return Interval(of="mean", note="the records do not hold the answer to each test image")
+    groups = next((record.data.test_groups for record in a if record.data and record.data.test_groups), None)
+    films = None
+    if groups is not None and len(groups) == right[0].shape[1]:
+        films = [f"group {group}" if group is not None else f"image {index}" for index, group in enumerate(groups)]
+    labels = labelled(a, [0.0] * len(a)), labelled(b, [0.0] * len(b))
+    return gain_on_new_images(right[0], right[1], films, confidence, labels)
+
+
+def _gain_by_class(a: Sequence[RunRecord], b: Sequence[RunRecord], confidence: float) -> dict[str, Interval]:
+    """Gain in the share of each class's test images that is found."""
+    classes = next((record.data.classes for record in succeeded([*a, *b]) if record.data), [])
+
+    def found(index: int) -> Quantity:
+        def share(record: RunRecord) -> float | None:
+            matrix = record.result.confusion
+            if matrix is None or len(matrix) != len(classes):
+                return None
+            row = matrix[index]
+            return row[index] / sum(row) if len(row) == len(matrix) and sum(row) > 0 else None
+
+        return share
+
+    gains = {
+        name: difference(sample(a, found(index)), sample(b, found(index)), confidence)
+        for index, name in enumerate(classes)
+    }
+    return {name: gain for name, gain in gains.items() if gain.estimate is not None}
+
+
+def _holds_over(experiment: Experiment, first: Compared) -> HoldsOver:
+    arms = [succeeded(experiment.of(arm)) for arm in (first.control, first.treatment)]
+    right = [_answers(records) for records in arms]
+    known = [bits.shape[1] for bits in right if bits is not None]
+    return HoldsOver(
+        seeds=min(len({record.seed for record in records}) for records in arms),
+        preparations=len({record.preparation for record in arms[1]}) if chain(first.treatment) else 0,
+        draws=min(len({record.draw for record in records}) for records in arms),
+        test_images=min(known) if len(known) == 2 and first.accuracy_gain.new_images.method != "none" else 0,
+    )
+
+
+def _seen_before(records: Sequence[RunRecord]) -> SeenBefore | None:
+    """The most that any run's weights had seen."""
+    seen = [(record.seen_before, record) for record in succeeded(records) if record.seen_before]
+    if not seen:
+        return None
+    most, record = max(seen, key=lambda item: (item[0].training_images, item[0].class_images))
+    return SeenBefore(
+        labelled_images=most.class_images,
+        training_images=most.training_images,
+        test_images=most.test_images,
+        of_training_images=record.data.counts.get("train", 0) if record.data else 0,
+    )
 
 
 def hardware(record: RunRecord) -> str:
@@ -182,8 +299,8 @@ def _usual(found: Sequence[str]) -> str:
     return Counter(found).most_common(1)[0][0] if found else ""
 
 
-def _arm(records: Sequence[RunRecord], times: Sequence[float]) -> Arm:
-    middle = time_to_accuracy.median_by_rank(times)
+def _arm(records: Sequence[RunRecord], target: float | None) -> Arm:
+    times = time_to_accuracy.times_to(records, target) if target is not None else []
     return Arm(
         runs=len(records),
         succeeded=len(succeeded(records)),
@@ -196,29 +313,43 @@ def _arm(records: Sequence[RunRecord], times: Sequence[float]) -> Arm:
         accuracy=describe(values(records, test_accuracy)),
         best_validation_accuracy=describe(values(records, time_to_accuracy.best_validation_accuracy)),
         reached_target=sum(time_to_accuracy.finite(time) is not None for time in times),
-        time_to_accuracy_median=time_to_accuracy.finite(middle),
+        time_to_accuracy_median=time_to_accuracy.finite(time_to_accuracy.median_by_rank(times)),
     )
 
 
-def _preparation(experiment: Experiment) -> Preparation:
-    trained: dict[str, float | None] = {}
-    complete: list[float] = []
+def _chains(experiment: Experiment, quantity: Quantity) -> list[dict[str, float]]:
+    """The quantity of each stage, for every preparation all of whose stages succeeded and have it."""
+    found: dict[int, dict[str, float]] = {}
+    for stage, records in experiment.preparation.items():
+        for record in succeeded(records):
+            value = quantity(record)
+            if train_seconds(record) is not None and value is not None:
+                found.setdefault(record.preparation, {})[stage] = value
+    return [chained for chained in found.values() if len(chained) == len(experiment.preparation)]
+
+
+def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
+    """What preparation cost, and the training seconds of each of several."""
+    stages: dict[str, float] = {}
     reasons: list[str] = []
-    for stage, records in (("pretrain", experiment.pretrain), ("finetune", experiment.finetune)):
-        good = [record for record in succeeded(records) if record.phases.train > 0]
-        trained[stage] = good[-1].phases.train if good else None
-        if good:
-            complete.append(total_seconds(good[-1]))
+    for stage, records in experiment.preparation.items():
+        known = values(records, train_seconds)
+        if known:
+            stages[stage] = float(np.mean(known))
         else:
             reasons.append(f"{stage} {records[-1].status}" if records else f"there is no record of {stage}")
-    known = [value for value in trained.values() if value is not None]
-    return Preparation(
-        pretrain_seconds=trained["pretrain"],
-        finetune_seconds=trained["finetune"],
-        train_seconds=sum(known) if len(known) == 2 else None,
-        total_seconds=sum(complete) if len(complete) == 2 else None,
-        reason=" and ".join(reasons),
-    )
+    trained = [sum(chained.values()) for chained in _chains(experiment, train_seconds)]
+    complete = [sum(chained.values()) for chained in _chains(experiment, total_seconds)]
+    if not trained and not reasons:
+        reasons.append("no preparation has all its stages")
+    found = {
+        "stages": stages,
+        **{f"{stage}_seconds": seconds for stage, seconds in stages.items()},
+        "train_seconds": float(np.mean(trained)) if trained else None,
+        "total_seconds": float(np.mean(complete)) if complete else None,
+        "reason": " and ".join(reasons) if not trained else "",
+    }
+    return Preparation.model_validate(found), trained
 
 
 def _cost(experiment: Experiment, settings: ReportSettings) -> Cost | None:
@@ -228,11 +359,14 @@ def _cost(experiment: Experiment, settings: ReportSettings) -> Cost | None:
     def price(record: RunRecord) -> float:
         return total_seconds(record) / 3600 * settings.price_per_hour * max(1, record.environment.device_count)
 
-    stages = [succeeded(experiment.pretrain)[-1:], succeeded(experiment.finetune)[-1:]]
-    return Cost(
-        price_per_hour=settings.price_per_hour,
-        currency=settings.currency,
-        preparation=sum(price(stage[0]) for stage in stages) if all(stages) else None,
-        baseline_per_model=describe(values(experiment.baseline, price)).mean,
-        transfer_per_model=describe(values(experiment.transfer, price)).mean,
-    )
+    prepared = [sum(chained.values()) for chained in _chains(experiment, price)]
+    means = {arm: describe(values(records, price)).mean for arm, records in experiment.arms.items()}
+    per_model = {arm: mean for arm, mean in means.items() if mean is not None}
+    found = {
+        "price_per_hour": settings.price_per_hour,
+        "currency": settings.currency,
+        "preparation": float(np.mean(prepared)) if prepared else None,
+        "per_model": per_model,
+        **{f"{arm}_per_model": mean for arm, mean in per_model.items()},
+    }
+    return Cost.model_validate(found)

@@ -94,6 +94,7 @@ def time_ratio(control: Sample, treatment: Sample, confidence: float = 0.95) -> 
         method=f"{found.method} on logarithms" if found.method != "none" else "none",
         note=found.note,
         could_have_seen=None if found.could_have_seen is None else _exponential(found.could_have_seen),
+        shares=found.shares,
     )
 
 
@@ -279,6 +280,7 @@ def t_interval(estimate: float, error: Error, confidence: float, method: str) ->
         high=estimate + half,
         method=method,
         could_have_seen=could_have_seen(error.deviation, error.freedom, 1 - confidence),
+        shares=error.shares if len(error.parts) > 1 else {},
     )
 
 

@@ -1,102 +1,124 @@
-"""The measured numbers with their intervals and tests, as tables."""
+"""The measured numbers of a comparison with their intervals and tests, as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from headstart.components.reporting import units
-from headstart.components.reporting.summary import Interval, Summary, Tests
+from headstart.components.reporting.summary import Compared, Interval, Summary, Tests
 from headstart.components.reporting.tables import Table
 
 
-def _interval(found: Interval, render: Callable[[float | None], str], open_end: str = "") -> str:
-    if found.low is None and found.high is None:
+def interval(content: Interval, render: Callable[[float | None], str]) -> str:
+    """`6.4 to 7.9`, with an end that is open in words."""
+    if content.low is None and content.high is None:
         return units.MISSING
-    return f"{render(found.low)} to {render(found.high) if found.high is not None else open_end or units.MISSING}"
+    if content.low is None:
+        return f"at most {render(content.high)}"
+    return f"{render(content.low)} {f'to {render(content.high)}' if content.high is not None else 'or more'}"
 
 
-def estimates_table(summary: Summary) -> Table:
-    """Every comparison of the arms: estimate, interval, how the interval was made, what to know."""
-    speedup = summary.speedup
-    rows = []
-    for label, found in (
+def tables(summary: Summary) -> list[Table]:
+    """Every table of every comparison."""
+    return [
+        table
+        for compared in summary.comparisons
+        for table in (
+            estimates_table(summary, compared),
+            *([class_table(summary, compared)] if compared.gain_by_class else []),
+            tests_table(compared),
+        )
+    ]
+
+
+def estimates_table(summary: Summary, compared: Compared) -> Table:
+    """Every quantity of a comparison: estimate, interval, what it could have seen, how it was made, what to know."""
+    speedup, gain, pays = compared.speedup, compared.accuracy_gain, compared.break_even
+    versus, less = f"{compared.control} / {compared.treatment}", f"{compared.treatment} − {compared.control}"
+    target = units.percent(summary.target_accuracy)
+    ratios = [
         ("training time", speedup.train),
         ("training time, means", speedup.train_of_means),
         ("processor time of training", speedup.cpu),
         ("all phases", speedup.all_phases),
-        (f"time to {units.percent(summary.target_accuracy)}", speedup.time_to_accuracy),
+        (f"time to {target}", speedup.time_to_accuracy),
         ("epochs", speedup.epochs),
         ("seconds per epoch", speedup.seconds_per_epoch),
-    ):
-        rows.append(
-            [
-                f"{label}, baseline / transfer",
-                units.factor(found.estimate),
-                _interval(found, units.factor, "no upper end"),
-                found.method,
-                found.note,
-            ]
+    ]
+    rows = [_row(f"{label}, {versus}", content, units.factor) for label, content in ratios]
+    rows += [
+        _row(f"{label}, {less}, points", content, units.signed_points)
+        for label, content in (
+            ("test accuracy, these images", gain.these_images),
+            ("test accuracy, new images", gain.new_images),
         )
-    gain = summary.accuracy_gain
-    rows.append(
-        [
-            "test accuracy, means, transfer − baseline, points",
-            units.signed_points(gain.estimate),
-            _interval(gain, units.signed_points),
-            gain.method,
-            gain.note,
-        ]
-    )
-    pays = summary.break_even
-    models = Interval(estimate=pays.models, low=pays.low, high=pays.high)
-    rows.append(
-        [
-            "models until preparation breaks even",
-            units.number(pays.models) if pays.models is not None else "never" if pays.never else units.MISSING,
-            _interval(models, units.number, "perhaps never"),
-            pays.method,
-            f"{units.number(pays.all_phases_models)} with start-up and evaluation counted in"
-            if pays.all_phases_models is not None
-            else pays.text,
-        ]
-    )
+    ]
+    every = f"{units.number(pays.all_phases_models)} with every phase counted" if pays.all_phases_models else pays.text
+    models = Interval(estimate=pays.models, low=pays.low, high=pays.high, method=pays.method, note=every)
+    rows.append(_row("models until preparation has paid for itself", models, units.number))
     return Table(
-        caption="Estimates and intervals",
-        columns=["quantity", "estimate", f"{100 * summary.confidence:.0f} % interval", "method", "note"],
+        caption=f"Estimates and intervals: {compared.treatment} against {compared.control}",
+        columns=[
+            "quantity",
+            "estimate",
+            f"{100 * summary.confidence:.0f} % interval",
+            "could have seen",
+            "method",
+            "note",
+        ],
         rows=rows,
-        numeric=frozenset({1, 2}),
+        numeric=frozenset({1, 2, 3}),
         note="Mann–Whitney: the median ratio of all pairs of runs. A t interval on logarithms: the ratio of geometric "
-        "means. Runs that never reached the target "
-        "accuracy count as longer than every time observed. Target: "
+        "means. Could have seen: the smallest true ratio or difference that this design shows in four of five "
+        "experiments. Runs that never reached the target accuracy count as longer than every time observed. Target: "
         f"{units.percent(summary.target_accuracy, 2)}, {summary.target_accuracy_origin}.",
     )
 
 
-def tests_table(summary: Summary) -> Table:
-    """Tests and effect sizes for time and accuracy."""
+def _row(label: str, content: Interval, render: Callable[[float | None], str]) -> list[str]:
+    seen = content.could_have_seen
+    return [
+        label,
+        render(content.estimate),
+        interval(content, render),
+        units.MISSING if seen is None else render(seen).lstrip("+"),
+        content.method,
+        content.note,
+    ]
 
-    def row(label: str, found: Tests) -> list[str]:
+
+def class_table(summary: Summary, compared: Compared) -> Table:
+    """Gain in the share of each class's test images that is found."""
+    return Table(
+        caption=f"Gain by class, points: {compared.treatment} against {compared.control}",
+        columns=["class", "gain", f"{100 * summary.confidence:.0f} % interval"],
+        rows=[
+            [name, units.signed_points(gain.estimate), interval(gain, units.signed_points)]
+            for name, gain in compared.gain_by_class.items()
+        ],
+        numeric=frozenset({1, 2}),
+        note="On these test images, each class by itself: of twenty classes that do not differ one shows a difference.",
+    )
+
+
+def tests_table(compared: Compared) -> Table:
+    """Tests and effect size for time and accuracy."""
+
+    def row(label: str, content: Tests) -> list[str]:
         return [
             label,
-            units.probability(found.welch_p),
-            units.probability(found.mann_whitney_p),
-            units.probability(found.wilcoxon_p),
-            str(found.pairs),
-            units.percent(found.probability_transfer_above, 0),
+            units.probability(content.welch_p),
+            units.probability(content.mann_whitney_p),
+            units.probability(content.wilcoxon_p),
+            str(content.pairs),
+            units.percent(content.probability_transfer_above, 0),
         ]
 
     return Table(
-        caption="Tests, two-sided",
-        columns=[
-            "transfer against baseline",
-            "Welch p",
-            "Mann–Whitney p",
-            "Wilcoxon p",
-            "pairs",
-            "P(transfer higher)",
-        ],
-        rows=[row("training time", summary.speedup.train_tests), row("test accuracy", summary.accuracy_tests)],
+        caption=f"Tests, two-sided: {compared.treatment} against {compared.control}",
+        columns=["quantity", "Welch p", "Mann–Whitney p", "Wilcoxon p", "pairs", f"P({compared.treatment} higher)"],
+        rows=[row("training time", compared.speedup.train_tests), row("test accuracy", compared.accuracy_tests)],
         numeric=frozenset(range(1, 6)),
-        note="Wilcoxon is of the runs that share a seed. P(transfer higher): probability that a transfer run has the "
-        "higher value, ties counted half.",
+        note=f"Wilcoxon is of the runs that share a seed. P({compared.treatment} higher): probability that its run has "
+        "the higher value, ties counted half.",
     )

@@ -10,14 +10,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from headstart.components.errors import HeadstartError
 
 SCHEMA_VERSION = 1
 
-ArmName = Literal["baseline", "transfer"]
-ARMS: tuple[ArmName, ...] = ("baseline", "transfer")
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -55,6 +53,10 @@ class Interval(_Part):
         None,
         description="the smallest true difference, or ratio, that this design shows in four of five experiments",
     )
+    shares: dict[str, Number] = Field(
+        default_factory=dict,
+        description="share of seeds, preparations, draws and test images in the variance of the estimate",
+    )
 
 
 class Tests(_Part):
@@ -87,7 +89,7 @@ class Failure(_Part):
 
 
 class Arm(_Part):
-    """One arm: the runs from random weights, or the runs from transferred ones."""
+    """One arm: runs that differ in nothing but what is sampled."""
 
     runs: int = 0
     succeeded: int = 0
@@ -122,19 +124,17 @@ class Speedup(_Part):
     seconds_per_epoch: Interval
     all_phases: Interval = Field(default_factory=Interval, description="every phase counted, start-up to evaluation")
     cpu: Interval = Field(default_factory=Interval, description="processor time of training")
-    accuracy_profile: list[ProfilePoint] = Field(
-        default_factory=list, description="time to accuracy for every target that half of both arms reach"
-    )
     train_tests: Tests = Field(default_factory=Tests)
 
 
 class Preparation(_Part):
-    """What the transferred weights cost before the first run could use them."""
+    """What the transferred weights cost before the first run could use them; means over the preparations."""
 
+    stages: dict[str, Number] = Field(default_factory=dict, description="training seconds by stage")
     pretrain_seconds: Number | None = None
     finetune_seconds: Number | None = None
-    train_seconds: Number | None = Field(None, description="both, the training clock; null: a stage has no time")
-    total_seconds: Number | None = Field(None, description="both, all phases")
+    train_seconds: Number | None = Field(None, description="all stages, the training clock; null: one has no time")
+    total_seconds: Number | None = Field(None, description="all stages, all phases")
     reason: str = Field("", description="why a time is null")
 
 
@@ -159,20 +159,76 @@ class Cost(_Part):
     price_per_hour: Number
     currency: str
     preparation: Number | None = None
+    per_model: dict[str, Number] = Field(default_factory=dict, description="by arm, all phases")
     baseline_per_model: Number | None = None
     transfer_per_model: Number | None = None
 
 
+class AccuracyGain(_Part):
+    """Mean test accuracy of the treatment less that of the control."""
+
+    these_images: Interval = Field(default_factory=Interval, description="on the test images that were used")
+    new_images: Interval = Field(default_factory=Interval, description="on other test images like these")
+
+
+class Compared(_Part):
+    """What one arm gains over another."""
+
+    control: str
+    treatment: str
+    speedup: Speedup
+    accuracy_gain: AccuracyGain = Field(default_factory=AccuracyGain)
+    accuracy_tests: Tests = Field(default_factory=Tests)
+    gain_by_class: dict[str, Interval] = Field(
+        default_factory=dict,
+        description="share of a class's test images that is found; each class by itself",
+    )
+    accuracy_profile: list[ProfilePoint] = Field(
+        default_factory=list, description="time to accuracy for every target that half of both arms reach"
+    )
+    break_even: BreakEven = Field(default_factory=BreakEven)
+
+    @property
+    def gain(self) -> Interval:
+        """The gain in accuracy that claims most: on new images where they can be judged, else on these."""
+        new = self.accuracy_gain.new_images
+        return new if new.method != "none" else self.accuracy_gain.these_images
+
+
+class HoldsOver(_Part):
+    """How many of what was sampled the first comparison rests on; one: it holds for that one only."""
+
+    seeds: int = 0
+    preparations: int = 0
+    draws: int = 0
+    test_images: int = Field(0, description="0: the answers to each were not recorded")
+
+
+class SeenBefore(_Part):
+    """What the treatment's weights had been trained on before, of the images of the comparison."""
+
+    labelled_images: int = Field(description="images of the same classes, with labels, in the preparation")
+    training_images: int = Field(description="of the training images, those among them")
+    test_images: int = Field(description="of the test images, those among them")
+    of_training_images: int = Field(description="training images of a run")
+
+
 class Summary(_Part):
-    """What an experiment found."""
+    """What an experiment found; the keys that compare two arms are those of the first comparison."""
 
     schema_version: int = SCHEMA_VERSION
     run_id: str = ""
     answer: str = Field("", description="one sentence or two: the result in words")
     sound: bool = False
     findings: list[Finding] = Field(default_factory=list)
+    comparisons: list[Compared] = Field(default_factory=list)
+    holds_over: HoldsOver = Field(default_factory=HoldsOver)
+    variance: dict[str, Number] = Field(
+        default_factory=dict, description="share of each source in the variance of the gain in accuracy"
+    )
+    seen_before: SeenBefore | None = Field(None, description="null: not known, or nothing was transferred")
     speedup: Speedup
-    accuracy_gain: Interval
+    accuracy_gain: Interval = Field(description="on these test images")
     accuracy_tests: Tests = Field(default_factory=Tests)
     break_even_models: Number | None = None
     break_even: BreakEven = Field(default_factory=BreakEven)
@@ -180,7 +236,7 @@ class Summary(_Part):
     preparation: Preparation = Field(default_factory=Preparation)
     target_accuracy: Number | None = None
     target_accuracy_origin: str = ""
-    arms: dict[ArmName, Arm]
+    arms: dict[str, Arm]
     final_accuracy: Number | None = Field(None, description="of the model that is shipped, on the test split")
     failures: list[Failure] = Field(default_factory=list)
     cost: Cost | None = None
@@ -191,6 +247,42 @@ class Summary(_Part):
     hardware: str = Field("", description="device and processor of the arms' runs, the most frequent")
     image: str = Field("", description="container image of the arms' runs")
     headstart_version: str = ""
+
+    @model_validator(mode="after")
+    def _older(self) -> Summary:
+        """A summary from before there were several comparisons gets its one comparison from the other keys."""
+        if not self.comparisons and len(self.arms) == 2:
+            control, treatment = self.arms
+            gain = AccuracyGain(these_images=self.accuracy_gain)
+            self.comparisons = [
+                Compared(
+                    control=control,
+                    treatment=treatment,
+                    speedup=self.speedup,
+                    accuracy_gain=gain,
+                    accuracy_tests=self.accuracy_tests,
+                    break_even=self.break_even,
+                )
+            ]
+        if self.cost is not None and not self.cost.per_model:
+            known = {arm: getattr(self.cost, f"{arm}_per_model", None) for arm in self.arms}
+            self.cost.per_model = {arm: price for arm, price in known.items() if price is not None}
+        return self
+
+    @property
+    def first(self) -> Compared:
+        """The experiment's question."""
+        return self.comparisons[0]
+
+    @property
+    def control(self) -> Arm:
+        """The control of the first comparison."""
+        return self.arms[self.first.control]
+
+    @property
+    def treatment(self) -> Arm:
+        """The treatment of the first comparison."""
+        return self.arms[self.first.treatment]
 
 
 def read_summary(path: str | Path) -> Summary:

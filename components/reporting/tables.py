@@ -11,8 +11,9 @@ from headstart.components.foreign_text import csv_cell
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
 from headstart.components.reporting.experiment import PHASES, Experiment, total_seconds
-from headstart.components.reporting.summary import ArmName, Summary
+from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
+from headstart.components.stages import STAGES
 
 # More rows than this are for a spreadsheet, not for a page; runs.csv has them all.
 MOST_ROWS = 200
@@ -30,7 +31,7 @@ class Table:
     totals: int = 0  # how many rows at the end are totals
 
 
-def runs_table(experiment: Experiment, summary: Summary, arm: ArmName) -> Table:
+def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:
     """One row a run of an arm, then mean, median and standard deviation of those that succeeded."""
     records = experiment.arms[arm]
     found = summary.arms[arm]
@@ -54,8 +55,8 @@ def runs_table(experiment: Experiment, summary: Summary, arm: ArmName) -> Table:
         note += f" The first {MOST_ROWS} are shown; runs.csv has all of them."
     target = units.percent(summary.target_accuracy) if summary.target_accuracy is not None else "the target"
     return Table(
-        caption="From random weights (baseline)" if arm == "baseline" else "From transferred weights (transfer)",
-        columns=["seed", "train s", "epochs", "s/epoch", f"s to {target}", "best validation", "test accuracy", "ended"],
+        caption=f"{STAGES[arm].title}: {STAGES[arm].caption}",
+        columns=["run", "train s", "epochs", "s/epoch", f"s to {target}", "best validation", "test accuracy", "ended"],
         rows=rows,
         numeric=frozenset(range(1, 7)),
         note=note,
@@ -72,7 +73,7 @@ def _run_row(record: RunRecord, target: float | None) -> list[str]:
     else:
         ended = f"{record.status}: {record.reason}" if record.reason else record.status
     return [
-        str(record.seed),
+        record.name.removeprefix(f"{record.arm}-"),
         units.seconds(record.phases.train or None),
         str(len(record.epochs)) if record.epochs else units.MISSING,
         units.number(record.phases.train / len(record.epochs), 3) if record.epochs else units.MISSING,
@@ -84,11 +85,11 @@ def _run_row(record: RunRecord, target: float | None) -> list[str]:
 
 
 def preparation_table(experiment: Experiment) -> Table:
-    """The stages that run once: pretrain and finetune are preparation, final makes the model that is shipped."""
-    names = {"pretrain": "1 pretrain", "finetune": "2 finetune", "final": "3 final model"}
+    """The stages that are no arm's, and what they took."""
+    several = any(record.preparation for record in experiment.once)
     rows = [
         [
-            label,
+            STAGES[record.arm].title + (f" {record.preparation + 1}" if several else ""),
             units.duration(record.phases.train or None),
             units.duration(total_seconds(record) or None),
             str(len(record.epochs)) if record.epochs else units.MISSING,
@@ -96,15 +97,16 @@ def preparation_table(experiment: Experiment) -> Table:
             units.percent(record.result.test_accuracy, 2),
             record.status if record.status == "succeeded" else f"{record.status}: {record.reason}",
         ]
-        for stage, label in names.items()
-        for record in getattr(experiment, stage)
+        for record in experiment.once
     ]
     return Table(
-        caption="Stages that run once",
+        caption="Preparation and final model",
         columns=["stage", "training", "all phases", "epochs", "best validation", "test accuracy", "status"],
         rows=rows,
         numeric=frozenset({1, 2, 3, 4, 5}),
-        note="Training and all phases of stages 1 and 2 together are the preparation.",
+        note=f"Preparation is {' and '.join(STAGES[stage].title.lower() for stage in experiment.preparation)} together."
+        if experiment.preparation
+        else "",
     )
 
 
@@ -113,7 +115,19 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["arm", "seed", "run_id", "status", "reason", "stop_reason", "preset", "epochs", "train_seconds"]
+        [
+            "arm",
+            "seed",
+            "preparation",
+            "draw",
+            "run_id",
+            "status",
+            "reason",
+            "stop_reason",
+            "preset",
+            "epochs",
+            "train_seconds",
+        ]
         + [f"{phase}_seconds" for phase in PHASES if phase != "train"]
         + ["total_seconds", "train_cpu_seconds", "seconds_to_target", "best_validation_accuracy", "test_accuracy"]
         + ["trainable_parameters", "peak_memory_bytes", "attempts", "data_digest", "device", "image", "started_at"]
@@ -121,7 +135,8 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
     for record in experiment.records:
         reached = finite(time_to(record, target)) if target is not None else None
         environment = record.environment
-        cells: list[object] = [record.arm, record.seed, record.run_id, record.status, record.reason, record.stop_reason]
+        cells: list[object] = [record.arm, record.seed, record.preparation, record.draw, record.run_id]
+        cells += [record.status, record.reason, record.stop_reason]
         cells += [record.preset, len(record.epochs), record.phases.train]
         cells += [getattr(record.phases, phase) for phase in PHASES if phase != "train"]
         cells += [total_seconds(record), record.train_cpu_seconds, reached, best_validation_accuracy(record)]

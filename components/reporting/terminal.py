@@ -58,7 +58,7 @@ def _accuracy(found: Description) -> str:
 def comparison_table(found: Comparison) -> RichTable:
     """One row a quantity, with the verdict in words and colour."""
     styles = {"worse": "bold red", "better": "green", "same": "", "not judged": "dim"}
-    words = {"same": "no difference"}
+    words = {"same": "none shown"}
     table = RichTable(box=None, pad_edge=False, header_style="dim")
     for column in ("quantity", "A", "B", "change", "verdict"):
         table.add_column(column, justify="left" if column in ("quantity", "verdict") else "right")

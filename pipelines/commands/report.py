@@ -15,7 +15,7 @@ from headstart.pipelines.setting_options import split_pairs
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
 )
-@click.option("--target-accuracy", default=0.0, help="For time to accuracy; 0: the baseline's median best. [0]")
+@click.option("--target-accuracy", default=0.0, help="For time to accuracy; 0: what every baseline run reaches. [0]")
 @click.option("--price-per-hour", default=0.0, help="Of one accelerator, or one machine; turns time into cost.")
 @click.option("--currency", default="USD", show_default=True)
 @click.option("--minimum-succeeded", default=3, show_default=True, help="Runs that must have succeeded in each arm.")

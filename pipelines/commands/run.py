@@ -62,7 +62,7 @@ def _by_preset(place: int) -> str:
 @click.option(
     "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
 )
-@click.option("--target-accuracy", type=click.FloatRange(0, 1), default=0.0, help="0: median best of the baseline.")
+@click.option("--target-accuracy", type=click.FloatRange(0, 1), default=0.0, help="0: what every baseline run reaches.")
 @click.option("--price-per-hour", type=click.FloatRange(min=0), default=0.0, help="Turns time into cost.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: outputs/<time>]")
 @click.option("--restart", is_flag=True, help="Begin again where the output folder holds an earlier run.")

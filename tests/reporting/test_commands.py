@@ -227,9 +227,8 @@ def test_compare_reads_summaries_and_refuses_what_cannot_be_compared(base: Path,
     ]
     other = write(records, tmp_path / "b")
     done = headstart("compare", tmp_path / "a", other)
-    assert done.returncode == 0  # the counts of runs that succeeded can still be compared
-    assert "other images" in done.stdout
-    assert done.stdout.count("not judged") == 6
+    assert done.returncode == 2
+    assert "A and B used other images" in done.stderr
     assert headstart("compare", tmp_path / "a", other, "--anyway").stdout.count("not judged") == 2
     for missing in (tmp_path / "nowhere", tmp_path / "a" / "report.html"):
         refused = headstart("compare", tmp_path / "a", missing)

@@ -60,6 +60,9 @@ def test_records_of_schema_version_1_still_render(tmp_path: Path) -> None:
     assert summary.speedup.train_of_means.estimate == pytest.approx(before.speedup.train_of_means.estimate)
     assert summary.accuracy_gain.estimate == pytest.approx(before.accuracy_gain.estimate)
     assert summary.break_even_models == pytest.approx(before.break_even_models)
+    # An older summary has one comparison, that of its arms.
+    assert [(each.control, each.treatment) for each in before.comparisons] == [("baseline", "transfer")]
+    assert before.first.speedup == before.speedup and before.treatment is before.arms["transfer"]
 
 
 def test_a_minimal_old_record_renders(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from headstart.components.records import RunRecord
@@ -16,9 +18,9 @@ from headstart.components.reporting.charts.axes import (
     span,
     time_unit,
 )
-from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, Point
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, Point, look
 from headstart.components.reporting.experiment import Experiment
-from headstart.components.reporting.summary import ARMS, Summary
+from headstart.components.reporting.summary import Summary
 
 # More lines than this hide each other and make the file heavy; the caption says when some are left out.
 MOST_LINES = 40
@@ -26,14 +28,16 @@ MOST_LINES = 40
 
 def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | None:
     """None when no run has a validation accuracy."""
-    curves = {arm: [curve for record in experiment.arms[arm] if len(curve := _curve(record))] for arm in ARMS}
-    everything = [point for arm in ARMS for curve in curves[arm] for point in curve]
+    curves = {
+        arm: [curve for record in experiment.arms[arm] if len(curve := _curve(record))] for arm in experiment.arms
+    }
+    everything = [point for arm in experiment.arms for curve in curves[arm] for point in curve]
     if not everything:
         return None
     times = [time for time, _ in everything if time > 0] or [1.0]
-    ends = {arm: float(np.median([curve[-1][0] for curve in curves[arm]])) for arm in ARMS if curves[arm]}
+    ends = {arm: float(np.median([curve[-1][0] for curve in curves[arm]])) for arm in experiment.arms if curves[arm]}
     # On a linear axis a much faster arm is squeezed against the left border.
-    logarithmic = len(ends) == 2 and min(ends.values()) > 0 and max(ends.values()) / min(ends.values()) > 4
+    logarithmic = len(ends) > 1 and min(ends.values()) > 0 and max(ends.values()) / min(ends.values()) > 4
     unit, unit_name = time_unit(max(times))
     height, left, right, top, bottom = 288.0, 50.0, WIDTH - 10, 34.0, 252.0
     x_low, x_high = log_span(times) if logarithmic else (0.0, max(times) * 1.03)
@@ -45,23 +49,23 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
     title = f"training time, {unit_name}" + (" (logarithmic)" if logarithmic else "")
     bottom_axis(drawing, x, bottom, title, plain, divide=unit)
     left_out = 0
-    for arm in ARMS:
+    for arm in experiment.arms:
         shown = _sample(curves[arm])
         left_out += len(curves[arm]) - len(shown)
         for curve in shown:
-            drawing.path([(x(max(time, x_low)), y(value)) for time, value in curve], f"thin {arm}")
+            drawing.path([(x(max(time, x_low)), y(value)) for time, value in curve], f"thin {look(arm)}")
     if summary.target_accuracy is not None and lowest <= summary.target_accuracy <= y.high:
         level = y(summary.target_accuracy)
         drawing.line((left, level), (right, level), "target")
         said = f"target {units.percent(summary.target_accuracy)}"
         places = [(x(max(time, x_low)), y(value)) for time, value in everything]
         drawing.text(_freest([(left + 6, level), (right - 90, level)], places), said, "note")
-    for arm in ARMS:
+    for arm in experiment.arms:
         middle = median_curve(curves[arm])
         if middle:
-            drawing.path([(x(max(time, x_low)), y(value)) for time, value in middle], f"thick {arm}")
+            drawing.path([(x(max(time, x_low)), y(value)) for time, value in middle], f"thick {look(arm)}")
             drawing.mark((x(max(middle[-1][0], x_low)), y(middle[-1][1])), arm, 5)
-    legend(drawing)
+    legend(drawing, list(experiment.arms))
     return Figure(
         "Accuracy against training time",
         drawing.render(identity, "Accuracy against training time", _alternative(summary)),
@@ -81,11 +85,12 @@ def _freest(starts: list[Point], taken: list[Point]) -> Point:
     return min(candidates, key=covered)
 
 
-def legend(drawing: Drawing) -> None:
-    """Line and mark of both arms with their names, in the upper right corner."""
-    x, y = WIDTH - 214, 14.0
-    for arm, width in (("baseline", 112), ("transfer", 0)):
-        drawing.line((x, y - 4), (x + 28, y - 4), f"thick {arm}")
+def legend(drawing: Drawing, arms: Sequence[str]) -> None:
+    """Line and mark of the arms with their names, in the upper right corner."""
+    widths = [52 + 7.5 * len(arm) for arm in arms]
+    x, y = WIDTH + 10 - sum(widths), 14.0
+    for arm, width in zip(arms, widths, strict=True):
+        drawing.line((x, y - 4), (x + 28, y - 4), f"thick {look(arm)}")
         drawing.mark((x + 14, y - 4), arm, 4)
         drawing.text((x + 36, y), arm, "label")
         x += width

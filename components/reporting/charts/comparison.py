@@ -27,17 +27,16 @@ def overview_table(named: Named) -> Table:
     """One row an experiment."""
     rows = []
     for name, summary in named:
-        arms = summary.arms
         rows.append(
             [
                 name,
                 verdict(summary),
-                f"{arms['baseline'].succeeded} + {arms['transfer'].succeeded}",
+                f"{summary.control.succeeded} + {summary.treatment.succeeded}",
                 _with_interval(summary.speedup.train),
                 _with_interval(summary.speedup.time_to_accuracy),
                 _with_interval(summary.accuracy_gain, points=True),
-                units.duration(arms["baseline"].train_seconds.median),
-                units.duration(arms["transfer"].train_seconds.median),
+                units.duration(summary.control.train_seconds.median),
+                units.duration(summary.treatment.train_seconds.median),
                 units.duration(summary.preparation_seconds),
                 summary.break_even.text,
                 summary.preset or units.MISSING,
@@ -53,21 +52,22 @@ def overview_table(named: Named) -> Table:
             "speed-up",
             "to target",
             "accuracy, points",
-            "baseline",
-            "transfer",
+            "control",
+            "treatment",
             "preparation",
-            "repaid",
+            "breaks even",
             "preset",
             "hardware",
         ],
         rows=rows,
         numeric=frozenset({2, 6, 7, 8}),
-        note="Each against its own baseline, on its own machine; the target accuracy is each run's own.",
+        note="Each against its own control, on its own machine; the target accuracy is each run's own.",
     )
 
 
 def draw(named: Named) -> Figure | None:
     """Speed-up of each experiment with its interval; None when none has one."""
+    summaries = [summary for _, summary in named if summary.speedup.train.estimate][:40]
     shown = [(name, s.speedup.train) for name, s in named if s.speedup.train.estimate][:40]
     if not shown:
         return None
@@ -86,11 +86,11 @@ def draw(named: Named) -> Figure | None:
         y = 24 + 26.0 * index
         drawing.text((112, y + 4), shorten(name, 16), "label", "end")
         if found.low and found.high:
-            drawing.line((x(found.low), y), (x(found.high), y), "thick transfer")
-        drawing.mark((x(found.estimate or 1), y), "transfer", 5)
+            drawing.line((x(found.low), y), (x(found.high), y), "thick treatment")
+        drawing.mark((x(found.estimate or 1), y), summaries[index].first.treatment, 5)
     said = "; ".join(f"{name} {_with_interval(found)}" for name, found in shown)
     return Figure(
         "Speed-up of each run",
         drawing.render("overview", "Training speed-up of each run with its interval", f"{said}."),
-        "Squares: ratio of the median training times; lines: its interval. At 1 neither way is faster.",
+        "Squares: ratio of the training times; lines: its interval. At 1 neither way is faster.",
     )

@@ -6,10 +6,10 @@ import numpy as np
 
 from headstart.components.reporting import units
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, per_cent, plain, span, time_unit
-from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
 from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.measurement import test_accuracy, train_seconds, values
-from headstart.components.reporting.summary import ARMS, ArmName, Description, Summary
+from headstart.components.reporting.summary import Description, Summary
 
 MOST_DOTS = 250
 ROW = 40.0
@@ -17,24 +17,24 @@ ROW = 40.0
 
 def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | None:
     """None when no run of either arm succeeded."""
-    times = {arm: values(experiment.arms[arm], train_seconds) for arm in ARMS}
-    accuracies = {arm: values(experiment.arms[arm], test_accuracy) for arm in ARMS}
+    times = {arm: values(experiment.arms[arm], train_seconds) for arm in experiment.arms}
+    accuracies = {arm: values(experiment.arms[arm], test_accuracy) for arm in experiment.arms}
     if not any(times.values()):
         return None
     drawing = Drawing(276.0)
-    every_time = [value for arm in ARMS for value in times[arm]]
+    every_time = [value for arm in experiment.arms for value in times[arm]]
     unit, name = time_unit(max(every_time))
     left, right = 76.0, WIDTH - 14
     x = Scale(0.0, max(every_time) * 1.05, left, right)
     _panel(drawing, 12, x, times, {arm: summary.arms[arm].train_seconds for arm in summary.arms})
     bottom_axis(drawing, x, 12 + 2 * ROW, f"training time, {name}", plain, divide=unit)
-    every_accuracy = [value for arm in ARMS for value in accuracies[arm]]
+    every_accuracy = [value for arm in experiment.arms for value in accuracies[arm]]
     if every_accuracy:
         low, high = span(every_accuracy, 0.08, floor=0.0)
         x = Scale(low, min(high, 1.0) if max(every_accuracy) < 1 else 1.0, left, right)
         _panel(drawing, 158, x, accuracies, {arm: summary.arms[arm].accuracy for arm in summary.arms})
         bottom_axis(drawing, x, 158 + 2 * ROW, "test accuracy", per_cent)
-    thinned = max(len(times[arm]) for arm in ARMS) > MOST_DOTS
+    thinned = max(len(times[arm]) for arm in experiment.arms) > MOST_DOTS
     return Figure(
         "Every run",
         drawing.render(identity, "Training time and test accuracy of every run", _alternative(summary)),
@@ -48,10 +48,10 @@ def _panel(
     drawing: Drawing,
     top: float,
     x: Scale,
-    found: dict[ArmName, list[float]],
-    described: dict[ArmName, Description],
+    found: dict[str, list[float]],
+    described: dict[str, Description],
 ) -> None:
-    for row, arm in enumerate(ARMS):
+    for row, arm in enumerate(found):
         middle = top + ROW * (row + 0.5)
         drawing.text((4, middle + 4), arm, "label")
         description = described[arm]
@@ -59,7 +59,7 @@ def _panel(
             drawing.text((x.start + 4, middle + 4), "no run succeeded", "note")
             continue
         start, end = x(description.quartile_1), x(description.quartile_3)
-        drawing.rect((start, middle - 13), end - start, 26, f"band {arm}")
+        drawing.rect((start, middle - 13), end - start, 26, f"band {look(arm)}")
         chosen = found[arm]
         if len(chosen) > MOST_DOTS:
             places = np.linspace(0, len(chosen) - 1, MOST_DOTS).round().astype(int)

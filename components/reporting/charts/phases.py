@@ -11,7 +11,6 @@ from headstart.components.reporting import units
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, plain, time_unit
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
 from headstart.components.reporting.experiment import PHASES, Experiment, total_seconds
-from headstart.components.reporting.summary import ARMS
 
 NAMES = {
     "startup": "start-up",
@@ -30,12 +29,10 @@ MOST_BARS = 12
 
 def draw(experiment: Experiment, identity: str) -> Figure | None:
     """None when no run has any time."""
-    once = [
-        (record.arm, record) for stage in ("pretrain", "finetune", "final") for record in getattr(experiment, stage)
-    ]
+    once = [(record.arm, record) for record in experiment.once]
     runs: list[tuple[str, RunRecord]] = []
     thinned = False
-    for arm in ARMS:
+    for arm in experiment.arms:
         timed = [record for record in experiment.arms[arm] if total_seconds(record) > 0]
         if len(timed) > MOST_BARS:
             thinned = True
@@ -112,7 +109,7 @@ def _alternative(once: list[tuple[str, RunRecord]], experiment: Experiment) -> s
         f"{label}: {units.duration(record.phases.train)} training of {units.duration(total_seconds(record))}"
         for label, record in once
     ]
-    for arm in ARMS:
+    for arm in experiment.arms:
         records = [record for record in experiment.arms[arm] if total_seconds(record) > 0]
         if records:
             share = sum(record.phases.train for record in records) / sum(map(total_seconds, records))

@@ -8,11 +8,21 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from headstart.components.foreign_text import printable
+from headstart.components.stages import ARMS, STAGES
 
 Point = tuple[float, float]
 
 # Width of every picture in user units; on a phone this many units share about 340 pixels.
 WIDTH = 440.0
+
+
+def look(name: str) -> str:
+    """The class that gives an arm its colour and dashes: `control`, `treatment`, `treatment-2`; or the name itself."""
+    if name not in ARMS:
+        return name
+    role = STAGES[name].role
+    place = [arm for arm in ARMS if STAGES[arm].role == role].index(name)
+    return f"{role}-{place + 1}" if place else role
 
 
 @dataclass(frozen=True)
@@ -69,12 +79,12 @@ class Drawing:
         )
 
     def mark(self, at: Point, arm: str, size: float = 4.0, kind: str = "mark") -> None:
-        """A run as a dot: a circle for the baseline, a square for transfer."""
-        if arm == "transfer":
+        """A run of an arm (or a named mark) as a dot: a square for a treatment, else a circle."""
+        if arm in STAGES and STAGES[arm].role == "treatment":
             side = size * 1.75
-            self.rect((at[0] - side / 2, at[1] - side / 2), side, side, f"{kind} {arm}")
+            self.rect((at[0] - side / 2, at[1] - side / 2), side, side, f"{kind} {look(arm)}")
         else:
-            self._add("circle", cx=at[0], cy=at[1], r=size, class_=f"{kind} {arm}")
+            self._add("circle", cx=at[0], cy=at[1], r=size, class_=f"{kind} {look(arm)}")
 
     def text(self, at: Point, said: str, kind: str = "label", anchor: str = "start") -> None:
         """A line of text; `anchor` is start, middle or end."""

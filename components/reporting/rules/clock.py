@@ -92,12 +92,11 @@ def stopped_by_rule(experiment: Experiment, settings: ReportSettings) -> Iterabl
 @rule("warning")
 def target_reached(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Where many runs never reach the target accuracy, the time to it rests on few."""
-    target, _ = target_accuracy(experiment.baseline, settings.target_accuracy)
+    target, _ = target_accuracy(experiment.control, settings.target_accuracy)
     if target is None:
         return
     for arm, records in experiment.arms.items():
         times = times_to(records, target)
         never = int(np.isinf(np.asarray(times)).sum()) if times else 0
-        # By its very choice nearly half of the baseline runs miss the default target.
         if never * 2 > len(times):
             yield f"{never} of {len(times)} {arm} runs never reached the target of {percent(target)}.", []

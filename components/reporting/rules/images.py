@@ -9,18 +9,23 @@ from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.rules.registry import Broken, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted
+from headstart.components.stages import STAGES
 
 
 @rule("error")
 def test_not_in_training(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Images of the test that stand in training are remembered, not recognised."""
-    yield from _duplicates("the compared runs", [*experiment.baseline, *experiment.transfer, *experiment.final])
+    yield from _duplicates("the compared runs", _records(experiment, preparing=False))
 
 
 @rule("warning")
 def preparation_test_not_in_training(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Such images flatter the accuracy of a preparing stage; the comparison of the arms does not rest on it."""
-    yield from _duplicates("preparation", [*experiment.pretrain, *experiment.finetune])
+    yield from _duplicates("preparation", _records(experiment, preparing=True))
+
+
+def _records(experiment: Experiment, *, preparing: bool) -> list[RunRecord]:
+    return [record for record in experiment.records if (STAGES[record.arm].role == "preparation") == preparing]
 
 
 def _duplicates(stages: str, records: Iterable[RunRecord]) -> Iterable[Broken]:
@@ -36,7 +41,7 @@ def _duplicates(stages: str, records: Iterable[RunRecord]) -> Iterable[Broken]:
 @rule("warning")
 def near_duplicates(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Near-twins of test images in training make the accuracy look better than it is."""
-    for record in [*experiment.baseline[:1], *experiment.transfer[:1]]:
+    for record in [record for records in experiment.arms.values() for record in records[:1]]:
         if record.data and record.data.near_duplicates_across_splits:
             tested = record.data.counts.get("test", 0)
             of = f" of {tested}" if tested else ""

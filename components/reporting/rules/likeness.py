@@ -104,19 +104,18 @@ def frozen_unchanged(experiment: Experiment, settings: ReportSettings) -> Iterab
 
 @rule("error")
 def initial_weights(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """Transfer must start from this experiment's finetuned model, and the baseline from random weights."""
-    loaded = [record for record in succeeded(experiment.baseline) if record.initial_model is not None]
-    if loaded:
-        yield "Baseline runs started from a trained model instead of random weights.", names(loaded)
-    fresh = [record for record in succeeded(experiment.transfer) if record.initial_model is None]
-    if fresh:
-        yield "Transfer runs started from random weights instead of the finetuned model.", names(fresh)
-    prepared = {record.final_weights for record in succeeded(experiment.finetune) if record.final_weights}
-    if prepared:
-        other = [
-            record
-            for record in succeeded(experiment.transfer)
-            if record.initial_model is not None and record.initial_model not in prepared
-        ]
+    """An arm must start from this experiment's prepared model, or from random weights, as the table of stages says."""
+    for arm, records in experiment.arms.items():
+        source, title = STAGES[arm].starts_from, STAGES[arm].title
+        loaded = [record for record in succeeded(records) if record.initial_model is not None]
+        if source is None:
+            if loaded:
+                yield f"{title} runs started from a trained model instead of random weights.", names(loaded)
+            continue
+        fresh = [record for record in succeeded(records) if record.initial_model is None]
+        if fresh:
+            yield f"{title} runs started from random weights instead of the model of {source}.", names(fresh)
+        prepared = {record.final_weights for record in succeeded(experiment.of(source)) if record.final_weights}
+        other = [record for record in loaded if prepared and record.initial_model not in prepared]
         if other:
-            yield "Transfer runs started from another model than the one that finetune made.", names(other)
+            yield f"{title} runs started from another model than the one that {source} made.", names(other)

@@ -52,12 +52,12 @@ def failed_runs(experiment: Experiment, settings: ReportSettings) -> Iterable[Br
 @rule("error")
 def preparation(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Unless preparation is known to have worked, there is no transferred model to speak of."""
-    for stage, records in (("pretrain", experiment.pretrain), ("finetune", experiment.finetune)):
+    for stage, records in experiment.preparation.items():
         if not records:
             yield f"There is no record of {stage}, so the cost of preparation is not known.", []
         for record in records:
             if record.status != "succeeded":
-                yield f"{stage} {record.status}: {record.reason or 'no reason given'}.", [record.name]
+                yield f"{record.name} {record.status}: {record.reason or 'no reason given'}.", [record.name]
 
 
 @rule("warning")
@@ -67,7 +67,7 @@ def final_model(experiment: Experiment, settings: ReportSettings) -> Iterable[Br
         yield "There is no record of the final model.", []
     for record in experiment.final:
         if record.status != "succeeded":
-            yield f"final {record.status}: {record.reason or 'no reason given'}.", [record.name]
+            yield f"{record.name} {record.status}: {record.reason or 'no reason given'}.", [record.name]
 
 
 @rule("warning")
@@ -77,19 +77,20 @@ def few_runs(experiment: Experiment, settings: ReportSettings) -> Iterable[Broke
     few = {arm: count for arm, count in counts.items() if 0 < count < FEW_RUNS}
     if few:
         said = " and ".join(f"{count} {arm}" for arm, count in few.items())
-        yield f"Only {said} runs succeeded: the intervals are rough (bootstrap needs {FEW_RUNS} or more).", []
+        yield f"Only {said} runs succeeded: the intervals are rough ({FEW_RUNS} or more are better).", []
 
 
 @rule("error")
 def distinct_seeds(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """The same seed twice in an arm is one run counted twice."""
     for arm, records in experiment.arms.items():
-        repeated = sorted(seed for seed, count in Counter(record.seed for record in records).items() if count > 1)
+        names_of = Counter(record.name for record in records)
+        repeated = sorted({record.seed for record in records if names_of[record.name] > 1})
         if repeated:
             listed = ", ".join(map(str, repeated[:10])) + (", …" if len(repeated) > 10 else "")
             yield (
                 f"The {arm} arm has more than one run with seed {listed}.",
-                names(record for record in records if record.seed in set(repeated)),
+                names(record for record in records if names_of[record.name] > 1),
             )
 
 
