@@ -268,9 +268,14 @@ def _t_interval(control: Sample, treatment: Sample, estimate: float, confidence:
     return t_interval(estimate, sampling_error(treatment, control), confidence, "mixed t" if several else "Welch t")
 
 
+def no_spread(estimate: float, error: Error) -> bool:
+    """Whether all that varies is rounding."""
+    return error.variance <= 1e-24 * max(1.0, estimate**2)
+
+
 def t_interval(estimate: float, error: Error, confidence: float, method: str) -> Interval:
     """An estimate ± t standard errors."""
-    if error.variance <= 1e-24 * max(1.0, estimate**2):
+    if no_spread(estimate, error):
         return Interval(of="mean", estimate=estimate, note=EQUAL)
     half = t_quantile((1 + confidence) / 2, error.freedom) * error.deviation
     return Interval(
@@ -296,8 +301,10 @@ def tests(control: Sequence[float], treatment: Sequence[float]) -> Tests:
     from scipy import stats
 
     welch = None
-    if min(a.size, b.size) >= 2 and (np.ptp(a) > 0 or np.ptp(b) > 0):
-        welch = float(stats.ttest_ind(b, a, equal_var=False).pvalue)
+    if min(a.size, b.size) >= 2:
+        error, gain = sampling_error(Sample(b), Sample(a)), float(b.mean() - a.mean())
+        if not no_spread(gain, error):
+            welch = 2 * float(special.stdtr(error.freedom, -abs(gain) / error.deviation))
     ties = np.unique(np.concatenate([a, b])).size < a.size + b.size
     exact = not ties and a.size * b.size <= MOST_EXACT_PAIRS
     test = stats.mannwhitneyu(b, a, alternative="two-sided", method="exact" if exact else "asymptotic")
