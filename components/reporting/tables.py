@@ -135,7 +135,7 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
     for record in experiment.records:
         reached = finite(time_to(record, target)) if target is not None else None
         environment = record.environment
-        cells: list[object] = [record.arm, record.seed, record.preparation, record.draw, record.run_id]
+        cells: list[object] = [record.arm, record.seed, record.run_id, record.preparation, record.draw]
         cells += [record.status, record.reason, record.stop_reason]
         cells += [record.preset, len(record.epochs), record.phases.train]
         cells += [getattr(record.phases, phase) for phase in PHASES if phase != "train"]
