@@ -118,9 +118,9 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
         [
             "arm",
             "seed",
+            "run_id",
             "preparation",
             "draw",
-            "run_id",
             "status",
             "reason",
             "stop_reason",
