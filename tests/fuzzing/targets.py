@@ -27,6 +27,7 @@ from headstart.components.datasets.images import UnreadableImageError, decode
 from headstart.components.datasets.packed import PackedDataset, digests_of, write_packed
 from headstart.components.datasets.unpickling import load_pickle
 from headstart.components.errors import HeadstartError
+from headstart.components.foreign_text import printable
 from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.summary import read_summary
 from headstart.components.training import attempts, checkpoint
@@ -180,7 +181,7 @@ def packed_files(data: bytes) -> None:
 
 
 def progress_line(data: bytes) -> None:
-    """Any line is read without an error; any fields that are printed read back as they were."""
+    """Any line is read without an error; any fields that are printed read back as they were, controls escaped."""
     text = data.decode("utf-8", errors="replace")
     fields = progress.parse(text)
     assert fields is None or all(isinstance(value, str) for value in fields.values())
@@ -193,7 +194,7 @@ def progress_line(data: bytes) -> None:
     read = progress.parse(line[:-1])
     assert read is not None
     assert read["event"] == "stage"
-    assert read["what"] == words
+    assert read["what"] == printable(words)
 
 
 _SPLITS = {
