@@ -89,7 +89,7 @@ class Experiment:
                 # The kind first: a random process at a random moment is nearly always the command or a task.
                 kind = moments.choice(ALL_KINDS)
                 time.sleep(moments.uniform(0, seconds / 10))
-                if kill_one(command, kind, moments):
+                if kill_one(command, kind, moments, seconds / 5):
                     self.kills[kind] += 1
                     done += 1
             command.wait()
@@ -125,9 +125,10 @@ def processes_of(command: int) -> dict[int, str]:
     return found
 
 
-def kill_one(command: subprocess.Popen[str], kind: str, moments: random.Random) -> bool:
+def kill_one(command: subprocess.Popen[str], kind: str, moments: random.Random, patience: float) -> bool:
     """Wait until there is a process of this kind, and a moment more, and kill it; False where none came."""
-    while command.poll() is None:
+    deadline = time.monotonic() + patience
+    while command.poll() is None and time.monotonic() < deadline:
         if found := [process for process, of in processes_of(command.pid).items() if of == kind]:
             if kind != "decoder":  # which live for a moment themselves
                 time.sleep(moments.uniform(0, 2))
