@@ -9,7 +9,8 @@ from pathlib import Path
 from headstart.components.datasets import cifar100, trees
 from headstart.components.datasets.archives import is_archive
 from headstart.components.datasets.collection import Collection
-from headstart.components.datasets.folders import find_files, is_image, is_litter, suffix
+from headstart.components.datasets.folders import find_files, is_image, is_litter, kinds, may_be_image, suffix
+from headstart.components.datasets.images import SUFFIXES
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import HeadstartError
 
@@ -139,6 +140,9 @@ def _refuse_what_is_no_class_tree(path: Path) -> None:
                 f"{path}: no images, but another archive in it: {', '.join(inner[:3])}.",
                 "Unpack the outer archive and name the inner one.",
             )
+        if not any(may_be_image(file.path) for file in files):
+            found = kinds([file.path for file in files])
+            raise HeadstartError(f"{path}: no images in it; found {found}.", f"Expected {', '.join(sorted(SUFFIXES))}.")
         return
     if any(file.parts for file in images):
         return

@@ -49,21 +49,34 @@ def draw_groups_jointly(
     """Draw whole groups whose rows are of several classes, so that every class comes near `share` of its rows.
 
     For groups such as persons or parts, which images of several classes may show: drawn class by class, one of them
-    could be in test with one class and in training with another. Ascending rows; never all groups.
+    could be in test with one class and in training with another. Ascending rows. No class loses all of its rows, and a
+    class gets none if that would take all of one.
     """
     count = int(labels.max()) + 1
     members: dict[str, list[int]] = {}
     for row in rows:
         members.setdefault(groups[row], []).append(int(row))
     names = sorted(members)
-    missing = share * np.bincount(labels[rows], minlength=count).astype(float)
+    counts = {name: np.bincount(labels[members[name]], minlength=count) for name in names}
+    left = np.bincount(labels[rows], minlength=count)
+    present, missing = left > 0, share * left
+    order = [names[index] for index in rng.permutation(len(names))]
     drawn: list[str] = []
-    for name in [names[index] for index in rng.permutation(len(names))]:
-        own = np.bincount(labels[members[name]], minlength=count)
-        if len(drawn) < len(names) - 1 and np.abs(missing - own).sum() < np.abs(missing).sum():
-            drawn.append(name)
-            missing -= own
-    drawn = drawn or [min(names, key=lambda name: len(members[name]))]
+
+    def draw(name: str) -> bool:
+        nonlocal left, missing
+        if name in drawn or (left - counts[name] <= 0)[present].any():  # it would leave a class without images
+            return False
+        drawn.append(name)
+        left, missing = left - counts[name], missing - counts[name]
+        return True
+
+    for name in order:
+        if np.abs(missing - counts[name]).sum() < np.abs(missing).sum():
+            draw(name)
+    for index in np.flatnonzero(present):
+        if not any(counts[name][index] for name in drawn):
+            any(draw(name) for name in sorted(order, key=lambda name: int(counts[name].sum())) if counts[name][index])
     return np.array(sorted(row for name in drawn for row in members[name]), np.intp)
 
 
@@ -106,8 +119,18 @@ def _draw_split(collection: Collection, split: int, share: float, by: str, seed:
     name = {TEST: "test", VALIDATION: "validation"}[split]
     if by != "image" and collection.groups and _spans_classes(collection):
         rows = np.flatnonzero(splits == TRAIN)
-        if len(rows):
-            splits[draw_groups_jointly(labels, rows, collection.groups, share, generator(seed, name))] = split
+        drawn = (
+            draw_groups_jointly(labels, rows, collection.groups, share, generator(seed, name)) if len(rows) else rows
+        )
+        without = sorted(set(labels[rows].tolist()) - set(labels[drawn].tolist()))
+        if without and split == TEST:
+            names = ", ".join(collection.classes[index] for index in without[:5])
+            raise HeadstartError(
+                f"{collection.name}: no whole groups can be drawn that give test images of {names} and leave training "
+                f"images of every class; groups in all: {len({collection.groups[row] for row in rows})}.",
+                "Give the images of each class two or more groups, or use split_by=image.",
+            )
+        splits[drawn] = split
         return
     for index, label in enumerate(collection.classes):
         rows = np.flatnonzero((labels == index) & (splits == TRAIN))
@@ -144,7 +167,11 @@ def _take_missing_test(collection: Collection, settings: ImportSettings) -> None
 
 
 def assign_splits(collection: Collection, settings: ImportSettings) -> None:
-    """Give every image its split, in place, and put the rows in the order of split, class and path."""
+    """Give every image its split, in place, and put the rows in the order of split, class and path.
+
+    Class names that would break a line or a text's direction are refused, since they go into files of one per line.
+    """
+    check_class_names(collection.classes, collection.name)
     splits, labels = collection.splits, collection.labels
     every = [np.flatnonzero(labels == index) for index in range(len(collection.classes))]
     anew = settings.split_by != "official"
@@ -204,11 +231,7 @@ def check_class_names(names: list[str], where: str) -> None:
 
 
 def check_classes(collection: Collection, where: str, settings: ImportSettings) -> None:
-    """Refuse or drop, as the setting `incomplete_classes` says, classes that lack training or test images.
-
-    Names that would break a line or a text's direction are refused too, since they go into files of one name per line.
-    """
-    check_class_names(collection.classes, where)
+    """Refuse or drop, as the setting `incomplete_classes` says, classes that lack training or test images."""
     by_case: dict[str, list[str]] = {}
     for label in collection.classes:
         by_case.setdefault(label.strip().casefold(), []).append(label)
@@ -226,9 +249,16 @@ def check_classes(collection: Collection, where: str, settings: ImportSettings) 
         names = ", ".join(collection.classes[index] for index in lacking[:10])
         what = f"{len(lacking)} of {len(collection.classes)} classes have {has} images but no {name} images: {names}"
         if settings.incomplete_classes == "error":
+            differing = [own for own in by_case.values() if len(own) > 1]
+            remedy = (
+                f"{' and '.join(differing[0])} differ in case only: give their folders one name"
+                if differing
+                else "The copy is not whole: fetch it again"
+            )
             raise HeadstartError(
                 f"{where}: {what}.",
-                "The copy is not whole: fetch it again, or do without them by the setting incomplete_classes=drop.",
+                f"{remedy}, or do without them by the setting incomplete_classes=drop, or draw the split from all "
+                "images by split_by=image.",
             )
         collection.notes.append(f"{what}; they were left out.")
     complete = present[TRAIN] & present[TEST]

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from headstart.components.datasets.collection import SPLIT_NAMES, UNASSIGNED, Collection
-from headstart.components.datasets.folders import composed
+from headstart.components.datasets.folders import composed, is_image
 from headstart.components.datasets.images import SUFFIXES
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.datasets.split_names import split_of
+from headstart.components.datasets.splitting import check_class_names
 from headstart.components.errors import HeadstartError
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -39,8 +40,14 @@ def read_table(path: Path, settings: ImportSettings) -> Collection:
             raise HeadstartError(
                 f"{path}: no column {column!r}; found {found}"
                 + (f" (separated by {_SEPARATORS[separator]})." if separator else "."),
-                "Name the columns with the settings path_column and label_column.",
+                "The first line has to name the columns: path,label."
+                if any(is_image(str(name)) for name in table.columns)
+                else "Name the columns with the settings path_column and label_column.",
             )
+    twice = {str(name) for name in table.columns[table.columns.duplicated()]}
+    for column in (settings.path_column, settings.label_column, settings.split_column, settings.group_column):
+        if column in twice:
+            raise HeadstartError(f"{path}: column {column!r} is there twice.", "Rename or remove one of them.")
     blank = pd.Series([""] * len(table))
     columns = [
         table[settings.path_column],
@@ -78,6 +85,7 @@ def read_table(path: Path, settings: ImportSettings) -> Collection:
 def _row(where: str, name: str, label: str, split: str) -> tuple[int, str, str]:
     """Return split, label and path of one row, checked."""
     name, label, split = name.strip().replace("\\", "/"), composed(label.strip()), split.strip()
+    check_class_names([label], where)
     if not name or not label:
         raise HeadstartError(f"{where}: path or label is empty.", "Give both, or remove the row.")
     pure = PurePosixPath(name)
@@ -93,6 +101,8 @@ def _decoded(path: Path) -> str:
     content = path.read_bytes()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16")
+    if b"\0" in content[:1000]:
+        raise HeadstartError(f"{path}: line 1: not a table in UTF-8: it has zero bytes.", 'Save it as "CSV UTF-8".')
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,6 +146,7 @@ def _text(path: Path, settings: ImportSettings) -> pd.DataFrame:
         table = pd.DataFrame()
     except (pd.errors.ParserError, csv.Error, ValueError) as error:
         text_of = re.sub(r"line (\d+)", lambda found: f"line {int(found[1]) + first - 1}", str(error))
+        text_of = re.sub(r"row (\d+)", lambda found: f"line {int(found[1]) + first}", text_of)
         text_of = text_of.replace("Error tokenizing data. C error: ", "").strip()
         raise HeadstartError(
             f"{path}: cannot be read with {_SEPARATORS.get(separator, repr(separator))} as the separator: {text_of}.",

@@ -120,6 +120,7 @@ def read_split_tree(root: Path, name: str, settings: ImportSettings, within: Pat
             "label and were left out."
         )
     _refuse_detection({file.parts[0] for _, file in files}, root)
+    _refuse_splits_within_splits(root, files)
     notes += _beside(within or root, root, [folder for folders in named.values() for folder in folders])
     return _collection(root, name, files, settings, notes)
 
@@ -155,11 +156,24 @@ def _refuse_unlabelled(folder: Path, split: int, bare: list[FoundFile], labelled
     )
 
 
+def _refuse_splits_within_splits(root: Path, files: list[tuple[int, FoundFile]]) -> None:
+    below: dict[str, set[str]] = defaultdict(set)
+    for _, file in files:
+        below[file.parts[0]].update(file.parts[1:2])
+    for name, own in below.items():
+        if split_of(name) is not None and own & set(below):
+            raise HeadstartError(
+                f"{root}: {name} lies beside classes and holds folders of the same names "
+                f"({', '.join(sorted(own)[:5])}).",
+                "If it is a split, move it beside the training folder; if it is a class, rename it.",
+            )
+
+
 def _refuse_detection(classes: set[str], root: Path) -> None:
     names = {name.lower() for name in classes}
     if names & _DETECTION and names <= _DETECTION | _GENERIC:
         raise HeadstartError(
-            f"{root}: its splits hold {', '.join(sorted(classes))}: a data set of boxes or masks, not of classes.",
+            f"{root}: it holds {', '.join(sorted(classes))}: a data set of boxes or masks, not of classes.",
             "Export it for classification, one folder per class.",
         )
 
@@ -212,6 +226,7 @@ def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
     files = [(UNASSIGNED, file) for file in found if file.parts]
     classes = {file.parts[0] for _, file in files if may_be_image(file.path)}
     notes: list[str] = []
+    _refuse_detection({file.parts[0] for _, file in files}, root)
     if settings.layout != "class_folders":
         inner = _splits_within(files)
         if inner:
@@ -232,7 +247,6 @@ def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
             f"{len(loose)} images lie beside the class folders, such as {loose[0]}: they carry no label and were left "
             "out."
         )
-    _refuse_detection(classes, root)
     return _collection(root, name, files, settings, notes)
 
 

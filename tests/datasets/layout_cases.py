@@ -278,7 +278,7 @@ CASES = [
     Case(
         "YOLO: `train/images`, `train/labels`",
         {"train/images": 3, "train/labels/1.txt": "0", "test/images": 3, "test/labels/1.txt": "0"},
-        refusal="its splits hold images, labels: a data set of boxes or masks",
+        refusal="it holds images, labels: a data set of boxes or masks",
     ),
     Case(
         "MVTec: `<object>/train/good`, `<object>/test/…`",
@@ -379,6 +379,26 @@ CASES = [
     Case("a link to the folder that it lies in", {"apple": 10, "pear": 10, "pear/again": Path("..")}, **PLAIN),
     Case("a line separator in a class name", {"one\u2028two": 10, "pear": 10}, refusal="has a line separator in it"),
     Case("a line break in a class name", {"one\ntwo": 10, "pear": 10}, refusal="has a control character u+000a in it"),
+    Case(
+        "`Apple` in training, `apple` in test",
+        {"train/Apple": 6, "test/apple": 6, "train/pear": 6, "test/pear": 6},
+        refusal="Apple and apple differ in case only",
+    ),
+    Case(
+        "a split within a split",
+        {**two("train", "test"), **two("train/val")},
+        refusal="val lies beside classes and holds folders of the same names (apple, pear)",
+    ),
+    Case(
+        "YOLO: `images/train`, `labels/train`",
+        {"images/train": 3, "images/val": 3, "labels/train/1.txt": "0"},
+        refusal="it holds images, labels: a data set of boxes or masks",
+    ),
+    Case(
+        "folds: `fold1/<class>`, `fold2/<class>`",
+        two("fold1", "fold2", "fold3"),
+        refusal="fold1 and fold2 hold the same folders (apple, pear)",
+    ),
     # Films.
     Case(
         "`frame0001.jpg` in folders, `split_by=film`",
@@ -519,6 +539,44 @@ CASES = [
     ),
     Case(
         "Parquet where pyarrow is missing", {"labels.parquet": b"PAR1"}, refusal="labels.parquet", uri="labels.parquet"
+    ),
+    Case(
+        "a table without a header",
+        {**PHOTOS, "labels.csv": table("path,label").partition("\n")[2]},
+        refusal="The first line has to name the columns",
+        uri="labels.csv",
+    ),
+    Case(
+        "a column that is there twice",
+        {**PHOTOS, "labels.csv": table("path,label,label", "x")},
+        refusal="column 'label' is there twice",
+        uri="labels.csv",
+    ),
+    Case(
+        "an open quote",
+        {**PHOTOS, "labels.csv": table("path,label") + 'photos/1.jpg,"a\n'},
+        refusal="EOF inside string starting at line 22",
+        uri="labels.csv",
+    ),
+    Case(
+        "a label with a line separator",
+        {**PHOTOS, "labels.csv": table("path,label") + "photos/1.jpg,a\u2028b\n"},
+        refusal="line 22: class name 'a\\u2028b' has a line separator in it",
+        uri="labels.csv",
+    ),
+    Case(
+        "one person in all images, `split_by=film`",
+        {**PHOTOS, "labels.csv": table("path,label,group", "ann")},
+        refusal="groups in all: 1",
+        uri="labels.csv",
+        settings={"split_by": "film"},
+    ),
+    Case(
+        "a table in a folder, `layout=csv`",
+        {**PHOTOS, "labels.csv": table("path,label")},
+        classes="bad, good",
+        counts="14 / 2 / 4",
+        settings={"layout": "csv"},
     ),
     # What is none.
     Case(

@@ -101,18 +101,18 @@ def test_a_tree_of_classes_alone_is_split_by_a_seeded_stratified_rule(tmp_path: 
 
 
 def test_a_table_of_paths_and_labels(tmp_path: Path) -> None:
-    drawn_files.write_tree(tmp_path / "pictures", {"x": 15})
-    names = sorted(path.name for path in (tmp_path / "pictures" / "x").iterdir())
+    drawn_files.write_tree(tmp_path / "in" / "pictures", {"x": 15})
+    names = sorted(path.name for path in (tmp_path / "in" / "pictures" / "x").iterdir())
     rows = [
         f"pictures/x/{name},{'good' if index % 3 else 'bad'},{'test' if index < 4 else 'Train'}"
         for index, name in enumerate(names)
     ]
-    table = tmp_path / "labels.csv"
+    table = tmp_path / "in" / "labels.csv"
     table.write_text("path,label,split\n" + "\n".join(rows) + "\n", encoding="utf-8-sig")
     description = import_dataset(str(table), tmp_path / "out", image_size=16)
     assert description.classes == ["bad", "good"]
     assert description.class_counts == {"train": [2, 7], "validation": [1, 1], "test": [2, 2]}
-    by_folder = import_dataset(f"file://{tmp_path}", tmp_path / "out2", layout="csv", image_size=16)
+    by_folder = import_dataset(f"file://{tmp_path}/in", tmp_path / "out2", layout="csv", image_size=16)
     assert by_folder.digest == description.digest
 
 

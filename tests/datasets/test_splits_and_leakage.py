@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from headstart.components.datasets.folders import FoundFile
 from headstart.components.datasets.importing import import_dataset
 from headstart.components.datasets.leakage import near_twins, thumbnails
 from headstart.components.datasets.packed import PackedDataset
-from headstart.components.datasets.splitting import draw_groups, draw_rows
+from headstart.components.datasets.splitting import draw_groups, draw_groups_jointly, draw_rows
 from tests.datasets import drawn_files
 
 
@@ -108,3 +109,37 @@ def test_validation_is_stratified(tmp_path: Path) -> None:
     images = {split: PackedDataset(tmp_path / "out").split(split)[0] for split in ("train", "validation")}
     seen = [image.tobytes() for split in images for image in images[split]]
     assert len(set(seen)) == 60, "no image is in both"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_that_span_classes_stay_on_one_side(tmp_path: Path, seed: int) -> None:
+    # Twelve persons, each photographed with and without glasses, two to five times.
+    rng = np.random.default_rng(seed)
+    lines = ["path,label,group"]
+    for person in range(12):
+        for label in ("glasses", "none"):
+            for index in range(int(rng.integers(2, 6))):
+                name = f"{person}-{label}-{index}.png"
+                # One colour per person, so that the person can be told from the packed pixels.
+                Image.new("RGB", (16, 16), (20 * person, 0, 0)).save(tmp_path / name)
+                lines.append(f"{name},{label},person {person}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    import_dataset(
+        str(tmp_path / "labels.csv"), tmp_path / "out", image_size=16, split_by="film", seed=seed, near_duplicates=False
+    )
+    packed = PackedDataset(tmp_path / "out")
+    persons = {split: set(packed.split(split)[0][:, 0, 0, 0].tolist()) for split in ("train", "validation", "test")}
+    assert sum(map(len, persons.values())) == 12, "each person is in one split"
+    share = packed.description.counts["test"] / sum(packed.description.counts.values())
+    assert 0.1 < share < 0.3
+    assert all(min(counts) > 0 for counts in packed.description.class_counts.values())
+
+
+def test_a_joint_draw_takes_no_class_whole() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 1], np.int32)
+    groups = ["a", "a", "b", "b", "c", "c"]
+    for seed in range(10):
+        drawn = draw_groups_jointly(labels, np.arange(6), groups, 0.5, np.random.default_rng(seed))
+        left = np.setdiff1d(np.arange(6), drawn)
+        assert set(labels[left]) == {0, 1}
+        assert not {groups[row] for row in drawn} & {groups[row] for row in left}
