@@ -22,7 +22,7 @@ from headstart.pipelines.live_display import LiveDisplay, Row, duration
 from headstart.pipelines.local import LocalRun, new_run_id, run_locally
 from headstart.pipelines.placement import Placement
 
-_STYLES = {"promoted": "bold green", "unusable": "bold red", "failed": "bold red"}
+_STYLES = {"promoted": "bold green", "candidate": "bold yellow", "unusable": "bold red", "failed": "bold red"}
 
 
 @dataclass
@@ -152,6 +152,8 @@ def _print(console: Console, store: ModelStore, outcome: Outcome) -> None:
     console.print(Text(outcome.title, style=_STYLES.get(outcome.status, "bold")))
     for reason in outcome.reasons:
         console.print(_indented(reason))
+    if len(outcome.comparison.get("recalls", {})) > 1:
+        console.print(_indented(_recalls(outcome.comparison["recalls"])))
     if outcome.candidate.get("runs"):
         runs = outcome.candidate["runs"]
         seconds = duration(sum(run["train_seconds"] for run in runs))
@@ -162,6 +164,22 @@ def _print(console: Console, store: ModelStore, outcome: Outcome) -> None:
     pointer, _ = store.pointer()
     if pointer:
         console.print(Text(f"In use: version {pointer.version}, {store.serving_uri(pointer.version)}"))
+
+
+def _recalls(recalls: dict[str, Any], most: int = 12) -> str:
+    """Say what each class came to; of many classes those whose recall fell most, then those that gained least."""
+
+    def change(name: str) -> float:
+        new, old = recalls[name]["candidate"], recalls[name]["current"]
+        return (new or 0.0) - old if old is not None else 0.0
+
+    said = []
+    for name in sorted(recalls, key=change)[:most]:
+        new, old = recalls[name]["candidate"], recalls[name]["current"]
+        if new is not None:
+            said.append(f"{name} {new:.1%}" + (f" ({100 * (new - old):+.1f})" if old is not None else ""))
+    rest = len(recalls) - most
+    return f"Recall per class: {', '.join(said)}{f', and {rest} more in the report' if rest > 0 else ''}."
 
 
 def _indented(text: str) -> Padding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
+from headstart.components.promotion.evidence import Floats, log_losses
 from headstart.components.promotion.gate import UNKNOWN, Answers, Mask
 
 BATCH = 256
@@ -18,9 +20,19 @@ CHECKED_IMAGES = 64
 TOLERANCE = 1e-4
 
 
-def answer(model: Any, model_classes: list[str], dataset: PackedDataset, split: str = "test") -> Answers:
-    """Return a Keras model's answers to one split: indices into the data's classes, UNKNOWN for a class not there."""
-    images, _ = dataset.split(split)
+@dataclass(frozen=True)
+class Answered:
+    """A model's answers to N images."""
+
+    answers: Answers
+    """Indices into the data's classes, UNKNOWN for a class that the data have not."""
+    losses: Floats
+    """Log-loss of each image, see `headstart.components.promotion.evidence.log_losses`."""
+
+
+def answer(model: Any, model_classes: list[str], dataset: PackedDataset, split: str = "test") -> Answered:
+    """Return a Keras model's answers to one split."""
+    images, labels = dataset.split(split)
     size = model.input_shape[1]
     if size != dataset.description.image_size:
         raise HeadstartError(
@@ -30,12 +42,14 @@ def answer(model: Any, model_classes: list[str], dataset: PackedDataset, split: 
     position = np.array(
         [dataset.classes.index(name) if name in dataset.classes else UNKNOWN for name in model_classes], np.int64
     )
-    answers = np.empty(len(images), np.int64)
+    probabilities = np.empty((len(images), len(model_classes)), np.float32)
     for start in range(0, len(images), BATCH):
         block = np.asarray(images[start : start + BATCH], np.float32)
-        answers[start : start + len(block)] = np.argmax(model.predict_on_batch(block), axis=-1)
-    found: Answers = position[answers]
-    return found
+        probabilities[start : start + len(block)] = model.predict_on_batch(block)
+    columns = np.array(
+        [model_classes.index(name) if name in model_classes else UNKNOWN for name in dataset.classes], np.int64
+    )
+    return Answered(position[np.argmax(probabilities, axis=-1)], log_losses(probabilities, columns[labels]))
 
 
 def image_hashes(dataset: PackedDataset, splits: tuple[str, ...]) -> list[str]:

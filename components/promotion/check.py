@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headstart.components.datasets.packed import Description, PackedDataset
+from headstart.components.promotion.candidates import candidates
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.versions import Manifest, Outcome, Pointer, now
@@ -35,7 +36,9 @@ def check_data(
     pointer, _ = store.pointer()
     current = store.manifest(pointer.version) if pointer else None
     remarks: list[str] = []
-    stop = None if force or pointer is None else _unchanged(description, pointer)
+    stop = None
+    if not force:
+        stop = (_unchanged(description, pointer) if pointer else None) or _waiting(description, store, pointer)
     if stop is None:
         problems = _problems(description, rules, current, remarks)
         if problems:
@@ -76,6 +79,30 @@ def _unchanged(description: Description, pointer: Pointer) -> Outcome | None:
                 f"{pointer.withdrawn[description.digest]}. New data, or force, start a retraining."
             ],
         )
+    return None
+
+
+def _waiting(description: Description, store: ModelStore, pointer: Pointer | None) -> Outcome | None:
+    """Say that these data have made a candidate already that was rejected, or that waits and can still be approved."""
+    current = pointer.version if pointer else None
+    for version, candidacy in sorted(candidates(store).items(), reverse=True):
+        if candidacy.data_digest != description.digest:
+            continue
+        if candidacy.state == "rejected":
+            return Outcome(
+                status="unchanged",
+                title=f"Nothing to do: these data made version {version}, which was rejected.",
+                reasons=[
+                    f"Rejected by {candidacy.by or 'somebody'}: {candidacy.reason or 'no reason given'}. New data, or "
+                    "force, start a retraining."
+                ],
+            )
+        if candidacy.compared_with == current:
+            return Outcome(
+                status="unchanged",
+                title=f"Nothing to do: version {version}, trained on exactly these data, waits for approval.",
+                reasons=[f"`headstart models approve {version}` puts it into use. {candidacy.why}"],
+            )
     return None
 
 

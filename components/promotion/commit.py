@@ -15,16 +15,47 @@ from pathlib import Path
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion import retraining_report
 from headstart.components.promotion.backends import Conflict
+from headstart.components.promotion.candidates import keep
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore
-from headstart.components.promotion.versions import Action, Manifest, Outcome
+from headstart.components.promotion.versions import Action, Candidacy, Manifest, Outcome
 
 
 def promoted_title(current: int | None, version: int | None = None) -> str:
     """Return the line that says that a version was promoted."""
     which = f"version {version}" if version else "this version"
     return f"Promoted: {which} replaces version {current}." if current else f"Promoted: {which} is the first in use."
+
+
+def candidate_title(version: int | None, current: int | None) -> str:
+    """Return the line that says that a version waits for approval."""
+    which = f"version {version}" if version else "this version"
+    return f"Candidate: {which} waits for approval; " + (
+        f"version {current} stays in use." if current else "no model is in use."
+    )
+
+
+def keep_candidate(store: ModelStore, folder: Path, manifest: Manifest, outcome: Outcome) -> Outcome:
+    """Store `folder` as a version that waits for a person, and return the outcome, which says so."""
+    version = store.add(folder, manifest)
+    why = " ".join(outcome.reasons[:2])
+    candidacy = Candidacy(
+        compared_with=outcome.current, data_digest=outcome.data_digest, run_id=outcome.run_id, why=why, at=outcome.at
+    )
+    keep(store, version, candidacy)
+    told = (
+        f"`headstart models approve {version}` puts it into use, `headstart models reject {version} --reason TEXT` "
+        "keeps its data from starting a retraining again."
+    )
+    return outcome.model_copy(
+        update={
+            "status": "candidate",
+            "title": candidate_title(version, outcome.current),
+            "version": version,
+            "reasons": [*outcome.reasons, told],
+        }
+    )
 
 
 def switch(store: ModelStore, folder: Path, manifest: Manifest, generation: int, outcome: Outcome) -> Outcome:
@@ -61,7 +92,7 @@ def conclude(store: ModelStore, rules: Rules, outcome: Outcome) -> None:
 
     The pointer was switched before, so nothing that fails here makes the retraining one that failed.
     """
-    if outcome.status == "promoted":
+    if outcome.status in ("promoted", "candidate"):
         try:
             outcome.removed = prune(store, rules.keep, rules.keep_days)
         except (HeadstartError, OSError) as error:
@@ -71,6 +102,6 @@ def conclude(store: ModelStore, rules: Rules, outcome: Outcome) -> None:
     try:
         store.write_outcome(outcome, retraining_report.files(outcome))
     except (HeadstartError, OSError) as error:
-        if outcome.status != "promoted":
+        if outcome.status not in ("promoted", "candidate"):
             raise
         outcome.reasons = [*outcome.reasons, f"The store could not keep this outcome: {error}"]

@@ -4,17 +4,18 @@ Both models answer the same test images. With n images, r_c and r_m right answer
 
 * overall: r_c − r_m ≥ margin · n, and r_c > r_m;
 * each class: recall of the candidate ≥ recall of the model in use − class_bound (recall: right answers ÷ images);
-* no model below `minimum_accuracy` is promoted, also where there is none to compare with.
+* no model below `minimum_accuracy`, or with a class below `minimum_recall`, is promoted, also where there is none to
+  compare with.
 
-Test images that stood in the training data of the model in use are left out, because on those it would be compared by
-heart; where too few remain they are kept, and that is said.
+Test images from the training data of the model in use are left out, since it knows those by heart; where too few
+remain they are kept, and that is said. Whether what these rules let pass is also proven is asked in `evidence.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import comb
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +36,16 @@ class Rules(BaseModel):
 
     margin: float = Field(0.005, ge=0, le=1, description="by how much accuracy must rise, as a fraction")
     class_bound: float = Field(0.02, ge=0, le=1, description="by how much the recall of one class may fall")
+    confidence: float = Field(0.95, ge=0.5, lt=1, description="1 − the chance of promoting what is no better")
+    approval: Literal["never", "borderline", "always"] = Field("borderline", description="when a person decides")
+    test_uses: int = Field(50, ge=1, le=10_000, description="comparisons over which the same test images are spent")
     minimum_accuracy: float = Field(0.0, ge=0, le=1, description="accuracy below which nothing is promoted")
+    minimum_recall: float = Field(0.0, ge=0, le=1, description="recall below which no class may lie")
     minimum_new_class_recall: float = Field(0.5, ge=0, le=1, description="recall wanted of a class that is new")
+    latency_ratio: float = Field(
+        2.0, ge=0, allow_inf_nan=False, description="times the latency of the model in use; 0: not asked"
+    )
+    size_ratio: float = Field(2.0, ge=0, allow_inf_nan=False, description="times its size; 0: not asked")
     new_classes: str = Field("accept", pattern="^(accept|refuse)$", description="data with a class unknown so far")
     missing_classes: str = Field("refuse", pattern="^(accept|refuse)$", description="data without a class known so far")
     minimum_training_images: int = Field(20, ge=1, description="training images that every class must have")
@@ -92,12 +101,24 @@ class Compared:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to promote, the reasons in words, and the figures behind them."""
+    """What the rules say: reasons against a promotion, or the one for it, and the figures behind them."""
 
-    promote: bool
-    reasons: list[str]
+    refused: list[str]
+    gained: str
     compared: Compared
     remarks: list[str] = field(default_factory=list)
+    kept: Mask | None = None
+    """Which test images were compared; None: all."""
+
+    @property
+    def promote(self) -> bool:
+        """Say whether no rule is against it."""
+        return not self.refused
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why, in words."""
+        return self.refused or [self.gained]
 
 
 def sign_test(wins: int, losses: int) -> float | None:
@@ -157,58 +178,57 @@ def decide(
         seen: which test images stood in the training data of the model in use.
     """
     remarks: list[str] = []
+    kept: Mask | None = None
     if seen is not None and current is not None and seen.any():
-        truth, candidate, current = _unseen(rules, classes, truth, candidate, current, seen, remarks)
-    if current is None:
-        compared = compare(classes, truth, candidate, None)
-        accuracy = compared.candidate_accuracy or 0.0
-        if accuracy < rules.minimum_accuracy:
-            return Decision(False, [_below(accuracy, rules)], compared, remarks)
-        return Decision(
-            True, [f"There was no model in use; this one has an accuracy of {accuracy:.2%}."], compared, remarks
-        )
-
+        kept = _unseen(rules, classes, truth, seen, remarks)
+    if kept is not None and current is not None:
+        truth, candidate, current = truth[kept], candidate[kept], current[kept]
     compared = compare(classes, truth, candidate, current)
-    new = [name for name in classes if current_classes is not None and name not in current_classes]
     refused: list[str] = []
-    if (compared.candidate_accuracy or 0.0) < rules.minimum_accuracy:
-        refused.append(_below(compared.candidate_accuracy or 0.0, rules))
+    accuracy = compared.candidate_accuracy or 0.0
+    if accuracy < rules.minimum_accuracy:
+        refused.append(_below(accuracy, rules))
+    _judge_floor(rules, compared, refused)
+    if current is None:
+        gained = f"There was no model in use; this one has an accuracy of {accuracy:.2%}."
+        return Decision(refused, gained, compared, remarks)
+    new = [name for name in classes if current_classes is not None and name not in current_classes]
     if new:
         gained = _judge_new_classes(rules, compared, new, refused)
     else:
         gained = _judge_overall(rules, compared, truth, candidate, current, refused)
     _judge_classes(rules, compared, [name for name in classes if name not in new], refused)
-    return Decision(not refused, refused or [gained], compared, remarks)
+    return Decision(refused, gained, compared, remarks, kept)
 
 
 def _below(accuracy: float, rules: Rules) -> str:
     return f"Accuracy {accuracy:.2%} is below minimum_accuracy, {rules.minimum_accuracy:.2%}."
 
 
-def _unseen(
-    rules: Rules,
-    classes: list[str],
-    truth: Answers,
-    candidate: Answers,
-    current: Answers,
-    seen: Mask,
-    remarks: list[str],
-) -> tuple[Answers, Answers, Answers]:
-    kept = ~seen
-    left = np.bincount(truth[kept], minlength=len(classes))
+def _judge_floor(rules: Rules, compared: Compared, refused: list[str]) -> None:
+    for name, (recall, _, images) in compared.recalls.items():
+        if recall is not None and recall < rules.minimum_recall:
+            refused.append(
+                f"Class {name}: {recall:.2%} of {images} images recognised; "
+                f"minimum_recall is {rules.minimum_recall:.2%}."
+            )
+
+
+def _unseen(rules: Rules, classes: list[str], truth: Answers, seen: Mask, remarks: list[str]) -> Mask | None:
+    left = np.bincount(truth[~seen], minlength=len(classes))
     present = np.bincount(truth, minlength=len(classes)) > 0
     count, total = int(seen.sum()), len(truth)
     if left[present].min() < rules.minimum_test_images:
         remarks.append(
-            f"{count} of {total} test images stood in the training data of the model in use. Without them too few "
+            f"{count} of {total} test images were in the training data of the model in use. Without them too few "
             "would remain, so they count: the comparison favours the model in use."
         )
-        return truth, candidate, current
+        return None
     remarks.append(
-        f"{count} of {total} test images stood in the training data of the model in use and were left out of the "
+        f"{count} of {total} test images were in the training data of the model in use and were left out of the "
         "comparison."
     )
-    return truth[kept], candidate[kept], current[kept]
+    return ~seen
 
 
 def _judge_overall(

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.progress import emit
+from headstart.components.promotion import candidates as waiting_room
 from headstart.components.promotion import retraining_report
 from headstart.components.promotion.check import data_facts
-from headstart.components.promotion.commit import conclude, promoted_title, switch
-from headstart.components.promotion.gate import Answers, Decision, Rules, decide
+from headstart.components.promotion.commit import candidate_title, conclude, keep_candidate, promoted_title, switch
+from headstart.components.promotion.comparison import Candidate, Compared, compare
+from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.verdict import Ending, verdict
 from headstart.components.promotion.versions import Manifest, Outcome, now
 from headstart.components.records import RunRecord, read_record
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained model and its record."""
-
-    folder: Path
-    record: RunRecord
 
 
 def pair(models: list[Path], records: list[Path]) -> tuple[list[Candidate], list[RunRecord]]:
@@ -77,47 +71,65 @@ def promote(
         data=data_facts(dataset.description),
         candidate={"runs": [_run_facts(record) for record in [*(one.record for one in candidates), *failed]]},
     )
-    current = store.current()
-    already = current if current and run_id and current.run_id == run_id else None
+    already = _ended_before(store, run_id)
     if already:
-        # A task that was killed after the switch and started again finds its own model in use.
-        outcome = outcome.model_copy(
-            update={
-                "status": "promoted",
-                "title": promoted_title(already.compared_with, already.version),
-                "reasons": [already.reason, *remarks],
-                "version": already.version,
-                "current": already.compared_with,
-            }
-        )
+        outcome = outcome.model_copy(update={**already, "reasons": [*already["reasons"], *remarks]})
     elif candidates:
-        outcome = _decide_and_switch(dataset, choose(candidates), store, rules, outcome, remarks)
+        outcome = _decide_and_switch(dataset, candidates, store, rules, outcome, remarks)
     conclude(store, rules, outcome)
     emit("stage", stage="promote", state="done", status=outcome.status, text=outcome.title)
     return outcome
 
 
+def _ended_before(store: ModelStore, run_id: str) -> dict[str, Any] | None:
+    """Return how this retraining ended where its task was killed after that, and started again; else None."""
+    current = store.current()
+    if current and run_id and current.run_id == run_id:
+        return {
+            "status": "promoted",
+            "title": promoted_title(current.compared_with, current.version),
+            "reasons": [current.reason],
+            "version": current.version,
+            "current": current.compared_with,
+        }
+    for version, candidacy in waiting_room.candidates(store).items():
+        if run_id and candidacy.run_id == run_id:
+            return {
+                "status": "candidate",
+                "title": candidate_title(version, candidacy.compared_with),
+                "reasons": [candidacy.why],
+                "version": version,
+                "current": candidacy.compared_with,
+            }
+    return None
+
+
 def _decide_and_switch(
     dataset: PackedDataset,
-    candidate: Candidate,
+    candidates: list[Candidate],
     store: ModelStore,
     rules: Rules,
     outcome: Outcome,
     remarks: list[str],
 ) -> Outcome:
-    from headstart.components.training.export import load_model
-
     pointer, generation = store.pointer()
-    model, description = load_model(candidate.folder)
-    classes = [str(name) for name in description["classes"]]
-    _, labels = dataset.split("test")
-    answers = _answers(model, classes, dataset)
+    candidate = choose(candidates)
     with tempfile.TemporaryDirectory(prefix="headstart-promotion-") as scratch:
-        decision = _compare(dataset, store, pointer.version if pointer else None, rules, labels, answers, Path(scratch))
-        compared = decision.compared
+        found = compare(
+            dataset,
+            candidates,
+            candidate,
+            store,
+            pointer.version if pointer else None,
+            rules,
+            outcome.run_id,
+            Path(scratch),
+        )
+        compared = found.decision.compared
+        ending, reasons = verdict(rules, found.decision, found.evidence)
         facts = {
             "seed": candidate.record.seed,
-            "classes": classes,
+            "classes": found.classes,
             "accuracy": compared.candidate_accuracy,
             "validation_accuracy": candidate.record.result.best_validation_accuracy,
             "epochs": len(candidate.record.epochs),
@@ -127,13 +139,15 @@ def _decide_and_switch(
             update={
                 "status": "refused",
                 "title": f"Refused: version {pointer.version} stays in use." if pointer else "Refused: too inaccurate.",
-                "reasons": [*decision.reasons, *decision.remarks, *remarks],
+                "reasons": [*reasons, *found.decision.remarks, *remarks],
                 "current": pointer.version if pointer else None,
                 "comparison": compared.as_dict(),
+                "evidence": found.evidence.as_dict() if found.evidence else {},
+                "measured": found.measured,
                 "candidate": {**outcome.candidate, **facts},
             }
         )
-        if not decision.promote:
+        if ending == "refused":
             return outcome
         manifest = Manifest(
             version=1,
@@ -143,68 +157,35 @@ def _decide_and_switch(
             data_digest=dataset.description.digest,
             data_source=dataset.description.source,
             data_counts=dataset.description.counts,
-            classes=classes,
+            classes=found.classes,
             image_size=dataset.description.image_size,
             accuracy=compared.candidate_accuracy,
             recalls={name: new for name, (new, _, _) in compared.recalls.items() if new is not None},
             weights=candidate.record.final_weights,
             initial_weights=candidate.record.initial_weights,
-            reason=" ".join(decision.reasons),
+            reason=" ".join(reasons),
             compared_with=pointer.version if pointer else None,
         )
-        folder = _assemble(dataset, candidate, model, classes, outcome, Path(scratch) / "version")
+        folder = _assemble(dataset, candidate, found, outcome, ending, Path(scratch) / "version")
+        if ending == "candidate":
+            return keep_candidate(store, folder, manifest, outcome)
         return switch(store, folder, manifest, generation, outcome)
 
 
-def _answers(model: Any, classes: list[str], dataset: PackedDataset) -> Answers:
-    from headstart.components.promotion.answers import answer
-
-    return answer(model, classes, dataset)
-
-
-def _compare(
-    dataset: PackedDataset,
-    store: ModelStore,
-    current: int | None,
-    rules: Rules,
-    labels: Any,
-    answers: Answers,
-    scratch: Path,
-) -> Decision:
-    truth = labels.astype("int64")
-    if current is None:
-        return decide(rules, dataset.classes, truth, answers, None)
-    from headstart.components.promotion.answers import seen_before
-    from headstart.components.training.export import load_model
-
-    folder = store.fetch(current, scratch / "current")
-    model, description = load_model(folder / "model")
-    classes = [str(name) for name in description["classes"]]
-    return decide(
-        rules,
-        dataset.classes,
-        truth,
-        answers,
-        _answers(model, classes, dataset),
-        current_classes=classes,
-        seen=seen_before(dataset, folder),
-    )
-
-
 def _assemble(
-    dataset: PackedDataset, candidate: Candidate, model: Any, classes: list[str], outcome: Outcome, folder: Path
+    dataset: PackedDataset, candidate: Candidate, found: Compared, outcome: Outcome, ending: Ending, folder: Path
 ) -> Path:
     from headstart.components.promotion.answers import check_served, write_seen
     from headstart.components.training.export import save_served
 
     folder.mkdir()
     shutil.copytree(candidate.folder, folder / "model")
-    save_served(model, folder / "serving", classes, dataset.description.image_size)
-    check_served(folder / "serving", model, classes, dataset)
+    save_served(found.model, folder / "serving", found.classes, dataset.description.image_size)
+    check_served(folder / "serving", found.model, found.classes, dataset)
     candidate.record.write(folder / "record.json")
     write_seen(dataset, folder)
-    told = outcome.model_copy(update={"status": "promoted", "title": promoted_title(outcome.current)})
-    for name, data in retraining_report.files(told).items():
+    title = promoted_title(outcome.current) if ending == "promoted" else candidate_title(None, outcome.current)
+    for name, data in retraining_report.files(outcome.model_copy(update={"status": ending, "title": title})).items():
         (folder / name).write_bytes(data)
     return folder
 

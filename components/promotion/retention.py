@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headstart.components.errors import SettingError
+from headstart.components.promotion.candidates import FOLDER, candidates
 from headstart.components.promotion.integrity import MANIFEST
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.versions import age_in_days, rollback_target
@@ -22,21 +23,26 @@ def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0) -> list[int]
     """Remove old versions and return their numbers.
 
     A version stays when it is one of the `keep` newest, or younger than `keep_days` days, or pinned, or in use, or
-    the one that was in use before, or the one that a roll back leads to, or one whose manifest cannot be read.
+    the one that was in use before, or the one that a roll back leads to, or one whose manifest cannot be read. Of the
+    candidates that wait for a person the `keep` newest stay.
     """
     check_retention(keep, keep_days)
     pointer, _ = store.pointer()
-    if pointer is None:
-        return []
     listed = store.versions()
-    safe = {listing.manifest.version for listing in listed[-keep:]} | {pointer.version, pointer.previous}
-    safe.add(rollback_target(pointer, {listing.manifest.version for listing in listed}))
+    numbers = [listing.manifest.version for listing in listed]
+    known = candidates(store)
+    waiting = [number for number in numbers if number in known and known[number].state == "waiting"]
+    safe: set[int | None] = {*[number for number in numbers if number not in known][-keep:], *waiting[-keep:]}
+    if pointer is not None:
+        safe |= {pointer.version, pointer.previous, rollback_target(pointer, numbers)}
     removed = []
     for listing in listed:
         number = listing.manifest.version
         if number in safe or listing.pinned or age_in_days(listing.manifest.created_at) < keep_days:
             continue
         store.backend.remove(f"versions/{number}", first=MANIFEST)
+        if number in waiting:  # that of a rejected one stays: its data do not start a retraining
+            store.backend.remove(f"{FOLDER}/{number}.json")
         removed.append(number)
     for folder in store.backend.folders("retrainings")[:-KEPT_OUTCOMES]:
         store.backend.remove(f"retrainings/{folder}", first="outcome.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -49,10 +50,42 @@ def _context(outcome: Outcome) -> dict[str, Any]:
         "rows": rows,
         "data_rows": data_rows,
         "compared": outcome.comparison or None,
+        "evidence": _evidence(outcome),
         "runs": outcome.candidate.get("runs", []),
         "chosen": outcome.candidate.get("seed"),
         "data": outcome.data,
     }
+
+
+def _evidence(outcome: Outcome) -> list[tuple[str, str]]:
+    """Return the figures of the evidence, and of latency and size, as they are shown."""
+    rows = []
+    if evidence := outcome.evidence:
+        rows = [
+            ("test images that count, and films or objects", f"{evidence['images']}, {evidence['clusters']}"),
+            ("mean gain over the seeds, points", f"{100 * evidence['gain']:+.2f}"),
+            ("chance between two equally good models", f"{evidence['chance']:.2g}"),
+            ("chance that this comparison may take", f"{evidence['level']:.2g}"),
+            ("times these images were compared on", str(evidence["uses"])),
+            (
+                "gain that right and wrong alone would prove in 80 % of cases, points",
+                f"{100 * evidence['detectable']:.2f}",
+            ),
+            ("evidence of fresh images over retrainings, factor", f"{math.exp(min(evidence['accumulated'], 700)):.3g}"),
+        ]
+    measured = outcome.measured
+    if "current_size" in measured:
+        rows += [
+            (
+                "time for one image, 95th percentile, ms: candidate, in use",
+                f"{1e3 * measured['latency_p95']:.1f}, {1e3 * measured['current_latency_p95']:.1f}",
+            ),
+            (
+                "size, MiB: candidate, in use",
+                f"{measured['size'] / 2**20:.1f}, {measured['current_size'] / 2**20:.1f}",
+            ),
+        ]
+    return rows
 
 
 def html(outcome: Outcome) -> str:

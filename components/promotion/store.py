@@ -5,6 +5,8 @@
       versions/<n>/             one version, immutable: version.json (written last), model/, serving/<n>/, record.json,
                                 report.html, training-images.txt
       prepared/<digest>/        prepared models that the last stage starts from; prepared.json names the one in use
+      candidates/<n>.json       versions that wait for a person, or were rejected
+      test-images.json          how often each test image was asked
       pins/<n>.json             versions that retention must not take
       retrainings/<id>/         how every retraining ended, promoted or not
       serving -> versions/<n>/serving     on a local store: for a server that looks for new versions by itself
@@ -122,6 +124,11 @@ class ModelStore:
         self.backend.download(f"versions/{version}", target)
         check_files(target, manifest, f"{self.uri}/versions/{version}")
         return target
+
+    def check(self, version: int) -> None:
+        """Read a version whole; HeadstartError where it is not what was stored."""
+        with tempfile.TemporaryDirectory(prefix="headstart-check-") as scratch:
+            self.fetch(version, Path(scratch))
 
     def serving_uri(self, version: int) -> str:
         """Return the folder that holds the numeric folder with `saved_model.pb`, for a model server."""

@@ -120,19 +120,35 @@ class Pin(_Part):
     reason: str = ""
 
 
+class Candidacy(_Part):
+    """`candidates/<n>.json`: a version that waits for a person, or that a person rejected."""
+
+    schema_version: int = SCHEMA_VERSION
+    state: Literal["waiting", "rejected"] = "waiting"
+    compared_with: int | None = Field(None, description="the version in use when it was compared")
+    data_digest: str = Field("", description="of what it was trained on")
+    run_id: str = ""
+    why: str = Field("", description="how it compares, and why it waits")
+    at: str = ""
+    by: str = Field("", description="who rejected it")
+    reason: str = Field("", description="why it was rejected")
+
+
 class Outcome(_Part):
     """`retrainings/<id>/outcome.json`: how one retraining ended, whether or not it promoted a model."""
 
     schema_version: int = SCHEMA_VERSION
-    status: Literal["promoted", "refused", "unchanged", "unusable", "superseded", "failed"]
+    status: Literal["promoted", "candidate", "refused", "unchanged", "unusable", "superseded", "failed"]
     title: str = Field(description="one line that says what happened")
     reasons: list[str] = Field(default_factory=list)
     at: str = ""
     run_id: str = ""
-    version: int | None = Field(None, description="the version it promoted")
+    version: int | None = Field(None, description="the version it promoted, or that waits for approval")
     current: int | None = Field(None, description="the version in use when it decided")
     data_digest: str = ""
     data: dict[str, Any] = Field(default_factory=dict, description="source, counts, notes of the data set")
     candidate: dict[str, Any] = Field(default_factory=dict, description="seed, accuracies, recalls, seconds")
     comparison: dict[str, Any] = Field(default_factory=dict, description="figures of both on the same test images")
+    evidence: dict[str, Any] = Field(default_factory=dict, description="what the test images prove")
+    measured: dict[str, Any] = Field(default_factory=dict, description="latency and size of both models")
     removed: list[int] = Field(default_factory=list, description="versions that retention took")

@@ -33,7 +33,7 @@ def _name_skipped(skipped: list[str]) -> None:
 
 @click.group("models")
 def command() -> None:
-    """List, show, pin and roll back promoted models."""
+    """List, show, approve, pin and roll back models."""
 
 
 @command.command("list")
@@ -44,18 +44,29 @@ def list_models(store_uri: str, as_json: bool) -> None:
     from rich.table import Table
 
     from headstart.components.console import Console
+    from headstart.components.promotion.candidates import candidates
     from headstart.components.promotion.store import open_store
     from headstart.components.promotion.versions import withdrawn_versions
 
     store = open_store(store_uri)
     skipped: list[str] = []
     versions = store.versions(skipped)
-    _name_skipped(skipped)
     pointer, _ = store.pointer()
     withdrawn = withdrawn_versions(pointer) if pointer else set()
+    known = candidates(store, skipped)
     used = {change.version for change in pointer.history} if pointer else set()
+    _name_skipped(skipped)
+    states = {version: one.state for version, one in known.items()}
     if as_json:
-        rows = [{**one.manifest.model_dump(), "current": one.current, "pinned": one.pinned} for one in versions]
+        rows = [
+            {
+                **one.manifest.model_dump(),
+                "current": one.current,
+                "pinned": one.pinned,
+                "candidate": states.get(one.manifest.version),
+            }
+            for one in versions
+        ]
         click.echo(json.dumps(rows, indent=2))
         return
     if not versions:
@@ -70,6 +81,8 @@ def list_models(store_uri: str, as_json: bool) -> None:
     for one in versions:
         manifest = one.manifest
         state = ["in use"] if one.current else [] if manifest.version in used else ["never in use"]
+        if manifest.version in states:
+            state = [{"waiting": "waits for approval", "rejected": "rejected"}[states[manifest.version]]]
         if manifest.version in withdrawn:
             state.append("rolled back")
         if one.pinned:
@@ -159,6 +172,7 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
     bring it back; new data do.
     """
     from headstart.components.promotion.backends import Conflict
+    from headstart.components.promotion.candidates import candidates
     from headstart.components.promotion.store import open_store, this_user
     from headstart.components.promotion.versions import rollback_target, withdrawn_versions
 
@@ -177,7 +191,12 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
         )
     if target == pointer.version:
         raise SettingError(f"--to {target}: that version is in use already.")
-    store.manifest(target)
+    if target in candidates(store):
+        raise SettingError(
+            f"--to {target}: that version was never in use; it is a candidate.",
+            f"`headstart models approve {target}` puts it into use.",
+        )
+    store.check(target)
     why = f"version {pointer.version} rolled back to {target}{f': {reason}' if reason else ''}"
     try:
         store.switch(target, generation, "rolled back", reason, this_user(), withdraw=why)
@@ -189,6 +208,44 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
     echo(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
     if problem := store.link_problem():
         echo(problem, err=True)
+
+
+@command.command()
+@store_option
+@click.argument("version", type=int)
+@click.option("--reason", default="", help="Kept in the store's history.")
+def approve(store_uri: str, version: int, reason: str) -> None:
+    """Put the candidate VERSION into use."""
+    from headstart.components.promotion.backends import Conflict
+    from headstart.components.promotion.candidates import approve
+    from headstart.components.promotion.store import open_store, this_user
+
+    store = open_store(store_uri)
+    try:
+        pointer = approve(store, version, reason, this_user())
+    except Conflict:
+        raise HeadstartError(
+            f"{store.uri}: somebody else changed the model in use at this moment; nothing was approved.",
+            "Look at `headstart models list` and try again.",
+        ) from None
+    before = f" (was {pointer.previous})" if pointer.previous else ""
+    echo(f"Version {version} is in use{before}.  {store.serving_uri(version)}")
+    if problem := store.link_problem():
+        echo(problem, err=True)
+
+
+@command.command()
+@store_option
+@click.argument("version", type=int)
+@click.option("--reason", required=True, help="Kept with the version.")
+def reject(store_uri: str, version: int, reason: str) -> None:
+    """Refuse the candidate VERSION; the data it was trained on no longer start a retraining."""
+    from headstart.components.promotion.candidates import reject
+    from headstart.components.promotion.store import open_store, this_user
+
+    store = open_store(store_uri)
+    reject(store, version, reason, this_user())
+    echo(f"Version {version} is rejected.")
 
 
 @command.command()

@@ -12,6 +12,7 @@ from store_contents import manifest, outcome, version_folder
 from headstart.components.promotion.commit import conclude, switch
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.store import open_store
+from headstart.components.promotion.uses import count
 
 # What Python reports before it does it (sys.addaudithook): changes of a file system, requests that are sent.
 OPERATIONS = {
@@ -77,3 +78,11 @@ def promote_at_once(
     os.environ["STORAGE_EMULATOR_HOST"] = emulator
     go.wait()
     result.put((text, promote(uri, place, text, generation, current)))
+
+
+def count_at_once(uri: str, hashes: list[str], name: str, emulator: str, go: Any) -> None:
+    """Count five comparisons on the same images, together with others."""
+    os.environ["STORAGE_EMULATOR_HOST"] = emulator
+    go.wait()
+    for lap in range(5):
+        count(open_store(uri), hashes, f"{name}{lap}", "q", 0.95, 50)

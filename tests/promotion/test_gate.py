@@ -115,7 +115,7 @@ def test_images_that_the_model_in_use_was_trained_on_do_not_count() -> None:
         150, 0.8, 0.4,
     )  # fmt: skip
     assert decision.remarks == [
-        "150 of 300 test images stood in the training data of the model in use and were left out of the comparison."
+        "150 of 300 test images were in the training data of the model in use and were left out of the comparison."
     ]
     few = decide(Rules(minimum_test_images=51), CLASSES, TRUTH, candidate, current, CLASSES, seen)
     assert few.compared.images == 300

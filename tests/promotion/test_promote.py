@@ -90,7 +90,7 @@ def test_test_images_of_the_model_in_use_are_left_out(store_uri: str, tmp_path: 
     outcome = retrain(store, grown, [trained(tmp_path / "b", 1)], minimum_test_images=5)
     assert outcome.comparison["images"] == 45
     assert outcome.comparison["recalls"]["noise"]["images"] == 5
-    assert any(reason.startswith("15 of 60 test images stood in the training data") for reason in outcome.reasons)
+    assert any(reason.startswith("15 of 60 test images were in the training data") for reason in outcome.reasons)
 
 
 def test_a_new_class_and_another_order_of_classes(tmp_path: Path) -> None:

@@ -33,6 +33,11 @@ def full() -> Outcome:
                  "train_seconds": 4.25},
             ],
         },
+        evidence={
+            "images": 300, "clusters": 120, "seeds": 3, "gain": 0.013, "chance": 0.0007, "uses": 2, "level": 0.0061,
+            "detectable": 0.027, "log_e": 0.5, "accumulated": 2.0, "proven": True,
+        },
+        measured={"latency_p95": 0.004, "current_latency_p95": 0.003, "size": 2**20, "current_size": 2**21},
         comparison={
             "images": 301, "candidate_accuracy": 0.91, "current_accuracy": 0.9, "only_candidate_right": 9,
             "only_current_right": 6, "chance": 0.607,
@@ -69,13 +74,28 @@ def test_html_is_well_formed_escaped_and_fetches_nothing() -> None:
     assert structure.open == []
     assert not structure.tags & {"script", "link", "img", "iframe"}
     assert "http" not in page
-    assert {"91.00%", "90.00%", "+1.00", "301", "+2.00", "97.50%", "4.2", "chosen", "361"} <= set(structure.cells)
+    assert {
+        "91.00%",
+        "90.00%",
+        "+1.00",
+        "301",
+        "+2.00",
+        "97.50%",
+        "4.2",
+        "chosen",
+        "361",
+        "300, 120",
+        "+1.30",
+        "0.0007",
+        "7.39",
+        "4.0, 3.0",
+    } <= set(structure.cells)
 
 
 def test_markdown_tables_have_a_cell_for_every_column() -> None:
     text = retraining_report.markdown(full())
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         columns = {len(row.replace("\\|", "").split("|")) for row in table}
         assert len(columns) == 1, table
@@ -83,7 +103,7 @@ def test_markdown_tables_have_a_cell_for_every_column() -> None:
     assert "| apple | 360 | 40 | 150 |" in text
 
 
-@pytest.mark.parametrize("status", ["unchanged", "unusable", "failed", "refused", "superseded"])
+@pytest.mark.parametrize("status", ["unchanged", "unusable", "failed", "refused", "superseded", "candidate"])
 def test_an_outcome_with_nothing_but_a_title_renders(status: str) -> None:
     outcome = Outcome(status=status, title="Nothing to do.")  # type: ignore[arg-type]
     assert "Nothing to do." in retraining_report.html(outcome)

@@ -1,0 +1,86 @@
+"""Versions that wait for a person: better by the rules, but not proven, or `approval=always`.
+
+`candidates/<n>.json` says why version n waits and what became of it. A version that was in use is no candidate,
+whatever that file says: a kill between the switch and the removal of the file leaves both.
+"""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from headstart.components.errors import HeadstartError
+from headstart.components.promotion.backends import DamagedError
+from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.versions import Candidacy, Pointer, now
+
+FOLDER = "candidates"
+
+
+def candidates(store: ModelStore, skipped: list[str] | None = None) -> dict[int, Candidacy]:
+    """Return the candidates by version; what cannot be read is left out and named in `skipped`."""
+    pointer, _ = store.pointer()
+    used = {change.version for change in pointer.history} if pointer else set()
+    found = {}
+    for path in store.backend.files(FOLDER):
+        number = path.removesuffix(".json")
+        if not number.isdecimal() or int(number) in used:
+            continue
+        try:
+            found[int(number)] = _read(store, f"{FOLDER}/{path}")
+        except DamagedError as error:
+            if skipped is not None:
+                skipped.append(str(error))
+    return found
+
+
+def _read(store: ModelStore, name: str) -> Candidacy:
+    data, _ = store.backend.read(name)
+    try:
+        return Candidacy.model_validate_json(data or b"")
+    except ValidationError as error:
+        raise DamagedError(f"{store.uri}/{name}: damaged: {error.errors()[0]['msg']}.") from error
+
+
+def keep(store: ModelStore, version: int, candidacy: Candidacy) -> None:
+    """Write down that a version waits, or that it was rejected."""
+    store.backend.write(f"{FOLDER}/{version}.json", (candidacy.model_dump_json(indent=1) + "\n").encode())
+
+
+def waiting(store: ModelStore, version: int) -> Candidacy:
+    """Return a candidate that waits; HeadstartError says what the version is otherwise."""
+    store.manifest(version)
+    found = candidates(store).get(version)
+    if found is None:
+        raise HeadstartError(f"{store.uri}: version {version} is no candidate.", "`headstart models list` shows those.")
+    if found.state == "rejected":
+        raise HeadstartError(
+            f"{store.uri}: version {version} was rejected by {found.by}: {found.reason or 'no reason given'}."
+        )
+    return found
+
+
+def approve(store: ModelStore, version: int, reason: str, by: str) -> Pointer:
+    """Put a candidate into use; HeadstartError where it was compared with another version than the one in use now.
+
+    Raises `Conflict` where somebody else switched at the same moment.
+    """
+    candidacy = waiting(store, version)
+    pointer, generation = store.pointer()
+    current = pointer.version if pointer else None
+    if current != candidacy.compared_with:
+        raise HeadstartError(
+            f"{store.uri}: version {version} was compared with version {candidacy.compared_with}, and version "
+            f"{current} is in use now; how the two compare is not known.",
+            "Retrain: `headstart retrain --force` compares a new candidate with the version in use.",
+        )
+    store.check(version)
+    told = f"Approved by {by}{f': {reason}' if reason else ''}. {candidacy.why}"
+    switched = store.switch(version, generation, "promoted" if pointer else "first", told, by)
+    store.backend.remove(f"{FOLDER}/{version}.json")
+    return switched
+
+
+def reject(store: ModelStore, version: int, reason: str, by: str) -> None:
+    """Write down that a candidate is not wanted; the data it was trained on no longer start a retraining."""
+    candidacy = waiting(store, version)
+    keep(store, version, candidacy.model_copy(update={"state": "rejected", "reason": reason, "by": by, "at": now()}))

@@ -1,0 +1,174 @@
+"""Candidate and model in use on the same test images: the rules' decision, the evidence, time and size."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.promotion import uses
+from headstart.components.promotion.answers import Answered, answer, image_hashes, seen_before
+from headstart.components.promotion.evidence import Differences, Evidence, Integers, differences, judge
+from headstart.components.promotion.gate import Decision, Mask, Rules, decide
+from headstart.components.promotion.store import ModelStore
+from headstart.components.records import RunRecord
+
+_CALLS = 60
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model and its record."""
+
+    folder: Path
+    record: RunRecord
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is known of a candidate; `evidence` is None where there is no model in use or the classes are new."""
+
+    decision: Decision
+    evidence: Evidence | None
+    model: Any
+    classes: list[str]
+    measured: dict[str, Any]
+
+
+def compare(
+    dataset: PackedDataset,
+    candidates: list[Candidate],
+    chosen: Candidate,
+    store: ModelStore,
+    current: int | None,
+    rules: Rules,
+    run_id: str,
+    scratch: Path,
+) -> Compared:
+    """Have all seeds of the candidate and the model in use answer the test images, and judge `chosen`."""
+    from headstart.components.training.export import load_model
+
+    model, description = load_model(chosen.folder)
+    classes = [str(name) for name in description["classes"]]
+    truth = dataset.split("test")[1].astype(np.int64)
+    answered = answer(model, classes, dataset)
+    if current is None:
+        decision = decide(rules, dataset.classes, truth, answered.answers, None)
+        return Compared(decision, None, model, classes, {"size": _size(chosen.folder)})
+    folder = store.fetch(current, scratch / "current")
+    model_in_use, about = load_model(folder / "model")
+    known = [str(name) for name in about["classes"]]
+    old = answer(model_in_use, known, dataset)
+    decision = decide(
+        rules,
+        dataset.classes,
+        truth,
+        answered.answers,
+        old.answers,
+        current_classes=known,
+        seen=seen_before(dataset, folder),
+    )
+    evidence = None
+    if set(dataset.classes) <= set(known):
+        seeds = [answered if one is chosen else _answers(one, dataset) for one in candidates]
+        kept = decision.kept if decision.kept is not None else np.ones(len(truth), dtype=np.bool_)
+        evidence = _evidence(dataset, store, rules, run_id, _question(chosen, current), truth, seeds, old, kept)
+    measured = _measured(model, model_in_use, dataset, chosen.folder, folder / "model")
+    _judge_measured(rules, measured, decision)
+    return Compared(decision, evidence, model, classes, measured)
+
+
+def _answers(candidate: Candidate, dataset: PackedDataset) -> Answered:
+    from headstart.components.training.export import load_model
+
+    model, description = load_model(candidate.folder)
+    return answer(model, [str(name) for name in description["classes"]], dataset)
+
+
+def _question(candidate: Candidate, current: int) -> str:
+    """Name what evidence adds up for: this recipe from this prepared model, against this model in use."""
+    record = candidate.record
+    facts = [record.preset, record.recipe, record.stage, record.network, record.initial_model, current]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _evidence(
+    dataset: PackedDataset,
+    store: ModelStore,
+    rules: Rules,
+    run_id: str,
+    question: str,
+    truth: Integers,
+    seeds: list[Answered],
+    old: Answered,
+    kept: Mask,
+) -> Evidence:
+    hashes = [value for value, use in zip(image_hashes(dataset, ("test",)), kept, strict=True) if use]
+    asked = uses.count(store, hashes, run_id, question, rules.confidence, rules.test_uses)
+    places, groups = np.flatnonzero(kept), clusters(dataset)
+    right = np.stack([one.answers == truth for one in seeds])
+    losses = np.stack([one.losses for one in seeds])
+
+    def among(mask: Mask) -> Differences:
+        at = places[mask]
+        return differences(right[:, at], (old.answers == truth)[at], losses[:, at], old.losses[at], groups[at])
+
+    # A film of which one image was asked before is not a new question.
+    known = np.isin(groups[places], groups[places[~asked.fresh]])
+    fresh = among(~known) if not known.all() else None
+    evidence = judge(among(asked.chosen), fresh, rules.confidence, asked.uses, rules.test_uses, asked.accumulated)
+    uses.keep_evidence(store, run_id, evidence.log_e)
+    return evidence
+
+
+def clusters(dataset: PackedDataset) -> Integers:
+    """Return the number of each test image's film or object; an image of which none is known is its own."""
+    count = dataset.description.counts["test"]
+    own = np.arange(count, dtype=np.int64)
+    groups = dataset.description.record().test_groups
+    if groups is None or len(groups) != count:
+        return own
+    return np.array([count + group if group is not None else at for at, group in enumerate(groups)], np.int64)
+
+
+def _size(folder: Path) -> int:
+    return (folder / "model.keras").stat().st_size
+
+
+def _measured(new: Any, old: Any, dataset: PackedDataset, new_folder: Path, old_folder: Path) -> dict[str, Any]:
+    """Time both models on one image after the other, in turns, so that what else the machine does meets both."""
+    images, _ = dataset.split("test")
+    seconds: dict[str, list[float]] = {"new": [], "old": []}
+    for call in range(_CALLS + 5):
+        image = np.asarray(images[call % len(images) : call % len(images) + 1], np.float32)
+        for name, model in (("new", new), ("old", old)):
+            began = time.perf_counter()
+            model.predict_on_batch(image)
+            if call >= 5:  # the first calls build the graph
+                seconds[name].append(time.perf_counter() - began)
+    return {
+        "latency_p95": float(np.quantile(seconds["new"], 0.95)),
+        "current_latency_p95": float(np.quantile(seconds["old"], 0.95)),
+        "size": _size(new_folder),
+        "current_size": _size(old_folder),
+    }
+
+
+def _judge_measured(rules: Rules, measured: dict[str, Any], decision: Decision) -> None:
+    """Add the reasons of a candidate that is too slow or too large to those of `decision`."""
+    for setting, most, name, unit, scale in (
+        ("latency_ratio", rules.latency_ratio, "latency_p95", "ms for one image, 95th percentile", 1e3),
+        ("size_ratio", rules.size_ratio, "size", "MiB", 1 / 2**20),
+    ):
+        new, old = measured[name], measured[f"current_{name}"]
+        if most and new > most * old:
+            decision.refused.append(
+                f"{scale * new:.3g} {unit}, against {scale * old:.3g} of the model in use; {setting} allows "
+                f"{most:g} times as much."
+            )
