@@ -112,16 +112,26 @@ def exists(uri: str) -> bool:
         return bool(name) and bool(bucket.blob(name).exists(timeout=_TIMEOUT))
 
 
-def read_bytes(uri: str) -> bytes:
-    """Return the content of one object or file."""
+def read_bytes(uri: str, largest: int | None = None) -> bytes:
+    """Return the content of one object or file; of one with more than `largest` bytes no more is read than that."""
     if not is_remote(uri):
         try:
-            return local_path(uri).read_bytes()
+            with local_path(uri).open("rb") as file:
+                return _no_more_than(largest, file.read(-1 if largest is None else largest + 1), uri)
         except OSError as error:
             raise HeadstartError(f"{uri}: cannot be read: {error.strerror}.") from error
     bucket, name = open_bucket(uri)
     with _explained(uri):
-        return bytes(bucket.blob(name).download_as_bytes(timeout=_TIMEOUT))
+        if largest is None:
+            return bytes(bucket.blob(name).download_as_bytes(timeout=_TIMEOUT))
+        content = bucket.blob(name).download_as_bytes(end=largest, checksum=None, timeout=_TIMEOUT)
+    return _no_more_than(largest, bytes(content), uri)
+
+
+def _no_more_than(largest: int | None, content: bytes, uri: str) -> bytes:
+    if largest is not None and len(content) > largest:
+        raise HeadstartError(f"{uri}: is larger than {largest:,} bytes.")
+    return content
 
 
 def write_bytes(uri: str, data: bytes, if_generation_match: int | None = None) -> int:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from headstart.components.atomic_files import whole_file
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.placement import Placement
+from headstart.pipelines.yaml_files import read_documents
 
 PipelineName = Literal["experiment", "retraining"]
 
@@ -68,6 +67,11 @@ class Package:
     def images(self) -> list[str]:
         """Every image the pipeline runs, sorted."""
         return sorted({str(container["image"]) for container in self.executors.values()})
+
+    def mounted_folders(self) -> set[str]:
+        """Return where tasks find volumes."""
+        claims = [claim for executor in self.platform.values() for claim in executor.get("pvcMount", [])]
+        return {str(claim.get("mountPath", "")) for claim in claims}
 
     def display_names(self) -> dict[str, str]:
         """Return the name for people of each task, by the name that the cluster knows it by."""
@@ -133,10 +137,7 @@ def compile_package(name: PipelineName, output: Path, placement: Placement, **bu
 
 def read_package(path: Path) -> Package:
     """Read a compiled pipeline; HeadstartError says what a file that is none lacks."""
-    try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise HeadstartError(f"{path}: cannot be read as a package: {error}") from error
+    documents = read_documents(path, 2 * LARGEST_OBJECT_BYTES)
     specification = documents[0] if documents else None
     missing = [
         key for key in ("pipelineInfo", "root", "deploymentSpec")

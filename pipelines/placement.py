@@ -97,10 +97,29 @@ def _checked_labels(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
+_REGISTRY = re.compile(
+    r"([A-Za-z0-9]+(-+[A-Za-z0-9]+)*(\.[A-Za-z0-9]+(-+[A-Za-z0-9]+)*)*|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?"
+)
+_PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+
+
 def image_problem(image: str) -> str:
     """Say what is wrong with an image reference, or return an empty text."""
+    if "://" in image:
+        return f"has a scheme; an image is named without one: {image.partition('://')[2] or 'REGISTRY/NAME:TAG'}"
     if not image or re.search(r"\s", image) or image != image.strip("/:@"):
         return "is not an image reference"
+    name = image.partition("@")[0]
+    first, slash, rest = name.partition("/")
+    # As containerd has it: the first part is a registry if it has a dot or a port, all others are in lower case.
+    registry = first if slash and ("." in first or ":" in first or first == "localhost") else ""
+    path = (rest if registry else name).rpartition(":")[0] or (rest if registry else name)
+    if registry and not _REGISTRY.fullmatch(registry):
+        return f"names a registry {registry} that is no host"
+    for part in path.split("/"):
+        if not _PART.fullmatch(part):
+            hint = "; it must be in lower case" if part.lower() != part else ""
+            return f"has a part {part!r} that no registry takes{hint}"
     if "@" in image:
         return "" if re.search(r"@sha256:[0-9a-f]{64}$", image) else "has a digest that is not sha256 with 64 digits"
     tag = image.rsplit("/", 1)[-1].partition(":")[2]

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import yaml
 from pydantic import ValidationError
 
 from headstart.components.errors import SettingError
 from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
 from headstart.pipelines.setting_options import split_pairs
+from headstart.pipelines.yaml_files import read_mapping
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def read_placement(
         tolerations: tolerations of training tasks as `Toleration.parse` reads them.
         fields: other fields of `Placement`; None and empty tuples stand for "not given".
     """
-    values = _read_file(placement_file) if placement_file else {}
+    values = read_mapping(placement_file) if placement_file else {}
     for kind in ("training", "data", "report", "preflight"):
         own = values.get(kind, {})
         if not isinstance(own, dict):
@@ -94,15 +94,3 @@ def read_placement(
         origin = f"{placement_file}: " if placement_file else ""
         found = f" (found {first['input']!r})" if isinstance(first["input"], str | int | float) else ""
         raise SettingError(f"{origin}{where}: {first['msg'].removeprefix('Value error, ')}{found}.") from error
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingError(f"{path}: cannot be read as YAML: {error}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise SettingError(f"{path}: expected a mapping with fields of a placement.", "See docs/cluster.md.")
-    return values

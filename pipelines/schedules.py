@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.cron import Cron
 from headstart.pipelines.packages import Package
+from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns
 from headstart.pipelines.submission.connection import Connection, LostConnectionError
 from headstart.pipelines.submission.runs import API
 
@@ -34,21 +36,23 @@ class Schedule:
     description: str
 
     @classmethod
-    def of(cls, run: dict[str, Any]) -> Schedule:
+    def of(cls, run: RecurringRun) -> Schedule:
         """Read what the API answers; what it leaves out has the API's default."""
         specification = run.get("pipeline_spec") or {}
         inner = specification.get("pipeline_spec", specification)
+        information = inner.get("pipelineInfo") if isinstance(inner, dict) else None
+        most = str(run.get("max_concurrency") or 1)
         mode = run.get("mode") or run.get("status") or ""
         return cls(
-            identity=str(run["recurring_run_id"]),
-            name=str(run.get("display_name", "")),
-            cron=str(((run.get("trigger") or {}).get("cron_schedule") or {}).get("cron", "")),
+            identity=str(run.get("recurring_run_id") or ""),
+            name=str(run.get("display_name") or ""),
+            cron=str(((run.get("trigger") or {}).get("cron_schedule") or {}).get("cron") or ""),
             enabled=mode in ("ENABLE", "ENABLED"),
             parameters=dict((run.get("runtime_config") or {}).get("parameters") or {}),
-            pipeline=str((inner.get("pipelineInfo") or {}).get("name", "")),
+            pipeline=str(information.get("name", "")) if isinstance(information, dict) else "",
             no_catchup=bool(run.get("no_catchup", False)),
-            max_concurrency=int(run.get("max_concurrency") or 1),
-            description=str(run.get("description", "")),
+            max_concurrency=int(most) if most.isdecimal() else 1,
+            description=str(run.get("description") or ""),
         )
 
 
@@ -56,11 +60,10 @@ def list_schedules(connection: Connection, namespace: str = "") -> list[Schedule
     """Return all recurring runs of a namespace (empty: of a server for one user), by name."""
     query: dict[str, Any] = {"page_size": PAGE, **({"namespace": namespace} if namespace else {})}
     found: list[Schedule] = []
-    token = ""
     while True:
-        answer = connection.get(PATH, **query, **({"page_token": token} if token else {}))
+        answer = connection.get(PATH, RecurringRuns, **query)
         found += [Schedule.of(run) for run in answer.get("recurringRuns") or answer.get("recurring_runs") or []]
-        token = str(answer.get("next_page_token") or "")
+        query["page_token"] = token = str(answer.get("next_page_token") or "")
         if not token:
             return sorted(found, key=lambda schedule: schedule.name)
 
@@ -133,7 +136,7 @@ def put_schedule(
 
 def _create(connection: Connection, body: dict[str, Any], name: str, known: set[str], namespace: str) -> Schedule:
     try:
-        return Schedule.of(connection.post(PATH, body))
+        return Schedule.of(connection.post(PATH, body, RecurringRun))
     except LostConnectionError:
         # It may have been created although the answer was lost.
         connection.pause(2.0)
@@ -145,9 +148,9 @@ def _create(connection: Connection, body: dict[str, Any], name: str, known: set[
 
 def set_enabled(connection: Connection, schedule: Schedule, enabled: bool) -> None:
     """Pause a schedule or let it go on."""
-    connection.post(f"{PATH}/{schedule.identity}:{'enable' if enabled else 'disable'}", {})
+    connection.send(f"{PATH}/{quote(schedule.identity, safe='')}:{'enable' if enabled else 'disable'}")
 
 
 def delete_schedule(connection: Connection, schedule: Schedule) -> None:
     """Delete a schedule; runs it has started go on."""
-    connection.delete(f"{PATH}/{schedule.identity}")
+    connection.delete(f"{PATH}/{quote(schedule.identity, safe='')}")

@@ -80,11 +80,15 @@ def command(
 
 def _connect(options: dict[str, Any]) -> tuple[Any, str]:
     """Return the connection and the namespace to ask for, which is empty on a server for one user."""
-    from headstart.pipelines.submission.connection import connect
+    from headstart.pipelines.submission.connection import LostConnectionError, UnauthorisedError, connect
     from headstart.pipelines.submission.runs import ask_server, require_version
 
     connection = connect(**{name: options[name] for name in ADDRESS})
-    server = ask_server(connection)
+    try:
+        server = ask_server(connection)
+    except (LostConnectionError, UnauthorisedError) as error:
+        # Its own status is for a run that goes on.
+        raise HeadstartError(f"{error.message} Nothing was changed.", error.remedy) from error
     require_version(server, connection.host)
     return connection, str(options["namespace"]) if server.multi_user else ""
 

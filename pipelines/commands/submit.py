@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,14 @@ from headstart.pipelines.packages import Package, compile_package, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
 from headstart.pipelines.setting_options import split_pairs
 from headstart.pipelines.submission import runs
-from headstart.pipelines.submission.connection import Connection, connect
+from headstart.pipelines.submission.answers import Run
+from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
 from headstart.pipelines.submission.failures import explain_failure
 from headstart.pipelines.submission.following import Follower, TerminalWatcher
 from headstart.pipelines.submission.options import connection_options
-from headstart.pipelines.submission.results import download_results
-from headstart.pipelines.submission.workflow import fetch_workflow
+from headstart.pipelines.submission.records import report_here
+from headstart.pipelines.submission.results import download_results, read_artifact
+from headstart.pipelines.submission.workflow import Workflow
 
 CANCELED_STATUS = 3
 
@@ -65,34 +70,46 @@ def command(
 ) -> int:
     """Submit PIPELINE (experiment, retraining, or a compiled package), follow it, and bring the report back.
 
-    Ends with 0 where the run succeeded, 1 where it failed, 3 where it was canceled, 4 where --timeout ran out, 5 where
-    the API was lost or no longer knows us; in the last two the run goes on. Ctrl-C leaves the run alone.
+    Ends with 0 where the run succeeded, 1 where it failed or nothing was submitted, 2 for wrong use, 3 where the run
+    was canceled, 4 where --timeout ran out, 5 where the API was lost or no longer knows us; in the last two the run
+    goes on. Ctrl-C leaves the run alone. Where the pipeline could not make its report, it is made here, from the
+    records that are in the store.
     """
     console = Console(highlight=False)
     if bool(pipeline) == bool(attach):
         raise SettingError("Give either a PIPELINE to submit or --attach RUN_ID.")
-    connection = connect(
-        host, namespace=namespace, token=token, cookie=cookie, certificate_authority=certificate_authority
-    )
+    address = {"namespace": namespace, "token": token, "cookie": cookie, "certificate_authority": certificate_authority}
     package: Package | None = None
     if attach:
-        run_id = attach
+        if pairs:
+            raise SettingError("-p goes with a PIPELINE; --attach only follows a run.")
+        run_id, connection = attach, connect(host, **address)
     else:
+        # What can be wrong here is looked at before any cluster is asked.
         package = _package(str(pipeline), parallelism, placement)
-        run_id = _start(
-            connection, package, pairs, experiment=experiment, name=name, namespace=namespace,
-            service_account=service_account, pipeline_root=pipeline_root,
-        )  # fmt: skip
+        parameters = runs.typed_parameters(package, split_pairs(pairs, "-p"))
+        with nothing_submitted():
+            connection = connect(host, **address)
+            experiment_id = _experiment(connection, experiment, namespace)
+        # Never the same twice, so that a run whose answer was lost can be found by it.
+        unique = name or f"{package.name} {datetime.now():%Y-%m-%d %H-%M-%S} {secrets.token_hex(2)}"
+        with nothing_submitted():
+            run_id = runs.create_run(
+                connection, package, name=unique, experiment_id=experiment_id, parameters=parameters,
+                pipeline_root=pipeline_root, service_account=service_account,
+            )  # fmt: skip
         console.print(f"Submitted run {run_id}: {connection.host}/#/runs/details/{run_id}")
     if not wait:
         return 0
     try:
         with TerminalWatcher(console) as watcher:
-            run = Follower(connection, package, watcher, timeout_seconds=timeout * 60).wait(run_id)
+            follower = Follower(connection, package, watcher, timeout_seconds=timeout * 60)
+            run = follower.wait(run_id)
     except KeyboardInterrupt:
         console.print(f"\nThe run goes on. Follow it again with: headstart submit --attach {run_id}")
         return 130
-    return _finish(console, connection, run, run_id, package, output, namespace)
+    connection.deadline = math.inf
+    return _finish(console, follower, run, run_id, output, namespace)
 
 
 def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
@@ -112,54 +129,58 @@ def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) 
     return read_package(path)
 
 
-def _start(
-    connection: Connection,
-    package: Package,
-    pairs: tuple[str, ...],
-    *,
-    experiment: str,
-    name: str | None,
-    namespace: str,
-    service_account: str,
-    pipeline_root: str,
-) -> str:
-    parameters = runs.typed_parameters(package, split_pairs(pairs, "-p"))
+def _experiment(connection: Connection, name: str, namespace: str) -> str:
     server = runs.ask_server(connection)
     runs.require_version(server, connection.host)
-    experiment_id = runs.find_or_create_experiment(connection, experiment, namespace if server.multi_user else "")
-    # Never the same twice, so that a run whose answer was lost can be found by it.
-    unique = name or f"{package.name} {datetime.now():%Y-%m-%d %H-%M-%S} {secrets.token_hex(2)}"
-    return runs.create_run(
-        connection, package, name=unique, experiment_id=experiment_id, parameters=parameters,
-        pipeline_root=pipeline_root, service_account=service_account,
-    )  # fmt: skip
+    return runs.find_or_create_experiment(connection, name, namespace if server.multi_user else "")
 
 
-def _finish(
-    console: Console,
-    connection: Connection,
-    run: dict[str, Any],
-    run_id: str,
-    package: Package | None,
-    output: Path | None,
-    namespace: str,
-) -> int:
-    state = runs.state_of(run)
+@contextmanager
+def nothing_submitted() -> Iterator[None]:
+    """Say of an API that is lost or refuses before there is a run that nothing was submitted; the status is then 1."""
     try:
-        workflow = fetch_workflow(connection, run_id)
-    except HeadstartError as error:
-        console.print(f"What lies behind the run cannot be read: {error.message}", style="yellow")
-        workflow = None
+        yield
+    except (LostConnectionError, UnauthorisedError) as error:
+        raise HeadstartError(f"{error.message} Nothing was submitted.", error.remedy) from error
+
+
+def _finish(console: Console, follower: Follower, run: Run, run_id: str, output: Path | None, namespace: str) -> int:
+    connection, package, workflow = follower.connection, follower.package, follower.workflow
+    state = runs.state_of(run)
     if state != "SUCCEEDED":
-        explain_failure(console, connection, run, run_id, workflow, package)
+        explain_failure(console, connection, run, run_id, workflow, package, follower.waited)
+    folder = output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    reported = False
     # A run that failed at the last check has its report all the same, and that says why.
     if workflow is not None and workflow.artifacts():
-        folder = output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         download = download_results(connection, workflow, folder, package=package, namespace=namespace)
         for file in download.files:
             console.print(f"Saved {file}")
         for uri, reason in download.missing if state == "SUCCEEDED" else []:
             console.print(f"Not brought back: {uri}: {reason}", style="yellow")
+        reported = any(file.suffix == ".html" for file in download.files)
     elif state == "SUCCEEDED":
         console.print("The API does not say where the report is; it is in the UI.", style="yellow")
+    if state != "SUCCEEDED" and not reported:
+        _report_here(console, connection, workflow, run, run_id, folder, namespace)
     return {"SUCCEEDED": 0, "CANCELED": CANCELED_STATUS}.get(state, 1)
+
+
+def _report_here(
+    console: Console,
+    connection: Connection,
+    workflow: Workflow | None,
+    run: Run,
+    run_id: str,
+    folder: Path,
+    namespace: str,
+) -> None:
+    from headstart.components import storage
+
+    def read(uri: str, largest: int) -> bytes:
+        return read_artifact(connection, uri, namespace, largest)
+
+    try:
+        report_here(console, workflow, run, run_id, folder, read, storage.list)
+    except HeadstartError as error:
+        console.print(f"No report could be made from what is in the store: {error}", style="yellow")

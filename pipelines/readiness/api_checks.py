@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headstart.components.errors import HeadstartError
 from headstart.components.preflight.checks import Check
 from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.answers import Experiments
 from headstart.pipelines.submission.connection import Connection
 
 
@@ -24,9 +27,9 @@ def check_api(connection: Connection, namespace: str) -> list[Check]:
                             "See that it is 2.14 or later: older ones refuse to collect from loops."))  # fmt: skip
     else:
         checks.append(Check("version", "passed", f"Kubeflow Pipelines {server.version}"))
-    query = {"namespace": namespace} if server.multi_user else {}
+    query: dict[str, Any] = {"page_size": 1, **({"namespace": namespace} if server.multi_user else {})}
     try:
-        connection.get(f"{runs.API}/experiments", page_size=1, **query)
+        connection.get(f"{runs.API}/experiments", Experiments, **query)
         checks.append(Check("access", "passed", "experiments can be listed"))
     except HeadstartError as error:
         checks.append(Check("access", "failed", error.message, error.remedy))

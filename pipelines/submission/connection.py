@@ -6,17 +6,27 @@ prints where it should raise. What it sends and receives is the same; the paths 
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import math
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
-from headstart.components.errors import HeadstartError
+from headstart.components.credentials import hide, masked_address
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.submission.answers import shape_error
+from headstart.pipelines.submission.reading import TooLongError, TooMuchError, read_body, within
+
+Shape = TypeVar("Shape")
 
 # The name that kfp's own client reads.
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
@@ -27,7 +37,12 @@ TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"
 
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
+# An answer that is still coming after this is given up, however it drips.
+ANSWER_SECONDS = 300.0
 ATTEMPTS = 4
+LARGEST_ANSWER = 64 * 2**20
+# Of an error's text no more is read.
+_LARGEST_ERROR = 64 * 1024
 _AGAIN = {429, 500, 502, 503, 504}
 
 
@@ -51,6 +66,10 @@ class UnauthorisedError(ServiceError):
     exit_status = 5
 
 
+class NotTheApiError(ServiceError):
+    """Something answers, but not the way the API of Kubeflow Pipelines does."""
+
+
 @dataclass
 class Connection:
     """One API of Kubeflow Pipelines.
@@ -62,6 +81,9 @@ class Connection:
         cookie: value of the Cookie header, for a Kubeflow platform behind its own login; empty: none.
         verify: False, True, or the file of a certificate authority.
         certificate: client certificate and key files, or None.
+        deadline: when to stop waiting for answers, by `time.monotonic`.
+
+    Raises HeadstartError where a token or a cookie would go unencrypted over a network.
     """
 
     host: str
@@ -69,26 +91,38 @@ class Connection:
     cookie: str = ""
     verify: bool | str = True
     certificate: tuple[str, str] | None = None
+    deadline: float = math.inf
 
     def pause(self, seconds: float) -> None:
-        """Wait before asking again."""
-        time.sleep(seconds)
+        """Wait before asking again, not beyond the deadline."""
+        time.sleep(max(0.0, min(seconds, self.deadline - time.monotonic())))
 
     def __post_init__(self) -> None:
         self.session = requests.Session()
         self.session.cert = self.certificate
+        hide(self.cookie)
+        name = urlsplit(self.host).hostname or ""
+        if self.host.startswith("http://") and not _never_leaves(name) and (self.cookie or self.token()):
+            raise HeadstartError(
+                f"{self.host}: a token or a cookie would cross the network unencrypted; nothing was sent.",
+                "Give --host an https:// address, or a port forwarding on this machine (http://localhost:8080).",
+            )
 
-    def get(self, path: str, **query: Any) -> Any:
-        """Return the JSON that a GET answers; tried again where that can help."""
-        return self._json(self._request("GET", path, params=query))
+    def get(self, path: str, shape: type[Shape], **query: Any) -> Shape:
+        """Return the JSON that a GET answers; tried again where that can help. NotTheApiError for another shape."""
+        return self._json(path, self._request("GET", path, params=query), shape)
 
-    def get_bytes(self, path: str, **query: Any) -> bytes:
-        """Return the body that a GET answers."""
-        return self._request("GET", path, params=query).content
+    def get_bytes(self, path: str, *, largest: int = LARGEST_ANSWER, tail: bool = False, **query: Any) -> bytes:
+        """Return the body that a GET answers, if it has no more than `largest` bytes; with `tail` its last ones."""
+        return self._request("GET", path, params=query, largest=largest, tail=tail)
 
-    def post(self, path: str, body: Any, **query: Any) -> Any:
+    def post(self, path: str, body: Any, shape: type[Shape], **query: Any) -> Shape:
         """Return the JSON that a POST answers. Never tried again: it may have worked although the answer was lost."""
-        return self._json(self._request("POST", path, attempts=1, json=body, params=query))
+        return self._json(path, self._request("POST", path, attempts=1, json=body, params=query), shape)
+
+    def send(self, path: str) -> None:
+        """Send a POST without a body, and look at nothing but whether it is accepted."""
+        self._request("POST", path, attempts=1, json={})
 
     def delete(self, path: str) -> None:
         """Delete what is at `path`; tried again where that can help. Gone already is as good as deleted."""
@@ -98,96 +132,134 @@ class Connection:
             if error.status != 404:
                 raise
 
-    def _request(self, method: str, path: str, attempts: int = ATTEMPTS, **arguments: Any) -> requests.Response:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        attempts: int = ATTEMPTS,
+        largest: int = LARGEST_ANSWER,
+        tail: bool = False,
+        **arguments: Any,
+    ) -> bytes:
         renewed = False
         attempt = 0
         while True:
             attempt += 1
             token = self.token()
-            try:
+            hide(token)
+
+            def ask(token: str = token) -> tuple[requests.Response, bytes]:
                 answer = self.session.request(
                     method,
                     self.host + path,
                     headers=self._headers(token),
                     timeout=(CONNECT_SECONDS, READ_SECONDS),
                     allow_redirects=False,
+                    stream=True,
                     # Said here, or REQUESTS_CA_BUNDLE of the environment would win over a certificate authority.
                     verify=self.verify,
                     **arguments,
                 )
-            except (requests.ConnectionError, requests.Timeout) as error:
-                if attempt >= attempts:
+                good = answer.status_code < 300
+                return answer, read_body(answer, largest if good else _LARGEST_ERROR, tail=tail or not good)
+
+            try:
+                answer, body = within(min(ANSWER_SECONDS, self.deadline - time.monotonic()), ask)
+            except (requests.ConnectionError, requests.Timeout, HTTPError, TooLongError, OSError) as error:
+                if isinstance(error, requests.RequestException) and not isinstance(
+                    error, requests.ConnectionError | requests.Timeout
+                ):
+                    raise HeadstartError(f"{self.host}{path}: {_reason(error)}.", "Check --host.") from error
+                if attempt >= attempts or time.monotonic() >= self.deadline:
+                    why = "its answer does not come to an end" if isinstance(error, TooLongError) else _reason(error)
                     raise LostConnectionError(
-                        f"{self.host} does not answer: {_reason(error)}.",
+                        f"{self.host} does not answer: {why}.",
                         "Is the address right, and does the port forwarding still run?",
                     ) from error
-            except requests.RequestException as error:
-                raise HeadstartError(f"{self.host}{path}: {_reason(error)}.", "Check --host.") from error
+            except TooMuchError as error:
+                raise ServiceError(f"{self.host}{path}: the answer {error}.") from error
             else:
                 if answer.status_code == 401 and not renewed and self.token() not in ("", token):
                     renewed = True
                     continue
                 if answer.status_code not in _AGAIN or attempt >= attempts:
-                    return self._checked(answer, path)
+                    self._check(answer, body, path)
+                    return body
             self.pause(min(2.0 ** (attempt - 1), 10.0))
 
     def _headers(self, token: str) -> dict[str, str]:
-        headers = {"Accept": "application/json, text/plain, */*"}
+        headers = {"Accept": "application/json, text/plain, */*", "Accept-Encoding": "identity"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         if self.cookie:
             headers["Cookie"] = self.cookie
         return headers
 
-    def _checked(self, answer: requests.Response, path: str) -> requests.Response:
+    def _check(self, answer: requests.Response, body: bytes, path: str) -> None:
         status = answer.status_code
         if status < 300:
-            return answer
+            return
         if status < 400:
             raise UnauthorisedError(
                 f"{self.host} sends us to {answer.headers.get('Location', 'another page')}: it wants a login.",
                 f"Give --token, or set {TOKEN_VARIABLE} or {COOKIE_VARIABLE}; see docs/cluster.md.",
                 status,
             )
-        said = _message(answer)
+        reason = _message(body)
         if status == 401:
             raise UnauthorisedError(
-                f"{self.host} does not know us (HTTP 401){said}.",
+                f"{self.host} does not know us (HTTP 401){reason}.",
                 f"The token is missing or has expired: renew it and give --token or set {TOKEN_VARIABLE}.",
                 status,
             )
         if status == 403:
             raise UnauthorisedError(
-                f"{self.host} refuses {path} to us (HTTP 403){said}.",
+                f"{self.host} refuses {path} to us (HTTP 403){reason}.",
                 "Ask for the rights that docs/cluster.md lists.",
                 status,
             )
-        raise ServiceError(f"{self.host}{path} answers HTTP {status}{said}.", "", status)
+        raise ServiceError(f"{self.host}{path} answers HTTP {status}{reason}.", "", status)
 
-    def _json(self, answer: requests.Response) -> Any:
+    def _json(self, path: str, body: bytes, shape: type[Shape]) -> Shape:
         try:
-            return answer.json()
-        except ValueError as error:
-            kind = answer.headers.get("Content-Type", "no type")
-            raise ServiceError(
-                f"{self.host} answers with {kind} where JSON was expected; this is not the API of Kubeflow Pipelines.",
+            value = json.loads(body)
+            problem = shape_error(value, shape)
+        except (ValueError, RecursionError):
+            problem = "no JSON"
+        if problem:
+            raise NotTheApiError(
+                f"{self.host}{path}: {problem}; this is not the API of Kubeflow Pipelines.",
                 "Give --host the address of ml-pipeline or ml-pipeline-ui.",
-                answer.status_code,
-            ) from error
+                200,
+            )
+        found: Shape = value
+        return found
 
 
-def _message(answer: requests.Response) -> str:
+def _message(body: bytes) -> str:
     """Return what an error answer says: the API puts it into `error` or `message`, proxies write text."""
     try:
-        body = answer.json()
-    except ValueError:
-        text = " ".join(answer.text.split())
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        text = " ".join(body.decode("utf-8", "replace").split())
         return f": {text[:200]}" if text and not text.startswith("<") else ""
-    if isinstance(body, dict):
+    if isinstance(value, dict):
         for key in ("error_message", "message", "error"):
-            if isinstance(body.get(key), str) and body[key]:
-                return f": {body[key].rstrip('.')}"
+            if isinstance(value.get(key), str) and value[key]:
+                return f": {value[key].rstrip('.')}"
     return ""
+
+
+def _never_leaves(name: str) -> bool:
+    """Say whether a request to a host of this name stays on this machine or within the cluster that it runs in."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        # A pod reaches the API by the name of its service, as plain http: a network policy guards that, not TLS.
+        inside = bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+        return inside and name.split(".", maxsplit=1)[0] in ("ml-pipeline", "ml-pipeline-ui")
 
 
 def _reason(error: Exception) -> str:
@@ -226,16 +298,31 @@ def connect(
 
 
 def normalised(host: str) -> str:
-    """Return a host as a URL: http for this machine, https elsewhere, unless it says; no slash at the end."""
-    host = host.strip().rstrip("/")
+    """Return a host as a URL: http for this machine, https elsewhere, unless it says; no slash at the end.
+
+    What the browser's address bar shows of the UI (`…/pipeline/?ns=me#/runs`, `…/#/runs`) leads to the address of the
+    server that shows it.
+    """
+    host = host.strip()
     if "://" not in host:
-        name = host.split("/")[0].rsplit(":", 1)[0]
+        name = re.split(r"[/?#]", host)[0].rsplit(":", 1)[0]
         host = f"{'http' if name in ('localhost', '127.0.0.1', '[::1]') else 'https'}://{host}"
-    parts = urlsplit(host)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise HeadstartError(f"--host {host!r} is not a URL.", "For example http://localhost:8080.")
-    # The address bar of the UI shows a fragment that is no part of the address.
-    return host.split("#")[0].rstrip("/")
+    try:
+        parts = urlsplit(host)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError:
+        usable = False
+    if not usable or re.search(r"[\s\\]", host):
+        raise SettingError(f"--host {masked_address(host)!r} is not a URL.", "For example http://localhost:8080.")
+    if "@" in parts.netloc:
+        raise SettingError(
+            f"--host {masked_address(host)}: a user and a password are not sent to the API.",
+            f"Give --token, or set {TOKEN_VARIABLE} or {COOKIE_VARIABLE}.",
+        )
+    path = parts.path.rstrip("/")
+    # The page of the central dashboard that frames the UI: the UI is served one part deeper.
+    path = re.sub(r"/_/pipeline(/.*)?$", "/pipeline", path)
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def _token_source(token: str, host: str) -> Callable[[], str]:

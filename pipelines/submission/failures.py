@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from rich.text import Text
 
@@ -10,41 +10,29 @@ from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.connection import Connection
+from headstart.pipelines.submission.messages import is_deadline, meaning_of
 from headstart.pipelines.submission.workflow import FailedPod, Workflow
 
 LOG_LINES = 20
 _PODS_SHOWN = 3
 
-# What Kubernetes writes, and what it means for us.
-_HINTS = (
-    ("OOMKilled", "It used more memory than it may: raise --memory, or lower batch_size or image_size."),
-    ("ImagePullBackOff", "The image cannot be pulled: check its name, its tag and --image-pull-secret."),
-    ("ErrImagePull", "The image cannot be pulled: check its name, its tag and --image-pull-secret."),
-    ("InvalidImageName", "The image's name is wrong: compile again with a right --image."),
-    (
-        "DeadlineExceeded",
-        "It took longer than its time limit: see timeout_seconds and deadline_seconds of a placement.",
-    ),
-    ("active on the node longer than", "It took longer than its time limit: see timeout_seconds of a placement."),
-    ("Step exceeded its deadline", "The run took longer than deadline_seconds of its placement."),
-    ("exceeded quota", "The namespace's quota is used up: wait, or ask for less."),
-    ("violates PodSecurity", "The namespace admits restricted pods only: keep run_as_user in the placement."),
-    ("runAsNonRoot", "The namespace admits no root: keep run_as_user in the placement."),
-    ("pod deleted", "The pod was removed while it ran: the node was taken away or drained."),
-    ("evicted", "The node ran short of memory or disk: ask for more, or use larger nodes."),
-)
-
 
 def explain_failure(
     console: Console,
     connection: Connection,
-    run: dict[str, Any],
+    run: Run,
     run_id: str,
     workflow: Workflow | None,
     package: Package | None = None,
+    waited: Mapping[str, str] | None = None,
 ) -> None:
-    """Print the state, the reason, and for the first pods that failed their message and the tail of their log."""
+    """Print the state, the reason, and for the first pods that failed their message and the tail of their log.
+
+    `waited` is what tasks were seen to wait for, by title: a pod that was ended by a time limit while it waited for
+    its image failed for that.
+    """
     state = runs.state_of(run)
     if state == "CANCELED":
         console.print("The run was canceled.", style="yellow bold")
@@ -58,7 +46,7 @@ def explain_failure(
     pods.sort(key=lambda pod: pod.is_driver)
     titles = package.display_names() if package else {}
     for pod in pods[:_PODS_SHOWN]:
-        _explain(console, connection, run_id, pod, workflow.namespace if workflow else "", titles)
+        _explain(console, connection, run_id, pod, workflow.namespace if workflow else "", titles, waited or {})
     if len(pods) > _PODS_SHOWN:
         console.print(f"… and {len(pods) - _PODS_SHOWN} more pods that failed.")
     if not pods:
@@ -67,13 +55,23 @@ def explain_failure(
 
 
 def _explain(
-    console: Console, connection: Connection, run_id: str, pod: FailedPod, namespace: str, titles: dict[str, str]
+    console: Console,
+    connection: Connection,
+    run_id: str,
+    pod: FailedPod,
+    namespace: str,
+    titles: dict[str, str],
+    waited: Mapping[str, str],
 ) -> None:
-    where = f", iteration {pod.iteration}" if pod.iteration is not None else ""
+    title = titles.get(pod.task, pod.task)
+    where = f", iteration {pod.iteration + 1}" if pod.iteration is not None else ""
     what = "before it started" if pod.is_driver else ""
-    console.print(f"\n{titles.get(pod.task, pod.task)}{where} failed {what}".rstrip(), style="bold")
+    console.print(f"\n{title}{where} failed {what}".rstrip(), style="bold")
     console.print(f"  {pod.message}")
-    print_hint(console, pod.message)
+    reason = waited.get(title, "") if is_deadline(pod.message) else ""
+    if reason:
+        console.print(f"  It waited until then: {reason}")
+    print_hint(console, reason or pod.message)
     try:
         lines = runs.read_log(connection, run_id, pod.pod, namespace).rstrip().splitlines()
     except HeadstartError as error:
@@ -87,7 +85,5 @@ def _explain(
 
 def print_hint(console: Console, message: str) -> None:
     """Print what to do about a message of Kubernetes, where it is one that we know."""
-    for found, meaning in _HINTS:
-        if found.lower() in message.lower():
-            console.print(f"  {meaning}", style="yellow")
-            return
+    if meaning := meaning_of(message):
+        console.print(f"  {meaning}", style="yellow")

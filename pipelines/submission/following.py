@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.live import Live
@@ -16,9 +17,19 @@ from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
-from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError
+from headstart.pipelines.submission.answers import Run, TaskDetail
+from headstart.pipelines.submission.connection import (
+    Connection,
+    LostConnectionError,
+    NotTheApiError,
+    UnauthorisedError,
+)
+from headstart.pipelines.submission.messages import meaning_of
+from headstart.pipelines.submission.workflow import Workflow, fetch_workflow
 
 POLL_SECONDS = 5.0
+# The workflow is looked at every so many looks: with many runs it is a megabyte.
+WORKFLOW_LOOKS = 3
 # How long the API may stay silent before we say that we no longer know.
 PATIENCE_SECONDS = 600.0
 
@@ -39,6 +50,8 @@ class TaskProgress:
     failed: int
     total: int
     seconds: float | None
+    waits: str = ""
+    """What its pods wait for, as Kubernetes puts it; empty where none waits."""
 
 
 class Watcher(Protocol):
@@ -51,7 +64,7 @@ class Watcher(Protocol):
         """Be told something worth a line."""
 
 
-def summarise_tasks(run: dict[str, Any], package: Package | None, now: datetime | None = None) -> list[TaskProgress]:
+def summarise_tasks(run: Run, package: Package | None, now: datetime | None = None) -> list[TaskProgress]:
     """Put the task details of a run together by task, in the order in which they began.
 
     The API lists every node of the workflow beneath: drivers, executors, iterations. Only what the package calls a
@@ -59,7 +72,7 @@ def summarise_tasks(run: dict[str, Any], package: Package | None, now: datetime 
     """
     titles = package.display_names() if package else None
     loops = set(package.loops()) if package else set()
-    details: dict[str, list[dict[str, Any]]] = {}
+    details: dict[str, list[TaskDetail]] = {}
     workflow = _workflow_name(run)
     for detail in (run.get("run_details") or {}).get("task_details") or []:
         name = str(detail.get("display_name") or "")
@@ -72,13 +85,26 @@ def summarise_tasks(run: dict[str, Any], package: Package | None, now: datetime 
     return [_progress((titles or {}).get(name, name), each, now) for name, each in ordered]
 
 
+def package_of(run: Run) -> Package | None:
+    """Return the pipeline of a run as the API keeps it, for the titles of its tasks; None where it does not."""
+    document = run.get("pipeline_spec") or {}
+    inner = document.get("pipeline_spec", document)
+    if not isinstance(inner, dict) or not isinstance(inner.get("root"), dict):
+        return None
+    package = Package(Path(), inner, {})
+    try:
+        return package if package.display_names() else None
+    except (AttributeError, TypeError):
+        return None
+
+
 def _is_inner(name: str) -> bool:
     # An attempt, report(0), stands beside the task that it is an attempt of.
     inner = name.endswith("-driver") or name.startswith(("executor", "iteration", "for-loop"))
     return not name or name == "root" or inner or _ATTEMPT.search(name) is not None
 
 
-def _workflow_name(run: dict[str, Any]) -> str:
+def _workflow_name(run: Run) -> str:
     """Name of the Argo workflow behind a run, whose nodes' names begin with it; empty where no task has begun."""
     for detail in (run.get("run_details") or {}).get("task_details") or []:
         for child in detail.get("child_tasks") or []:
@@ -87,22 +113,52 @@ def _workflow_name(run: dict[str, Any]) -> str:
     return ""
 
 
-def _progress(title: str, details: list[dict[str, Any]], now: datetime | None) -> TaskProgress:
+def tasks_of_workflow(workflow: Workflow, package: Package | None, now: datetime | None = None) -> list[TaskProgress]:
+    """Put the tasks of a workflow together, in the order in which they began.
+
+    This is the state to go by: the API's own task details stop changing once Argo packs the nodes of a workflow, which
+    it does from about 1 MiB on, and they do not say of how many iterations a loop will consist.
+    """
+    titles = package.display_names() if package else {}
+    found: dict[str, list[TaskDetail]] = {}
+    totals: dict[str, int] = {}
+    waits: dict[str, str] = {}
+    for task in workflow.tasks():
+        if titles and task.name not in titles:
+            continue
+        found.setdefault(task.name, []).append(
+            {"state": task.state, "start_time": task.started, "end_time": task.finished}
+        )
+        totals[task.name] = max(totals.get(task.name, 0), task.iterations)
+        waits[task.name] = waits.get(task.name) or task.waits
+    ordered = sorted(found.items(), key=lambda item: min(str(d.get("start_time") or "~") for d in item[1]))
+    return [
+        _progress(titles.get(name, name), each, now, max(totals[name], len(each)), waits[name])
+        for name, each in ordered
+    ]
+
+
+def _progress(
+    title: str, details: list[TaskDetail], now: datetime | None, total: int = 0, waits: str = ""
+) -> TaskProgress:
     states = [str(detail.get("state") or "PENDING") for detail in details]
     finished = sum(state in runs.FINAL_STATES for state in states)
     failed = states.count("FAILED")
+    total = max(total, len(states))
     for state in ("RUNNING", "FAILED", "CANCELED", "PENDING", "SUCCEEDED"):
         if state in states:
             break
     else:
         state = states[0]
+    if state == "SUCCEEDED" and finished < total:
+        state = "RUNNING"  # between two iterations of its loop
     begun = [t for t in (_time(detail.get("start_time")) for detail in details) if t]
     ended = [t for t in (_time(detail.get("end_time")) for detail in details) if t]
     seconds = None
     if begun:
-        last = max(ended) if finished == len(states) and ended else (now or datetime.now(UTC))
+        last = max(ended) if finished == total and ended else (now or datetime.now(UTC))
         seconds = max((last - min(begun)).total_seconds(), 0.0)
-    return TaskProgress(title, state, finished, failed, len(states), seconds)
+    return TaskProgress(title, state, finished, failed, total, seconds, waits)
 
 
 def _time(text: Any) -> datetime | None:
@@ -130,7 +186,13 @@ class Follower:
     watcher: Watcher
     timeout_seconds: float = 0.0
 
-    def wait(self, run_id: str) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        self.workflow: Workflow | None = None
+        """The workflow as it was last seen; it is removed from the cluster some time after its end."""
+        self.waited: dict[str, str] = {}
+        """What each task was last seen to wait for, by title."""
+
+    def wait(self, run_id: str) -> Run:
         """Return the run once its state is final.
 
         Raises:
@@ -140,10 +202,17 @@ class Follower:
         """
         began = answered = time.monotonic()
         silent = False
+        looks = 0
+        if self.timeout_seconds:
+            self.connection.deadline = began + self.timeout_seconds
         while True:
             try:
                 run = runs.get_run(self.connection, run_id)
-            except LostConnectionError as error:
+                state = runs.state_of(run)
+                if looks % WORKFLOW_LOOKS == 0 or state in runs.FINAL_STATES:
+                    self.workflow = fetch_workflow(self.connection, run_id) or self.workflow
+                looks += 1
+            except (LostConnectionError, NotTheApiError) as error:
                 unheard = time.monotonic() - answered
                 if unheard > PATIENCE_SECONDS:
                     raise LostConnectionError(
@@ -163,8 +232,8 @@ class Follower:
                 if silent:
                     self.watcher.note("The API answers again.")
                 answered, silent = time.monotonic(), False
-                state = runs.state_of(run)
-                self.watcher.show(state, summarise_tasks(run, self.package))
+                self.package = self.package or package_of(run)
+                self._show(state, run)
                 if state in runs.FINAL_STATES:
                     return run
             if self.timeout_seconds and time.monotonic() - began >= self.timeout_seconds:
@@ -173,6 +242,17 @@ class Follower:
                     f"Wait on with: headstart submit --attach {run_id}",
                 )
             self.connection.pause(POLL_SECONDS)
+
+    def _show(self, state: str, run: Run) -> None:
+        tasks = tasks_of_workflow(self.workflow, self.package) if self.workflow and self.workflow.nodes else []
+        tasks = tasks or summarise_tasks(run, self.package)
+        for task in tasks:
+            if task.waits and self.waited.get(task.title) != task.waits:
+                self.waited[task.title] = task.waits
+                self.watcher.note(f"{task.title} waits: {task.waits}")
+                if meaning := meaning_of(task.waits):
+                    self.watcher.note(f"  {meaning}")
+        self.watcher.show(state, tasks)
 
 
 def _span(seconds: float) -> str:
@@ -191,7 +271,7 @@ class TerminalWatcher:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
-        self._said: dict[str, tuple[str, int]] = {}
+        self._shown: dict[str, tuple[str, int]] = {}
 
     def __enter__(self) -> TerminalWatcher:
         if self._live:
@@ -208,8 +288,8 @@ class TerminalWatcher:
             self._live.update(task_table(state, tasks), refresh=True)
             return
         for task in tasks:
-            if self._said.get(task.title) != (task.state, task.finished):
-                self._said[task.title] = (task.state, task.finished)
+            if self._shown.get(task.title) != (task.state, task.finished):
+                self._shown[task.title] = (task.state, task.finished)
                 of = f"  {task.finished} of {task.total}" if task.total > 1 else ""
                 self._console.print(f"{datetime.now():%H:%M:%S}  {task.state:<9}  {task.title}{of}", highlight=False)
 

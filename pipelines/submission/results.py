@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ def download_results(
     *,
     package: Package | None = None,
     namespace: str = "",
-    read_object: Callable[[str], bytes] | None = None,
+    read_object: Callable[[str, int], bytes] | None = None,
 ) -> Download:
     """Write the reports and summaries of a run's tasks into `output`.
 
@@ -55,7 +56,7 @@ def download_results(
     for artifact in workflow.artifacts():
         for uri, name in _wanted(artifact, types):
             try:
-                content = _read(connection, uri, namespace, read_object)
+                content = read_artifact(connection, uri, namespace, read_object=read_object)
             except Exception as error:
                 if name != "runs.csv":
                     result.missing.append((uri, str(error)))
@@ -71,10 +72,15 @@ def _wanted(artifact: StoredArtifact, types: dict[tuple[str, str], str]) -> list
     if not types:
         kind = {"html": "system.HTML", "markdown": "system.Markdown"}.get(artifact.name, "")
     if kind in _SUFFIXES:
-        return [(artifact.uri, artifact.task + _SUFFIXES[kind])]
+        return [(artifact.uri, f"{file_name(artifact.task)}{_SUFFIXES[kind]}")]
     if artifact.name == "summary":
         return [(f"{artifact.uri.rstrip('/')}/{name}", name) for name in _SUMMARY_FILES]
     return []
+
+
+def file_name(task: str) -> str:
+    """Return the name of a task as that of a file: what a server sends names no folder and no hidden file."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", task).strip("-")[:60] or "task"
 
 
 def _output_types(package: Package) -> dict[tuple[str, str], str]:
@@ -90,30 +96,38 @@ def _output_types(package: Package) -> dict[tuple[str, str], str]:
     return types
 
 
-def _read(connection: Connection, uri: str, namespace: str, read_object: Callable[[str], bytes] | None) -> bytes:
+def read_artifact(
+    connection: Connection,
+    uri: str,
+    namespace: str,
+    largest: int = _LARGEST_BYTES,
+    read_object: Callable[[str, int], bytes] | None = None,
+) -> bytes:
+    """Return the content of an artifact, of which no more than `largest` bytes are ever read."""
     if uri.startswith("gs://"):
         if read_object is None:
             from headstart.components import storage
 
             read_object = storage.read_bytes
         try:
-            return read_object(uri)
+            return read_object(uri, largest)
         except Exception as direct:
             try:
-                return _through_ui(connection, uri, namespace)
+                return _through_ui(connection, uri, namespace, largest)
             except HeadstartError as error:
                 raise HeadstartError(f"{direct}; and through the UI: {error.message}") from error
-    return _through_ui(connection, uri, namespace)
+    return _through_ui(connection, uri, namespace, largest)
 
 
-def _through_ui(connection: Connection, uri: str, namespace: str) -> bytes:
+def _through_ui(connection: Connection, uri: str, namespace: str, largest: int) -> bytes:
     """Read an object through the UI's server, which has the credentials of the cluster's object store."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     source = {"gs": "gcs"}.get(scheme, scheme)
-    query = {"namespace": namespace} if namespace else {}
+    query: dict[str, Any] = {"namespace": namespace} if namespace else {}
     try:
-        content = connection.get_bytes(f"/artifacts/{source}/{quote(bucket)}/{quote(key)}", **query)
+        path = f"/artifacts/{source}/{quote(bucket)}/{quote(key)}"
+        return connection.get_bytes(path, largest=largest, **query)
     except ServiceError as error:
         if error.status == 404:
             raise HeadstartError(
@@ -121,6 +135,3 @@ def _through_ui(connection: Connection, uri: str, namespace: str) -> bytes:
                 "give --host the address of ml-pipeline-ui"
             ) from error
         raise
-    if len(content) > _LARGEST_BYTES:
-        raise HeadstartError(f"larger than {_LARGEST_BYTES:,} bytes")
-    return content

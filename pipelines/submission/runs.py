@@ -5,19 +5,34 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
+from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.preflight.parameters import check_parameters
 from headstart.pipelines.packages import Package
-from headstart.pipelines.submission.connection import Connection, LostConnectionError, ServiceError
+from headstart.pipelines.placement import VOLUME_FOLDER
+from headstart.pipelines.submission.answers import Experiment, Experiments, Health, Run, Runs
+from headstart.pipelines.submission.connection import Connection, LostConnectionError, NotTheApiError, ServiceError
 
 API = "/apis/v2beta1"
 
 # The first version whose backend collects from loops (kubeflow/pipelines #11725).
 OLDEST_VERSION = (2, 14)
 
+LOG_BYTES = 256 * 1024
+# Parameters that name data which a pod reads or writes.
+DATA_PARAMETERS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")
+
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+
+
+class UnknownSubmissionError(HeadstartError):
+    """The request to start a run was sent; whether there is a run now is not known."""
+
+    exit_status = 5
 
 
 @dataclass(frozen=True)
@@ -37,21 +52,19 @@ class Server:
 def ask_server(connection: Connection) -> Server:
     """Return the version and mode of the API; asks the older path where the newer one is missing."""
     try:
-        said = connection.get(f"{API}/healthz")
+        health = connection.get(f"{API}/healthz", Health)
     except ServiceError as error:
         if error.status != 404:
             raise
-        said = connection.get("/apis/v1beta1/healthz")
-    if not isinstance(said, dict):
-        raise ServiceError(f"{connection.host}: healthz is no JSON object.", "Check --host.")
-    if said.get("apiServerReady") is False:
+        health = connection.get("/apis/v1beta1/healthz", Health)
+    if health.get("apiServerReady") is False:
         raise LostConnectionError(
             f"{connection.host}: the UI answers, the API behind it does not.", "See that the pod of ml-pipeline runs."
         )
     # The UI's server, which stands before the API, answers itself and calls it otherwise.
-    version = str(said.get("tag_name") or said.get("apiServerTagName") or "")
+    version = str(health.get("tag_name") or health.get("apiServerTagName") or "")
     # A build that was not tagged says so with one of these.
-    return Server("" if version in ("unknown", "dummy", "dev") else version, bool(said.get("multi_user")))
+    return Server("" if version in ("unknown", "dummy", "dev") else version, bool(health.get("multi_user")))
 
 
 def require_version(server: Server, host: str) -> None:
@@ -85,7 +98,29 @@ def typed_parameters(package: Package, pairs: dict[str, str]) -> dict[str, Any]:
     if missing:
         raise SettingError(f"{package.name} needs {', '.join(missing)}.", "Give each as -p NAME=VALUE.")
     check_parameters(values)
+    _check_reachable(package, values)
     return values
+
+
+def _check_reachable(package: Package, values: dict[str, Any]) -> None:
+    """SettingError where a pod would look for data on a disk that it does not have."""
+    for name, value in values.items():
+        if name not in DATA_PARAMETERS or not isinstance(value, str) or not value or value.startswith("demo:"):
+            continue
+        scheme, colon, _ = value.partition("://")
+        if colon and scheme.lower() != "file":
+            continue
+        path = unquote(urlsplit(value).path) if colon else value
+        if not PurePosixPath(path).is_relative_to(VOLUME_FOLDER) or ".." in PurePosixPath(path).parts:
+            raise SettingError(
+                f"-p {name}={value}: a path on this machine, which the pods of a cluster do not see.",
+                "Put the data into a bucket and name it gs://…, or name an https:// address"
+                f" or a folder below {VOLUME_FOLDER} of a volume (compile with --volume-claim).",
+            )
+        if VOLUME_FOLDER not in package.mounted_folders():
+            raise SettingError(
+                f"-p {name}={value}: the package mounts no volume at {VOLUME_FOLDER}.", "Compile with --volume-claim."
+            )
 
 
 def _typed(name: str, text: str, kind: str) -> Any:
@@ -97,15 +132,23 @@ def _typed(name: str, text: str, kind: str) -> Any:
         if kind == "BOOLEAN" and text.lower() in ("true", "false"):
             return text.lower() == "true"
         value = json.loads(text, parse_constant=_refuse)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     wanted: dict[str, tuple[type, ...]] = {"NUMBER_DOUBLE": (int, float), "LIST": (list,), "STRUCT": (dict,)}
     if isinstance(value, wanted.get(kind, ())) and not isinstance(value, bool):
         return value
-    example = {"NUMBER_INTEGER": "3", "NUMBER_DOUBLE": "0.5", "BOOLEAN": "true", "LIST": "'[1, 2]'", "STRUCT": "'{}'"}
-    raise SettingError(
-        f"-p {name}={text}: not a {kind.lower().replace('_', ' ')}.", f"For example {example.get(kind)}."
-    )
+    what, example = _KINDS.get(kind, (f"value of the kind {kind}", "null"))
+    raise SettingError(f"-p {name}={masked_address(text)}: not {what}.", f"For example -p {name}={example}")
+
+
+# What a parameter's type is called, and how one is written for a shell.
+_KINDS = {
+    "NUMBER_INTEGER": ("a whole number", "3"),
+    "NUMBER_DOUBLE": ("a number", "0.5"),
+    "BOOLEAN": ("true or false", "true"),
+    "LIST": ("a list in JSON, which has double quotes around texts", """'["a", "b"]' or '[1, 2]'"""),
+    "STRUCT": ("names with values in JSON, which has double quotes around names and texts", """'{"name": "value"}'"""),
+}
 
 
 def _refuse(text: str) -> Any:
@@ -117,11 +160,17 @@ def find_or_create_experiment(connection: Connection, name: str, namespace: str 
     query: dict[str, Any] = {"filter": _equals("display_name", name)}
     if namespace:
         query["namespace"] = namespace
-    found = connection.get(f"{API}/experiments", **query).get("experiments") or []
-    if found:
-        return str(found[0]["experiment_id"])
-    body = {"display_name": name, **({"namespace": namespace} if namespace else {})}
-    return str(connection.post(f"{API}/experiments", body)["experiment_id"])
+    found = connection.get(f"{API}/experiments", Experiments, **query).get("experiments") or []
+    if not found:
+        body = {"display_name": name, **({"namespace": namespace} if namespace else {})}
+        found = [connection.post(f"{API}/experiments", body, Experiment)]
+    return _named(connection, found[0].get("experiment_id"), "experiment")
+
+
+def _named(connection: Connection, identity: str | None, what: str) -> str:
+    if not identity:
+        raise NotTheApiError(f"{connection.host}: answers with a {what} that has no id.", "Check --host.")
+    return identity
 
 
 def create_run(
@@ -138,6 +187,9 @@ def create_run(
 
     Where the answer is lost on the way, the run is looked for by its name instead of being started twice; so `name`
     must not be used before.
+
+    Raises:
+        UnknownSubmissionError: neither the answer came, nor could the run be looked for.
     """
     runtime: dict[str, Any] = {"parameters": parameters}
     if pipeline_root:
@@ -151,36 +203,51 @@ def create_run(
     if service_account:
         body["service_account"] = service_account
     try:
-        return str(connection.post(f"{API}/runs", body)["run_id"])
-    except LostConnectionError:
+        return _named(connection, connection.post(f"{API}/runs", body, Run).get("run_id"), "run")
+    except (LostConnectionError, NotTheApiError) as lost:
         connection.pause(2.0)
-        runs = (
-            connection.get(f"{API}/runs", experiment_id=experiment_id, filter=_equals("name", name)).get("runs") or []
-        )
-        if runs:
-            return str(runs[0]["run_id"])
+        query = {"experiment_id": experiment_id, "filter": _equals("name", name)}
+        try:
+            found = connection.get(f"{API}/runs", Runs, **query).get("runs") or []
+        except HeadstartError:
+            raise UnknownSubmissionError(
+                f"{lost.message} Whether the run was submitted is not known.",
+                f"Look in the UI for a run named {name!r} before submitting again.",
+            ) from lost
+        if found:
+            return _named(connection, found[0].get("run_id"), "run")
         raise
 
 
-def get_run(connection: Connection, run_id: str) -> dict[str, Any]:
+def get_run(connection: Connection, run_id: str) -> Run:
     """Return a run as the API describes it."""
-    run: dict[str, Any] = connection.get(f"{API}/runs/{run_id}")
+    run = connection.get(f"{API}/runs/{quote(run_id, safe='')}", Run)
+    if not run.get("run_id"):
+        raise NotTheApiError(f"{connection.host}: answers without a run where one was asked for.", "Check --host.")
     return run
 
 
+def terminate_run(connection: Connection, run_id: str) -> None:
+    """Ask for a run to be ended; it ends some time later, see `state_of`."""
+    connection.send(f"{API}/runs/{quote(run_id, safe='')}:terminate")
+
+
 def read_log(connection: Connection, run_id: str, pod: str, namespace: str) -> str:
-    """Return the log of one task's pod, from the pod or from the archive; ServiceError where neither has it."""
+    """Return the end of the log of one task's pod, from the pod or from the archive; ServiceError for neither."""
+    path = f"/apis/v1alpha1/runs/{quote(run_id, safe='')}/nodes/{quote(pod, safe='')}/log"
     try:
-        content = connection.get_bytes(f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log")
+        content = connection.get_bytes(path, largest=LOG_BYTES, tail=True)
     except ServiceError as error:
         if error.status != 404:
             raise
         # The UI's server hands this path of the API to nobody; it reads logs itself.
-        content = connection.get_bytes("/k8s/pod/logs", podname=pod, podnamespace=namespace, runid=run_id)
+        content = connection.get_bytes(
+            "/k8s/pod/logs", largest=LOG_BYTES, tail=True, podname=pod, podnamespace=namespace, runid=run_id
+        )
     return content.decode("utf-8", "replace")
 
 
-def state_of(run: dict[str, Any]) -> str:
+def state_of(run: Run) -> str:
     """Return the state of a run, for example RUNNING; PENDING where the API does not say yet."""
     state = str(run.get("state") or "")
     # 2.17 ends a terminated run as FAILED; only its history says that somebody asked for it.
@@ -189,11 +256,11 @@ def state_of(run: dict[str, Any]) -> str:
     return state if state and state != "RUNTIME_STATE_UNSPECIFIED" else "PENDING"
 
 
-def error_of(run: dict[str, Any]) -> str:
+def error_of(run: Run) -> str:
     """Return what the API itself says about why a run ended, or an empty text."""
     errors = [run.get("error"), *(entry.get("error") for entry in reversed(run.get("state_history") or []))]
     for error in errors:
-        if isinstance(error, dict) and error.get("message"):
+        if error and error.get("message"):
             return str(error["message"])
     return ""
 

@@ -7,14 +7,16 @@ Where it does not, a run can be followed all the same, only with fewer words whe
 from __future__ import annotations
 
 import base64
-import binascii
-import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from headstart.pipelines.submission.answers import Manifest, Node, OldRun, has_shape
 from headstart.pipelines.submission.connection import Connection, ServiceError
+from headstart.pipelines.submission.messages import is_waiting
 
 # What the backend calls the template of a task's own pod, and of the node around it that carries the task's name. Both
 # get a prefix where the task has pod labels or retries, for example metadata-0-1-retry-system-container-impl.
@@ -34,6 +36,22 @@ class FailedPod:
 
 
 @dataclass(frozen=True)
+class TaskState:
+    """One task, or one iteration of it.
+
+    `state` is one of the API's (RUNNING, SUCCEEDED, …), times are as Argo writes them, `iterations` is how often the
+    loops around the task will run it, 0 where that is not known, `waits` what its pod waits for.
+    """
+
+    name: str
+    state: str
+    started: str
+    finished: str
+    iterations: int
+    waits: str
+
+
+@dataclass(frozen=True)
 class StoredArtifact:
     """An artifact that a task was told to write: the task, the output's name and the URI."""
 
@@ -45,14 +63,14 @@ class StoredArtifact:
 class Workflow:
     """The status of an Argo workflow, as Kubeflow Pipelines stores it."""
 
-    def __init__(self, manifest: dict[str, Any]) -> None:
+    def __init__(self, manifest: Manifest) -> None:
         metadata = manifest.get("metadata") or {}
         self.name = str(metadata.get("name") or "")
         self.namespace = str(metadata.get("namespace") or "")
         self._old_pod_names = (metadata.get("annotations") or {}).get("workflows.argoproj.io/pod-name-format") == "v1"
         status = manifest.get("status") or {}
         self.message = str(status.get("message") or "")
-        self.nodes: dict[str, dict[str, Any]] = status.get("nodes") or _unpacked(status.get("compressedNodes"))
+        self.nodes: dict[str, Node] = status.get("nodes") or _unpacked(status.get("compressedNodes"))
 
     def failed_pods(self) -> list[FailedPod]:
         """Return the pods that failed, the earliest first; attempts that were tried again count when none followed."""
@@ -72,6 +90,51 @@ class Workflow:
             for node in failed
         ]
 
+    def tasks(self) -> list[TaskState]:
+        """Return every task that has begun, each iteration of a loop by itself, each attempt's last state alone."""
+        counts = self._loop_counts()
+        waits = self._waits()
+        found: dict[tuple[str, str], TaskState] = {}
+        for key, node in self.nodes.items():
+            if not _has_template(node, EXECUTOR_TEMPLATE) or node.get("type") == "Pod":
+                continue
+            iterations = 1
+            for outer in self._boundaries(node):
+                iterations *= counts.get(_plain(outer), 1)
+            task = TaskState(
+                _plain(node),
+                _STATES.get(str(node.get("phase") or ""), "PENDING"),
+                str(node.get("startedAt") or ""),
+                str(node.get("finishedAt") or ""),
+                iterations if iterations > 1 else 0,
+                waits.get(key, ""),
+            )
+            # Attempts of one task stand side by side in one boundary: the last one to begin counts.
+            place = (_plain(node), str(node.get("boundaryID") or ""))
+            if place not in found or found[place].started <= task.started:
+                found[place] = task
+        return list(found.values())
+
+    def _loop_counts(self) -> dict[str, int]:
+        """Return the number of iterations of each loop by its name; the driver of a loop puts it out."""
+        counts: dict[str, int] = {}
+        for node in self.nodes.values():
+            for value in _parameters(node, "iteration-count"):
+                if value.isdecimal() and int(value) > 0:
+                    counts[_plain(node).removesuffix("-driver")] = int(value)
+        return counts
+
+    def _waits(self) -> dict[str, str]:
+        """Return what pods wait for, by the key of the task's node that they work for."""
+        waits: dict[str, str] = {}
+        for node in self.nodes.values():
+            message = str(node.get("message") or "")
+            if node.get("type") != "Pod" or node.get("phase") != "Pending" or not is_waiting(message):
+                continue
+            for key in (str(outer.get("id") or "") for outer in self._boundaries(node)):
+                waits.setdefault(key, message)
+        return waits
+
     def artifacts(self) -> list[StoredArtifact]:
         """Return where each task that got as far as a container was to put its outputs."""
         found: dict[str, StoredArtifact] = {}
@@ -83,14 +146,14 @@ class Workflow:
                     found[uri] = StoredArtifact(self._task_of(node), name, uri)
         return list(found.values())
 
-    def _was_retried(self, node: dict[str, Any]) -> bool:
+    def _was_retried(self, node: Node) -> bool:
         """Is this one of several attempts of a Retry node that has succeeded, or gone on to another attempt?"""
         for parent in self.nodes.values():
             if parent.get("type") == "Retry" and node.get("id") in (parent.get("children") or []):
-                return parent.get("phase") == "Succeeded" or parent["children"][-1] != node.get("id")
+                return parent.get("phase") == "Succeeded" or (parent.get("children") or [""])[-1] != node.get("id")
         return False
 
-    def _boundaries(self, node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _boundaries(self, node: Node) -> Iterator[Node]:
         seen: set[str] = set()
         while True:
             key = str(node.get("boundaryID") or "")
@@ -100,7 +163,7 @@ class Workflow:
             node = self.nodes[key]
             yield node
 
-    def _task_of(self, node: dict[str, Any]) -> str:
+    def _task_of(self, node: Node) -> str:
         for outer in (node, *self._boundaries(node)):
             if _has_template(outer, EXECUTOR_TEMPLATE):
                 # An attempt of a task that may be tried again has its number behind the name: report(0).
@@ -108,14 +171,14 @@ class Workflow:
         name = str(node.get("displayName") or node.get("id") or "")
         return name.split("(", maxsplit=1)[0].removesuffix("-driver")
 
-    def _iteration_of(self, node: dict[str, Any]) -> int | None:
+    def _iteration_of(self, node: Node) -> int | None:
         for outer in self._boundaries(node):
             for value in _parameters(outer, "iteration-index"):
                 if value.isdigit():
                     return int(value)
         return None
 
-    def _pod_name(self, node: dict[str, Any]) -> str:
+    def _pod_name(self, node: Node) -> str:
         identity = str(node.get("id") or "")
         if self._old_pod_names or self.name in ("", node.get("name")):
             return identity
@@ -123,34 +186,54 @@ class Workflow:
         return f"{self.name}{template}-{identity.rsplit('-', 1)[-1]}"
 
 
+_STATES = {
+    "Succeeded": "SUCCEEDED",
+    "Running": "RUNNING",
+    "Failed": "FAILED",
+    "Error": "FAILED",
+    "Skipped": "SKIPPED",
+    "Omitted": "SKIPPED",
+}
+
+
+def _plain(node: Node) -> str:
+    """Return a node's name without the number of its attempt: report(0) is report."""
+    return str(node.get("displayName") or "").split("(", maxsplit=1)[0]
+
+
 def fetch_workflow(connection: Connection, run_id: str) -> Workflow | None:
     """Return the workflow of a run, or None where the API does not hand it out."""
     try:
-        run = connection.get(f"/apis/v1beta1/runs/{run_id}")
+        run = connection.get(f"/apis/v1beta1/runs/{quote(run_id, safe='')}", OldRun)
         manifest = json.loads((run.get("pipeline_runtime") or {}).get("workflow_manifest") or "null")
-    except (ServiceError, ValueError, AttributeError):
+    except (ServiceError, ValueError, RecursionError):
         return None
-    return Workflow(manifest) if isinstance(manifest, dict) else None
+    return Workflow(manifest) if has_shape(manifest, Manifest) else None
 
 
-def _unpacked(compressed: Any) -> dict[str, dict[str, Any]]:
+# Argo refuses to keep more than 1 MiB of packed nodes.
+_LARGEST_NODES = 64 * 2**20
+
+
+def _unpacked(compressed: Any) -> dict[str, Node]:
     """Unpack what Argo writes in place of `nodes` where they would not fit into one Kubernetes object."""
     if not isinstance(compressed, str):
         return {}
     try:
-        nodes = json.loads(gzip.decompress(base64.b64decode(compressed)))
-    except (ValueError, OSError, EOFError, binascii.Error):
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        nodes = json.loads(unpacker.decompress(base64.b64decode(compressed), _LARGEST_NODES))
+    except (ValueError, zlib.error, RecursionError):
         return {}
-    return nodes if isinstance(nodes, dict) else {}
+    return nodes if has_shape(nodes, dict[str, Node]) else {}
 
 
-def _has_template(node: dict[str, Any], template: str) -> bool:
+def _has_template(node: Node, template: str) -> bool:
     return str(node.get("templateName") or "").endswith(template)
 
 
-def _parameters(node: dict[str, Any], name: str) -> Iterator[str]:
-    for side in ("inputs", "outputs"):
-        for parameter in (node.get(side) or {}).get("parameters") or []:
+def _parameters(node: Node, name: str) -> Iterator[str]:
+    for side in (node.get("inputs"), node.get("outputs")):
+        for parameter in (side or {}).get("parameters") or []:
             if parameter.get("name") == name and isinstance(parameter.get("value"), str):
                 yield parameter["value"]
 
@@ -161,9 +244,12 @@ def _output_uris(patch: str) -> Iterator[tuple[str, str]]:
         words = [word for container in containers for word in (container.get("command") or [])]
         given = json.loads(words[words.index("--executor_input") + 1])
         outputs = given["outputs"]["artifacts"]
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError):
+        found = [
+            (str(name), str(artifact["uri"]))
+            for name, listed in outputs.items()
+            for artifact in listed.get("artifacts") or []
+            if artifact.get("uri")
+        ]
+    except (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError):
         return
-    for name, listed in outputs.items():
-        for artifact in listed.get("artifacts") or []:
-            if artifact.get("uri"):
-                yield name, str(artifact["uri"])
+    yield from found

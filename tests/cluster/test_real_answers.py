@@ -43,7 +43,7 @@ def test_a_run_that_somebody_ended_is_canceled_though_the_server_calls_it_failed
 def test_a_ui_whose_api_is_away_is_no_server(command: Command, api: PipelinesApi, package: Package) -> None:
     api.behind_ui, api.ready = True, False
     result = submit(command, api, package)
-    assert result.exit_code == 5, said(result)
+    assert result.exit_code == 1, said(result)
     assert "the API behind it does not" in said(result)
     assert not api.runs
 

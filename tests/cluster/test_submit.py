@@ -1,5 +1,6 @@
 """`headstart submit` against a server that plays Kubeflow Pipelines: every way in which a run can end."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,12 @@ import requests
 from click.testing import Result
 from pipelines_api import API, RUN_ID, WORKFLOW, Node, PipelinesApi, detail, node_id, task_nodes, workflow
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.packages import Package
-from headstart.pipelines.submission import connection
+from headstart.pipelines.submission import connection, runs
+from headstart.pipelines.submission.answers import Health
 
 Command = Callable[..., Result]
 STORE = f"minio/mlpipeline/v2/artifacts/headstart-experiment/{RUN_ID}"
@@ -91,8 +94,8 @@ def test_iteration_of_a_loop_is_named(command: Command, api: PipelinesApi, packa
     ]
     api.workflow = workflow(nodes)
     result = submit(command, api, package)
-    assert "Run every arm, iteration 3 failed" in result.output
-    assert result.output.count("iteration 3 failed") == 1  # the first attempt was tried again and does not count
+    assert "Run every arm, iteration 4 failed" in result.output
+    assert result.output.count("iteration 4 failed") == 1  # the first attempt was tried again and does not count
     assert "the node was taken away" in result.output
 
 
@@ -134,7 +137,8 @@ def test_a_certificate_authority_that_is_named_wins_over_the_environments(
         def send(self, request: requests.PreparedRequest, **given: Any) -> requests.Response:
             verified.append(given["verify"])
             answer = requests.Response()
-            answer.status_code, answer._content, answer.request = 200, b"{}", request
+            answer.status_code, answer.request = 200, request
+            answer.raw = HTTPResponse(io.BytesIO(b"{}"), preload_content=False)
             return answer
 
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -142,7 +146,7 @@ def test_a_certificate_authority_that_is_named_wins_over_the_environments(
     for authority, expected in ((str(tmp_path / "ours.pem"), str(tmp_path / "ours.pem")), (False, False)):
         asked = connection.Connection("https://kubeflow.example", verify=authority)
         asked.session.mount("https://", Noting())
-        asked.get("/apis/v2beta1/healthz")
+        asked.get("/apis/v2beta1/healthz", Health)
         assert verified.pop() == expected
 
 
@@ -241,7 +245,7 @@ def test_token_renewed_on_disk_is_taken_up(
 def test_missing_token_submits_nothing(command: Command, api: PipelinesApi, package: Package) -> None:
     api.token = "secret"
     result = submit(command, api, package)
-    assert result.exit_code == 5 and "HTTP 401" in said(result)
+    assert result.exit_code == 1 and "HTTP 401" in said(result) and "Nothing was submitted" in said(result)
     assert not api.runs
 
 
@@ -268,7 +272,7 @@ def test_login_page_is_told_from_an_api(command: Command, package: Package) -> N
     login = {"Location": "https://kubeflow.example/dex/auth?client_id=kubeflow"}
     with AnsweringServer(lambda _: Answer("<html>Found</html>", 302, login)) as server:
         result = command("submit", str(package.path), "--host", server.host)
-    assert result.exit_code == 5 and "wants a login" in said(result)
+    assert result.exit_code == 1 and "wants a login" in said(result)
     with AnsweringServer(lambda _: Answer("<html>Welcome</html>", 200, {"Content-Type": "text/html"})) as server:
         result = command("submit", str(package.path), "--host", server.host)
     assert result.exit_code == 1 and "not the API of Kubeflow Pipelines" in said(result)
@@ -277,24 +281,36 @@ def test_login_page_is_told_from_an_api(command: Command, package: Package) -> N
 def test_parameters_are_typed_by_the_package(command: Command, api: PipelinesApi, package: Package) -> None:
     result = submit(
         command, api, package, "--no-wait",
-        "-p", "target_data=2024", "-p", "image_size=64", "-p", 'settings={"epochs": 3}', "-p", "checkpoints=true",
+        "-p", "image_size=64", "-p", 'settings={"epochs": 3}', "-p", "preset=fast",
     )  # fmt: skip
     assert result.exit_code == 0, said(result)
     [sent] = api.runs
-    # A text that looks like a number or a truth value stays a text, unlike with `kfp run create`.
     assert sent["runtime_config"]["parameters"] == {
-        "target_data": "2024", "image_size": 64, "settings": {"epochs": 3}, "checkpoints": "true",
+        "image_size": 64, "settings": {"epochs": 3}, "preset": "fast",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["2024", "1.10", "true", "null", ""])
+def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
+    """Unlike with `kfp run create`."""
+    assert runs._typed("name", text, "STRING") == text
 
 
 @pytest.mark.parametrize(
     ("pair", "word"),
     [
-        ("image_size=big", "not a number integer"),
-        ("image_size=1.5", "not a number integer"),
+        ("image_size=big", "not a whole number"),
+        ("image_size=1.5", "not a whole number"),
         ("seeds=5", "not a list"),
         ("seeds=[NaN]", "not a list"),
-        ("settings=[]", "not a struct"),
+        ("settings=[]", "not names with values in JSON"),
+        ("classes={'a': 'b'}", "double quotes around names and texts"),
+        ("settings=" + "[" * 100_000, "not names with values"),
+        ("source_data=/home/me/photos", "the pods of a cluster do not see"),
+        ("target_data=./photos", "the pods of a cluster do not see"),
+        ("source_data=file:///home/me/photos", "the pods of a cluster do not see"),
+        ("checkpoints=/mnt/headstart/ckpt", "Compile with --volume-claim"),
+        ("checkpoints=/mnt/headstart/../../x", "do not see"),
         ("sees=[1]", "has no parameter 'sees'"),
         ("seeds", "expected NAME=VALUE"),
     ],
