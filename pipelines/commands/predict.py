@@ -34,7 +34,7 @@ def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int
     check_version(place)
     found = list(prediction.classify(place, files, top))
     if as_json:
-        echo(prediction.as_json(found))
+        click.echo(prediction.as_json(found))
     else:
         _print(found)
     return 1 if any(entry.error for entry in found) else 0
