@@ -46,7 +46,7 @@ def random_json(draw: random.Random, depth: int = 0) -> Any:
     return {key: random_json(draw, depth + 1) for key in chosen}
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 def test_answers_of_any_shape_are_said_to_be_no_api(seed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever JSON comes from whichever path: a result of the right type or an error of ours, nothing else."""
     monkeypatch.setattr(connection.Connection, "pause", lambda *_: None)
@@ -64,14 +64,14 @@ def test_answers_of_any_shape_are_said_to_be_no_api(seed: int, monkeypatch: pyte
             lambda: runs.terminate_run(asked, RUN_ID),
         ]
         outcomes = {"answer": 0, "no api": 0}
-        for number in range(400):
+        for number in range(160):
             try:
                 calls[number % len(calls)]()
                 outcomes["answer"] += 1
             except HeadstartError as error:
                 assert isinstance(error, runs.LostConnectionError | connection.ServiceError), error
                 outcomes["no api"] += 1
-        assert min(outcomes.values()) > 20
+        assert min(outcomes.values()) > 8
 
 
 def test_manifests_of_any_shape_are_read_or_left(package: Package) -> None:
@@ -96,7 +96,7 @@ def test_manifests_of_any_shape_are_read_or_left(package: Package) -> None:
         return {name: any_of(depth + 1) for name in draw.sample(names, draw.randrange(5))}
 
     whole = workflow(task_nodes("report", ["html"]))
-    for _ in range(600):
+    for _ in range(200):
         manifest = json.loads(json.dumps(whole))
         place = manifest
         for _ in range(draw.randrange(1, 5)):
@@ -206,8 +206,8 @@ def test_answers_are_bounded_while_they_unpack(monkeypatch: pytest.MonkeyPatch) 
     import resource
 
     monkeypatch.setattr(connection, "LARGEST_ANSWER", 2**20)
-    bomb = gzip.compress(b"[" + b" " * (1 << 30) + b"]", 9)
-    assert len(bomb) < 2**21
+    bomb = gzip.compress(b"[" + b" " * (1 << 28) + b"]", 9)
+    assert len(bomb) < 2**20
     with AnsweringServer(lambda _: Answer(bomb, 200, {"Content-Encoding": "gzip"})) as server:
         asked = connection.Connection(server.host)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
