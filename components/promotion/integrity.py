@@ -13,6 +13,7 @@ from headstart.components.promotion.versions import SCHEMA_VERSION, Manifest
 MANIFEST = "version.json"
 RESERVED = "reserved"
 """A file that a bucket has in each version; it holds its name while the others are written."""
+SIGNATURE = "model.sig"
 _BLOCK = 1 << 20
 
 
@@ -47,7 +48,7 @@ def check_files(folder: Path, manifest: Manifest, where: str = "") -> None:
     `where` names the version in messages; default: the folder.
     """
     found = file_digests(folder)
-    for own in (MANIFEST, RESERVED):
+    for own in (MANIFEST, RESERVED, SIGNATURE):
         found.pop(own, None)
     for path in sorted({*manifest.files, *found}):
         if path not in manifest.files:

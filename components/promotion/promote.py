@@ -15,6 +15,7 @@ from headstart.components.promotion.check import data_facts
 from headstart.components.promotion.commit import candidate_title, conclude, keep_candidate, promoted_title, switch
 from headstart.components.promotion.comparison import Candidate, Compared, compare
 from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.provenance import write_origin
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.verdict import Ending, verdict
 from headstart.components.promotion.versions import Manifest, Outcome, now
@@ -167,6 +168,7 @@ def _decide_and_switch(
             compared_with=pointer.version if pointer else None,
         )
         folder = _assemble(dataset, candidate, found, outcome, ending, Path(scratch) / "version")
+        write_origin(folder, manifest, candidate.record)
         if ending == "candidate":
             return keep_candidate(store, folder, manifest, outcome)
         return switch(store, folder, manifest, generation, outcome)

@@ -33,9 +33,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.promotion import signing
 from headstart.components.promotion.backends import Backend, Conflict, DamagedError, LocalBackend
 from headstart.components.promotion.bucket_backend import BucketBackend
-from headstart.components.promotion.integrity import MANIFEST, check_files, file_digests
+from headstart.components.promotion.integrity import MANIFEST, check_files, file_digests, read_manifest
 from headstart.components.promotion.versions import (
     HISTORY_LENGTH,
     SCHEMA_VERSION,
@@ -122,7 +123,11 @@ class ModelStore:
         manifest = self.manifest(version)
         target.mkdir(parents=True, exist_ok=True)
         self.backend.download(f"versions/{version}", target)
-        check_files(target, manifest, f"{self.uri}/versions/{version}")
+        where = f"{self.uri}/versions/{version}"
+        check_files(target, manifest, where)
+        signing.verify(target, where)
+        if read_manifest(target) != manifest:
+            raise HeadstartError(f"{where}/{MANIFEST}: changed while it was read.", "Try again.")
         return target
 
     def check(self, version: int) -> None:
@@ -154,6 +159,7 @@ class ModelStore:
                 (place / MANIFEST).unlink(missing_ok=True)
                 full = manifest.model_copy(update={"version": number, "files": file_digests(place)})
                 (place / MANIFEST).write_text(full.model_dump_json(indent=1) + "\n", encoding="utf-8")
+                signing.sign(place)
                 try:
                     self.backend.add_folder(place, f"versions/{number}", MANIFEST)
                 except Conflict:
@@ -254,6 +260,7 @@ class ModelStore:
 
     def put_prepared(self, folder: Path) -> None:
         """Keep the prepared model in `folder` (model.keras, model.json) and start retrainings from it."""
+        signing.sign(folder)
         digest = hashlib.sha256(json.dumps(file_digests(folder), sort_keys=True).encode()).hexdigest()[:16]
         try:
             self.backend.add_folder(folder, f"prepared/{digest}", "model.json")
@@ -278,6 +285,7 @@ class ModelStore:
                 "Name the prepared model again with `headstart retrain --model`.",
             ) from error
         self.backend.download(f"prepared/{folder}", target)
+        signing.verify(target, f"{self.uri}/prepared/{folder}")
         return True
 
     # Retrainings

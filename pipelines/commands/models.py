@@ -107,6 +107,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
 @click.option("--uri", "only_uri", is_flag=True, help="Print only the folder to point a model server at.")
 def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> None:
     """Show one version (the one in use, where VERSION is left out) and how it came to be."""
+    from headstart.components.promotion import signing
     from headstart.components.promotion.store import open_store
 
     store = open_store(store_uri)
@@ -116,6 +117,8 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
     number = version if version is not None else pointer.version  # type: ignore[union-attr]
     manifest = store.manifest(number)
     if only_uri:
+        if signing.verifies():
+            store.check(number)
         echo(store.serving_uri(number))
         return
     if as_json:
@@ -265,6 +268,45 @@ def pin(store_uri: str, version: int, remove: bool, reason: str) -> None:
     else:
         store.pin(version, this_user(), reason)
         echo(f"Version {version} is pinned.")
+
+
+@command.command()
+@store_option
+@click.argument("version", required=False, type=int)
+def verify(store_uri: str, version: int | None) -> int:
+    """Read every file of VERSION (or of all) and compare it with digests, provenance and signature.
+
+    Signatures are asked for where HEADSTART_VERIFYING_KEY names a public key. Ends with status 1 if a version is not
+    what was stored.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from headstart.components.promotion import signing
+    from headstart.components.promotion.provenance import PROVENANCE_FILE, check_origin
+    from headstart.components.promotion.store import open_store
+
+    store = open_store(store_uri)
+    signing.check_keys()
+    skipped: list[str] = []
+    numbers = [version] if version is not None else [one.manifest.version for one in store.versions(skipped)]
+    faults = [f"Damaged: {text}" for text in skipped]
+    for number in numbers:
+        with tempfile.TemporaryDirectory(prefix="headstart-verify-") as scratch:
+            try:
+                folder = store.fetch(number, Path(scratch))
+                problem = check_origin(folder)
+            except HeadstartError as error:
+                problem = str(error)
+            if problem:
+                faults.append(f"Version {number}: {problem}")
+                continue
+            signed = "signature holds" if signing.verifies() else "signature not asked for"
+            origin = "provenance names this model" if (folder / PROVENANCE_FILE).is_file() else "no provenance"
+            echo(f"Version {number}: all files are what was stored; {origin}; {signed}.")
+    for text in faults:
+        echo(text, err=True)
+    return 1 if faults else 0
 
 
 @command.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import echo
 
 if TYPE_CHECKING:
@@ -42,13 +43,20 @@ def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int
 
 def check_version(model: Path) -> None:
     """Where `model` lies in a version of a model store, check that version's files against its manifest."""
+    from headstart.components.promotion import signing
     from headstart.components.promotion.integrity import MANIFEST, check_files, read_manifest
 
     place = model.resolve()
     for folder in [place, *place.parents[:3]]:
         if (folder / MANIFEST).is_file():
             check_files(folder, read_manifest(folder))
+            signing.verify(folder, str(folder))
             return
+    if signing.verifies():
+        raise HeadstartError(
+            f"{model}: lies in no version of a model store, and {signing.VERIFYING_KEY} asks for a signature.",
+            "Name a version in a store, or unset the variable.",
+        )
 
 
 def _files(image: Path) -> list[Path]:

@@ -65,7 +65,7 @@ def parsed(words: list[str]) -> click.Context:
 
 @pytest.mark.parametrize(("where", "words"), [pytest.param(w, c, id=f"{w}:{' '.join(c[1:4])}") for w, c in commands()])
 def test_the_command_parses(where: str, words: list[str]) -> None:
-    described = {"show": 3, "list": 3, "rollback": 3, "pin": 3, "history": 3, "approve": 3, "reject": 3}
+    described = {"show": 3, "list": 3, "rollback": 3, "pin": 3, "history": 3, "approve": 3, "reject": 3, "verify": 3}
     if where == "docs/retraining.md" and words[1] == "models" and words[2] in described:
         # A description follows the command on its line; VERSION is a number.
         end = words.index("models", 3) + 1

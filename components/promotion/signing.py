@@ -1,0 +1,124 @@
+"""Signatures of versions and prepared models: OpenSSF model signing with a key of one's own.
+
+`HEADSTART_SIGNING_KEY` names the private key that signs what is stored, `HEADSTART_VERIFYING_KEY` the public key that
+everything read from a store must be signed with; each is a PEM file or the PEM text itself. Where a verifying key is
+set, what is unsigned or signed by somebody else is not loaded, compared with, put into use or handed to a server.
+The signature is the file `model.sig` (a Sigstore bundle with an in-toto statement, which `model_signing verify key`
+reads too). It covers every other file of the folder, so a digest cannot be changed together with its file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.promotion.integrity import RESERVED, SIGNATURE
+
+SIGNING_KEY = "HEADSTART_SIGNING_KEY"
+VERIFYING_KEY = "HEADSTART_VERIFYING_KEY"
+PASSWORD = "HEADSTART_SIGNING_PASSWORD"
+
+
+def signs() -> bool:
+    """Say whether what is stored is signed."""
+    return bool(os.environ.get(SIGNING_KEY))
+
+
+def verifies() -> bool:
+    """Say whether what is read must be signed."""
+    return bool(os.environ.get(VERIFYING_KEY))
+
+
+def check_keys() -> None:
+    """Raise SettingError where a key is configured and cannot be used, before anything is trained."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+
+    for variable in (SIGNING_KEY, VERIFYING_KEY):
+        if not os.environ.get(variable):
+            continue
+        with _key(variable) as path:
+            try:
+                if variable == SIGNING_KEY:
+                    password = os.environ.get(PASSWORD)
+                    key: object = load_pem_private_key(path.read_bytes(), password.encode() if password else None)
+                else:
+                    key = load_pem_public_key(path.read_bytes())
+            except (ValueError, TypeError) as error:
+                raise SettingError(f"{variable}: cannot be read as a PEM key: {type(error).__name__}.") from error
+            if not isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+                raise SettingError(
+                    f"{variable}: expected an elliptic-curve key.",
+                    "`openssl ecparam -genkey -name prime256v1` makes one.",
+                )
+
+
+def sign(folder: Path) -> None:
+    """Write the signature of every file in `folder`, where a signing key is configured."""
+    if not signs():
+        return
+    from model_signing import signing
+
+    (folder / SIGNATURE).unlink(missing_ok=True)
+    with _key(SIGNING_KEY) as key:
+        config: Any = signing.Config()  # type: ignore[no-untyped-call]
+        config.use_elliptic_key_signer(private_key=key, password=os.environ.get(PASSWORD) or None)
+        config.set_hashing_config(_all_but([folder / SIGNATURE]))
+        config.sign(folder, folder / SIGNATURE)
+
+
+def verify(folder: Path, where: str) -> None:
+    """Raise HeadstartError unless `folder` is signed with the configured key; without one nothing is asked.
+
+    `where` names the folder in messages.
+    """
+    if not verifies():
+        return
+    if not (folder / SIGNATURE).is_file():
+        raise HeadstartError(f"{where}: is not signed, and {VERIFYING_KEY} asks for a signature.")
+    from model_signing import verifying
+
+    with _key(VERIFYING_KEY) as key:
+        config: Any = verifying.Config()  # type: ignore[no-untyped-call]
+        config.use_elliptic_key_verifier(public_key=key)
+        config.set_hashing_config(_all_but([folder / SIGNATURE, folder / RESERVED]))
+        try:
+            config.verify(folder, folder / SIGNATURE)
+        except Exception as error:  # a signature that an intruder wrote makes it raise nearly anything
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            raise HeadstartError(
+                f"{where}: its signature does not hold: {text}.",
+                "Somebody changed it, or signed it with another key. Put an earlier version into use, or retrain.",
+            ) from error
+
+
+def _all_but(paths: list[Path]) -> Any:
+    from model_signing import hashing
+
+    config: Any = hashing.Config()  # type: ignore[no-untyped-call]
+    return config.set_ignored_paths(paths=paths, ignore_git_paths=False)
+
+
+@contextmanager
+def _key(variable: str) -> Iterator[Path]:
+    """Yield the file of a key; one that is given as text is in a file of our own meanwhile, readable by us alone."""
+    value = os.environ[variable]
+    if not value.lstrip().startswith("-----BEGIN"):
+        path = Path(value).expanduser()
+        if not path.is_file():
+            raise SettingError(f"{variable}: there is no such file, expected a PEM key: {value}.")
+        yield path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="headstart-key-"))
+    try:
+        (folder / "key.pem").touch(mode=0o600)
+        (folder / "key.pem").write_text(value.strip() + "\n", encoding="ascii")
+        yield folder / "key.pem"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
