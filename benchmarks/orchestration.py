@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import synthetic_records
+from benchmarks.no_op_pipelines import tasks
 from benchmarks.results import Entry
 from benchmarks.timing import Measurement, python, run_measured
 from headstart.components.atomic_files import write_json
@@ -29,7 +30,7 @@ def run_no_op(work: Path, runs: int) -> tuple[Measurement, dict[str, Any]]:
         specification,
         {
             "builder": "benchmarks.no_op_pipelines:runs",
-            "arguments": {"template": str(template), "seeds": list(range(1, runs + 1))},
+            "arguments": {"template": str(template), "tasks": tasks(runs)},
             "build": {},
             "placement": Placement.here("headstart:0.1.0").model_dump(),
             "pipeline_root": str(root / "work"),

@@ -1,6 +1,6 @@
 """What a training component costs besides training: `python -m benchmarks.training_start [--repeats 5]`.
 
-Ours is the whole process that a pipeline starts for `train_transfer` (KFP's executor with the component's own source,
+Ours is the whole process that a pipeline starts for `train_runs` (KFP's executor with the component's own source,
 the process that trains, record written, everything over), less the seconds within training's clock. The peer is what no
 component can do without: a process that imports TensorFlow and does nothing, and KFP's executor with a component that
 does nothing. Both are counted in wall seconds and in processor seconds; the latter say more on a busy machine.
@@ -67,12 +67,11 @@ def component_source(component: Any) -> str:
 
 def measure(work: Path, repeats: int) -> list[results.Entry]:
     """Measure and return the rows of the table."""
-    from headstart.components.training.component import pretrain, train_transfer
+    from headstart.components.training.component import pretrain, train_runs
 
     work.mkdir(parents=True, exist_ok=True)
     dataset = data_set(work / "data")
     how = {
-        "seed": 1,
         "run_id": "start",
         "preset": "fast",
         "settings": {"epochs": 2},
@@ -81,17 +80,18 @@ def measure(work: Path, repeats: int) -> list[results.Entry]:
         "image": "",
     }
     log = work / "log.txt"
-    first = {"inputs": {"dataset": dataset}, "outputs": {"record": work / "first.json", "model": work / "model"}}
-    run_measured(executor(work, component_source(pretrain), "pretrain", how, first), log)
-    given = {"inputs": {"dataset": dataset, "initial_model": work / "model"}, "outputs": {"record": work / "run.json"}}
-    ours = executor(work, component_source(train_transfer), "train_transfer", how, given)
+    first = {"inputs": {"dataset": dataset}, "outputs": {"record": work / "first.json", "model": work / "models/0"}}
+    start = {**how, "seed": 1, "preparation": 0}
+    run_measured(executor(work, component_source(pretrain), "pretrain", start, first), log)
+    given = {"inputs": {"dataset": dataset, "prepared": work / "models"}, "outputs": {"records": work / "records"}}
+    ours = executor(work, component_source(train_runs), "train_runs", {**how, "cells": "1/0/0:transfer"}, given)
     bare = executor(work, NOTHING, "nothing", {"count": 1}, {})
     wall: dict[str, list[float]] = {"ours": [], "peer": []}
     cpu: dict[str, list[float]] = {"ours": [], "peer": []}
     shares: list[float] = []
     for _ in range(repeats):
         whole = run_measured(ours, log)
-        record = read_record(work / "run.json")
+        record = read_record(work / "records/transfer-01.json")
         if record.status != "succeeded":
             raise RuntimeError(f"the run that was to be measured {record.status}: {record.reason}")
         parts: list[Measurement] = [
@@ -108,7 +108,7 @@ def measure(work: Path, repeats: int) -> list[results.Entry]:
         results.Entry(
             key=f"start-up/{name}",
             section="start-up",
-            what=f"everything of train_transfer's process outside training, {what}",
+            what=f"everything of train_runs's process outside training, {what}",
             unit="s",
             ours=found["ours"],
             peer=found["peer"],

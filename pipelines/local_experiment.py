@@ -20,6 +20,7 @@ from headstart.components.credentials import reveal
 from headstart.components.design import plan
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
+from headstart.components.training.checkpoint import FINISHED
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
 from headstart.pipelines.experiment_summary import print_summary
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
@@ -214,11 +215,14 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
         run_id = new_run_id()
     else:
         run_id = earlier.run_id
-        if earlier.state == "finished":
+        extended = _extends(earlier.request, request.identity())
+        if earlier.state == "finished" and not extended:
             raise SettingError(
-                f"--output {output}: holds a finished run.", "Name another folder, or begin again with --restart."
+                f"--output {output}: holds a finished run.",
+                "Ask for more runs with the same settings to extend it, name another folder, or begin again with "
+                "--restart.",
             )
-        if earlier.request != request.identity():
+        if earlier.request != request.identity() and not extended:
             before, now = earlier.parameters, request.parameters
             changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
             raise SettingError(
@@ -231,6 +235,25 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
     for folder in (output / WORK_FOLDER).glob("headstart-experiment-*"):
         shutil.rmtree(folder, ignore_errors=True)
     return run_id
+
+
+def _extends(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Say whether the request `now` asks for every run of `before`, further ones, and nothing else."""
+    old, new = before.get("parameters", {}), now["parameters"]
+    if {**before, "parameters": {**old, "seeds": []}} != {**now, "parameters": {**new, "seeds": []}}:
+        return False
+    shorter, longer = plan(old).cells, plan(new).cells
+    return len(longer) > len(shorter) and longer[: len(shorter)] == shorter
+
+
+def _keep_finished(work: Path) -> None:
+    """Remove what tasks left, except for finished runs, from which a longer run goes on."""
+    for child in work.iterdir():
+        if child.name != "checkpoints":
+            shutil.rmtree(child, ignore_errors=True) if child.is_dir() else child.unlink()
+    for file in (work / "checkpoints").rglob("*"):
+        if file.is_file() and file.name != FINISHED:
+            file.unlink()
 
 
 def _end(
@@ -252,7 +275,7 @@ def _end(
     earlier = json.loads((output / REQUEST_FILE).read_text(encoding="utf-8"))
     write_json(output / REQUEST_FILE, {**earlier, "state": "incomplete" if failed else "finished"})
     if not request.keep_work and not failed:
-        shutil.rmtree(output / WORK_FOLDER, ignore_errors=True)
+        _keep_finished(output / WORK_FOLDER)
     print_summary(console, summary, output / "records")
     if failed:
         console.print(

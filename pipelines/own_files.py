@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,9 +124,10 @@ def remove_results(output: Path) -> None:
         with contextlib.suppress(HeadstartError, OSError):
             if read_record(record).name == record.stem:
                 record.unlink()
-    for model in ("pretrained", "finetuned", "final"):
-        for suffix in (".keras", ".json"):
-            (output / "model" / f"{model}{suffix}").unlink(missing_ok=True)
+    for file in list((output / "model").glob("*")):
+        # Those of preparation 0 have no number.
+        if re.fullmatch(r"(pretrained|finetuned|final)(-p\d+)?\.(keras|json)", file.name):
+            file.unlink()
     for name in (LOG_FILE, *REPORT_FILES):
         (output / name).unlink(missing_ok=True)
     for name in ("records", "model"):

@@ -68,7 +68,7 @@ def read_trained_on(model: Path) -> list[TrainedOn] | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             about = json.loads(file["about"].tobytes())
             return [
                 TrainedOn(

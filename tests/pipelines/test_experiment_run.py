@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,7 +104,8 @@ def test_every_output_of_the_design_is_there(finished: tuple[Path, int, str]) ->
         assert (folder / name).stat().st_size > 0
     for name in ("pretrained.keras", "finetuned.keras", "final.keras", "saved_model/saved_model.pb"):
         assert (folder / "model" / name).stat().st_size > 0
-    assert not (folder / ".work").exists()
+    left = {path.name for path in (folder / ".work").rglob("*") if path.is_file()}
+    assert left == {"finished.tar"}  # a longer run goes on from these
     summary = json.loads((folder / "summary.json").read_text())
     for key, parts in DESIGN_KEYS.items():
         assert parts <= set(summary[key])
@@ -155,6 +157,69 @@ def test_a_finished_folder_is_not_written_over(finished: tuple[Path, int, str]) 
 
 
 @pytest.mark.slow
+def test_a_finished_run_is_extended_and_nothing_is_trained_twice(
+    finished: tuple[Path, int, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "longer"
+    shutil.copytree(finished[0], folder)
+    before = {path.name: path.read_bytes() for path in (folder / "records").iterdir()}
+    status, out = finish(start("--runs", "3", "--draws", "2", folder=folder))
+    assert status == 2 and "holds a finished run" in re.sub(r"\s+", " ", out)
+    status, out = finish(start("--runs", "3", folder=folder))
+    assert status in (0, 3), out
+    after = {path.name: path.read_bytes() for path in (folder / "records").iterdir()}
+    assert set(after) - set(before) == {"baseline-03.json", "transfer-03.json"}
+    assert {name: after[name] for name in before} == before
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["arms"]["baseline"]["runs"] == summary["arms"]["transfer"]["runs"] == 3
+
+
+@pytest.mark.slow
+def test_every_arm_on_several_preparations_and_draws(tmp_path: Path) -> None:
+    folder = tmp_path / "output"
+    arms = "transfer,baseline,finetuned,frozen-random,head"
+    design = ["--preparations", "2", "--draws", "2", "--seeds", "7,3,5", "--arms", arms, "--hold-out-target"]
+    status, out = finish(start(*design, folder=folder))
+    assert status in (0, 3), out
+    records = {path.stem: read_record(path) for path in (folder / "records").iterdir()}
+    cells = ["07", "p1-d0-03", "p0-d1-05"]
+    runs = [f"{arm}-{cell}" for arm in arms.split(",") for cell in cells]
+    assert sorted(records) == sorted([*runs, "pretrain", "pretrain-p1", "finetune", "finetune-p1", "final"])
+    assert all(record.status == "succeeded" for record in records.values())
+    assert [records[name].seed for name in ("pretrain", "pretrain-p1", "finetune-p1")] == [0, 1, 1]
+    assert records["finetune-p1"].initial_model == records["pretrain-p1"].final_weights
+    assert len({records[f"baseline-{cell}"].data.digest for cell in cells}) == 2  # type: ignore[union-attr]
+    for arm, cell in ((arm, cell) for arm in arms.split(",") for cell in cells):
+        record = records[f"{arm}-{cell}"]
+        assert record.data == records[f"baseline-{cell}"].data
+        prepared = records["finetune-p1" if "p1" in cell else "finetune"]
+        random = arm in ("baseline", "frozen-random")
+        assert record.initial_model == (None if random else prepared.final_weights)
+        assert [ancestor.stage for ancestor in record.started_from] == ([] if random else ["pretrain", "finetune"])
+        seen = record.seen_before
+        assert (seen is None) is random
+        assert seen is None or (seen.test_images, seen.training_images) == (0, 0)
+        # The same answers, counted independently.
+        assert record.data and record.result.confusion
+        answers = record.result.answers(record.data.counts["test"])
+        assert answers is not None
+        assert answers.sum() == sum(row[label] for label, row in enumerate(record.result.confusion))
+    frozen = {arm: [layer.layer for layer in records[f"{arm}-07"].frozen] for arm in arms.split(",")}
+    assert frozen["baseline"] == frozen["finetuned"] == []
+    assert frozen["frozen-random"] == frozen["transfer"]
+    assert frozen["head"] == [*frozen["transfer"], "dense_2"]
+    rate = records["transfer-07"].recipe["learning_rate"]
+    assert records["finetuned-07"].recipe["learning_rate"] == pytest.approx(rate / 10)
+    begun = re.findall(r"event=begin arm=(\S+) seed=(\d+)", (folder / "run.log").read_text())
+    order = [(arm, int(seed)) for arm, seed in begun if arm in arms.split(",")]
+    table = ["baseline", "transfer", "finetuned", "frozen-random", "head"]
+    assert order[:5] == [(arm, 7) for arm in table]
+    assert order[5:10] == [(arm, 3) for arm in reversed(table)]
+    for name in ("finetuned.keras", "finetuned-p1.keras", "pretrained-p1.json", "final.keras"):
+        assert (folder / "model" / name).is_file()
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_costs_one_run_the_report_says_why_and_the_same_command_tries_it_again(tmp_path: Path) -> None:
     folder = tmp_path / "output"
     given = ["--runs", "2", *LONGER, "--set", "kill_retries=0"]
@@ -177,7 +242,8 @@ def test_a_run_that_fails_costs_one_run_the_report_says_why_and_the_same_command
     assert status in (0, 3), out
     assert read_record(folder / "records" / "baseline-02.json").status == "succeeded"
     assert {name: (folder / "records" / name).read_text() for name in others} == others
-    assert not (folder / ".work").exists()
+    left = {path.name for path in (folder / ".work").rglob("*") if path.is_file()}
+    assert left == {"finished.tar"}  # a longer run goes on from these
 
 
 @pytest.mark.slow

@@ -1,0 +1,95 @@
+"""What a transferred model had seen of the images of a run: counted by hand on sets made for it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headstart.components.datasets.packed import PackedDataset, write_packed
+from headstart.components.errors import HeadstartError
+from headstart.components.training.lineage import TRAINED_ON, chain, read_trained_on, seen_before, write_trained_on
+
+Labels = list[int]
+
+
+def dataset(
+    folder: Path,
+    classes: list[str],
+    train: dict[int, int],
+    test: dict[int, int],
+    settings: dict[str, Any] | None = None,
+) -> PackedDataset:
+    """A set of one-coloured images: colour → label."""
+
+    def split(images: dict[int, int]) -> tuple[Any, Any]:
+        pixels = np.stack([np.full((8, 8, 3), colour, np.uint8) for colour in images])
+        return pixels, np.array(list(images.values()), np.int32)
+
+    folder.mkdir()
+    splits = {"train": split(train), "validation": split({200: 0}), "test": split(test)}
+    write_packed(folder, {"name": "t", "source": "test:", "classes": classes, "settings": settings or {}}, splits)
+    return PackedDataset(folder)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> tuple[Path, Path]:
+    """The models of two stages: one on apples and chairs, one on three kinds of fruit."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir(), second.mkdir()
+    source = dataset(tmp_path / "source", ["apple", "chair"], {1: 0, 2: 0, 3: 1}, {4: 1})
+    fruit = dataset(
+        tmp_path / "fruit",
+        ["Apple Red", "Pear", "Kiwi"],
+        {10: 0, 11: 0, 12: 1, 13: 2, 14: 2, 15: 2},
+        {16: 0, 17: 1, 18: 2},
+    )
+    write_trained_on(first, "pretrain", source, None)
+    write_trained_on(second, "finetune", fruit, first)
+    return first, second
+
+
+def test_images_and_labels_of_every_earlier_stage_are_counted(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    rule: dict[str, Any] = {"classes": {"apple": "apple", "pears": "pear", "noise": "*"}}
+    taken = {"taken": {"apple": ["Apple Red"], "pears": ["Pear"], "noise": ["Kiwi"]}}
+    # Two of three training images are the second stage's, one test image is the first's, one nobody's.
+    target = dataset(
+        tmp_path / "target", ["apple", "pears", "noise"], {10: 0, 12: 1, 99: 2}, {1: 0, 98: 1, 97: 2}, rule | taken
+    )
+    found = seen_before(target, models[1])
+    assert found is not None
+    assert (found.training_images, found.test_images) == (2, 1)
+    # Two red apples and a pear in the second stage, two apples in the first; the rest (kiwis) is no class to remember.
+    assert found.class_images == 2 + 1 + 2
+    only = seen_before(target, models[0])
+    assert only is not None
+    assert (only.class_images, only.training_images, only.test_images) == (2, 0, 1)
+
+
+def test_classes_of_other_data_are_known_by_their_names(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    target = dataset(tmp_path / "mine", ["Pears", "cherry"], {50: 0, 51: 1}, {52: 0, 53: 1})
+    found = seen_before(target, models[1])
+    assert found is not None
+    assert (found.class_images, found.training_images, found.test_images) == (1, 0, 0)
+
+
+def test_without_a_note_it_is_not_known_and_a_broken_one_is_named(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    target = dataset(tmp_path / "mine", ["a", "b"], {50: 0, 51: 1}, {52: 0, 53: 1})
+    (tmp_path / "bare").mkdir()
+    assert seen_before(target, tmp_path / "bare") is None
+    file = models[1] / TRAINED_ON
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(HeadstartError, match=r"second/trained_on\.npz: cannot be read"):
+        read_trained_on(models[1])
+
+
+def test_the_chain_ends_with_the_model_itself() -> None:
+    first = {"arm": "pretrain", "seed": 4, "weights": "w1", "data": "d1"}
+    second = {"arm": "finetune", "seed": 4, "weights": "w2", "data": "d2"}
+    lineage = [entry.model_dump() for entry in chain(first)]
+    found = chain(json.loads(json.dumps({**second, "lineage": lineage})))
+    assert [(entry.stage, entry.seed, entry.weights, entry.data) for entry in found] == [
+        ("pretrain", 4, "w1", "d1"),
+        ("finetune", 4, "w2", "d2"),
+    ]
