@@ -15,7 +15,7 @@ from rich.text import Text
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.components.promotion.versions import Outcome
+from headstart.components.promotion.versions import Outcome, now
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration
@@ -34,6 +34,9 @@ class RetrainingRequest:
     log: Path | None = None
     verbose: bool = False
     scratch: Path | None = None
+    notify: str = ""
+    registry: str = ""
+    registry_name: str = "headstart"
 
 
 def run_retraining(request: RetrainingRequest) -> int:
@@ -83,11 +86,13 @@ def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Pa
     store = open_store(request.parameters["store"])
     outcome = find_outcome(store, run_id)
     if outcome is None:
+        _tell(request, console, store, _unreported(store, run_id, result.message))
         raise HeadstartError(
             f"{result.failed_task or 'the local runner'} failed: {result.message}",
             f"The whole log is {log}. {in_use(store, run_id)}",
         )
     _print(console, store, outcome)
+    _tell(request, console, store, outcome)
     if result.succeeded:
         return 0
     console.print(f"The whole log is {log}.", highlight=False)
@@ -99,11 +104,15 @@ def check_request(request: RetrainingRequest) -> None:
     from headstart.components.datasets.settings import ImportSettings, parse_settings
     from headstart.components.promotion import signing
     from headstart.components.promotion.gate import Rules
+    from headstart.components.promotion.notify import check_address
     from headstart.components.training.settings import resolve
 
     resolve(request.parameters["preset"], "final", request.parameters["settings"])
     parse_settings(ImportSettings, request.parameters["data_settings"])
     Rules.of(request.parameters["promotion"])
+    for option, url in (("--notify", request.notify), ("--registry", request.registry)):
+        if url:
+            check_address(url, option)
     signing.check_keys()
     open_store(request.parameters["store"]).pointer()
 
@@ -111,6 +120,25 @@ def check_request(request: RetrainingRequest) -> None:
 def find_outcome(store: ModelStore, run_id: str) -> Outcome | None:
     """Return how the retraining `run_id` ended, or None where it ended before it could say."""
     return next((outcome for outcome in reversed(store.outcomes(50)) if outcome.run_id == run_id), None)
+
+
+def _unreported(store: ModelStore, run_id: str, message: str) -> Outcome:
+    """Return how a retraining ended that could not keep an outcome, as far as the pointer tells."""
+    title = f"The retraining failed. {in_use(store, run_id)}"
+    return Outcome(status="failed", title=title, reasons=[message] if message else [], at=now(), run_id=run_id)
+
+
+def _tell(request: RetrainingRequest, console: Console, store: ModelStore, outcome: Outcome) -> None:
+    """Send the message and register what was promoted; what goes wrong is shown, and changes nothing."""
+    from headstart.components.promotion.notify import notify, register
+
+    problems = []
+    if request.registry and outcome.status == "promoted" and outcome.version is not None:
+        problems.append(register(request.registry, store, outcome.version, request.registry_name))
+    if request.notify:
+        problems.append(notify(request.notify, outcome, store.uri))
+    for problem in filter(None, problems):
+        console.print(_indented(problem))
 
 
 def in_use(store: ModelStore, run_id: str) -> str:

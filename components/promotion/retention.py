@@ -19,8 +19,8 @@ def check_retention(keep: int, keep_days: float) -> None:
         raise SettingError(f"keep_days: found {keep_days}, expected days, at least 0.")
 
 
-def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0) -> list[int]:
-    """Remove old versions and return their numbers.
+def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0, dry_run: bool = False) -> list[int]:
+    """Remove old versions and return their numbers; with `dry_run` only return them.
 
     A version stays when it is one of the `keep` newest, or younger than `keep_days` days, or pinned, or in use, or
     the one that was in use before, or the one that a roll back leads to, or one whose manifest cannot be read. Of the
@@ -40,10 +40,14 @@ def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0) -> list[int]
         number = listing.manifest.version
         if number in safe or listing.pinned or age_in_days(listing.manifest.created_at) < keep_days:
             continue
+        removed.append(number)
+        if dry_run:
+            continue
         store.backend.remove(f"versions/{number}", first=MANIFEST)
         if number in waiting:  # that of a rejected one stays: its data do not start a retraining
             store.backend.remove(f"{FOLDER}/{number}.json")
-        removed.append(number)
+    if dry_run:
+        return removed
     for folder in store.backend.folders("retrainings")[:-KEPT_OUTCOMES]:
         store.backend.remove(f"retrainings/{folder}", first="outcome.json")
     return removed

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def store_option(function: Function) -> Function:
-    """Add `--store`, a local folder or gs:// URI."""
-    return click.option(
-        "--store",
-        "store_uri",
-        required=True,
-        envvar="HEADSTART_STORE",
-        metavar="URI",
-        help="Model store: a folder or gs://BUCKET/PREFIX; also HEADSTART_STORE.",
-    )(function)
+from headstart.pipelines.commands import model_upkeep
+from headstart.pipelines.commands.store_option import store_option
 
 
 def _name_skipped(skipped: list[str]) -> None:
@@ -331,3 +317,7 @@ def history(store_uri: str, last: int) -> None:
     for outcome in outcomes:
         table.add_row(outcome.at[:16].replace("T", " "), outcome.status, outcome.title)
     Console().print(table, highlight=False)
+
+
+for _upkeep in (model_upkeep.prune, model_upkeep.diff, model_upkeep.manifest):
+    command.add_command(_upkeep)

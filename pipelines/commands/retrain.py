@@ -9,7 +9,7 @@ import click
 
 from headstart.components.credentials import conceal
 from headstart.components.errors import SettingError
-from headstart.pipelines.commands.models import store_option
+from headstart.pipelines.commands.store_option import store_option
 from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
 
@@ -43,6 +43,18 @@ from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes
     metavar="NAME=VALUE",
     help="Promotion setting, such as margin=0.01 or class_bound=0; see docs/retraining.md. Repeatable.",
 )
+@click.option(
+    "--notify",
+    metavar="URL",
+    envvar="HEADSTART_NOTIFY",
+    default="",
+    show_default=False,
+    help="Address that gets one JSON message when it ends, unless there was nothing to do; also HEADSTART_NOTIFY.",
+)
+@click.option(
+    "--registry", metavar="URL", default="", show_default=False, help="Kubeflow model registry for what is promoted."
+)
+@click.option("--registry-name", default="headstart", help="Name of the registered model.")
 @click.option("--force", is_flag=True, help="Train although these data were trained on before.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="File for the whole log.")
 @click.pass_context
@@ -79,6 +91,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "force": options["force"],
         },
         log=options["log"],
+        notify=options["notify"],
+        registry=options["registry"],
+        registry_name=options["registry_name"],
         verbose=ctx.obj["verbose"],
     )
     ctx.exit(run_retraining(request))

@@ -1,0 +1,22 @@
+"""The option that names a model store, the same for every command that has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def store_option(function: Function) -> Function:
+    """Add `--store`, a local folder or gs:// URI."""
+    return click.option(
+        "--store",
+        "store_uri",
+        required=True,
+        envvar="HEADSTART_STORE",
+        metavar="URI",
+        help="Model store: a folder or gs://BUCKET/PREFIX; also HEADSTART_STORE.",
+    )(function)
