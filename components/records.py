@@ -241,15 +241,20 @@ class RunRecord(_Part):
 
         Beyond the first preparation or draw also their numbers: `transfer-p1-d2-03`, `pretrain-p1`.
         """
-        arm = STAGES[self.arm].is_arm
-        parts = [self.arm]
-        if self.preparation or self.draw:
-            parts += [f"p{self.preparation}", *([f"d{self.draw}"] if arm else [])]
-        return "-".join([*parts, *([f"{self.seed:02d}"] if arm else [])])
+        return record_name(self.arm, self.seed, self.preparation, self.draw)
 
     def write(self, path: str | Path) -> None:
         """Write the record as JSON, whole or not at all."""
         write_text(path, self.model_dump_json(indent=1) + "\n")
+
+
+def record_name(arm: str, seed: int, preparation: int, draw: int) -> str:
+    """Return the name of a run's record, see `RunRecord.name`."""
+    is_arm = STAGES[arm].is_arm
+    parts = [arm]
+    if preparation or draw:
+        parts += [f"p{preparation}", *([f"d{draw}"] if is_arm else [])]
+    return "-".join([*parts, *([f"{seed:02d}"] if is_arm else [])])
 
 
 def read_record(path: str | Path) -> RunRecord:

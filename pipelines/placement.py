@@ -224,7 +224,11 @@ def pipeline_config(placement: Placement) -> Any:
 
 
 def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
-    """Apply `placement` to one task (a `kfp.dsl.PipelineTask`) of the given kind and return the task."""
+    """Apply `placement` to one task (a `kfp.dsl.PipelineTask`) of the given kind and return the task.
+
+    On Kubeflow Pipelines 2.17 as installed, `retries` covers pods that are deleted or evicted, not containers that exit
+    with an error: the workflow controller's defaults have the policy OnError, and kfp cannot write another.
+    """
     from kfp import kubernetes
 
     resources: Resources = getattr(placement, kind)

@@ -6,6 +6,8 @@ schedule: putting it again creates the new recurring run and deletes the old.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,9 +15,9 @@ from urllib.parse import quote
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.cron import Cron
 from headstart.pipelines.packages import Package
-from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns
+from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns, Runs
 from headstart.pipelines.submission.connection import Connection, LostConnectionError
-from headstart.pipelines.submission.runs import API
+from headstart.pipelines.submission.runs import API, FINAL_STATES, state_of, terminate_run
 
 PATH = f"{API}/recurringruns"
 PAGE = 100
@@ -90,8 +92,11 @@ def put_schedule(
     service_account: str = "",
     pipeline_root: str = "",
     paused: bool = False,
+    end_runs: bool = False,
 ) -> tuple[Schedule, list[Schedule]]:
     """Create the schedule `name`, or replace it, and return it and what it replaced.
+
+    The same declaration again changes nothing, and what is returned as replaced is then empty.
 
     Missed times are not caught up and only one run is under way at a time. A schedule that was paused stays paused.
     The old one is paused first, so that both never start a run, and comes back where the new one cannot be created.
@@ -120,6 +125,11 @@ def put_schedule(
         **({"namespace": namespace} if namespace else {}),
         **({"service_account": service_account} if service_account else {}),
     }
+    body["description"] += f" [{_digest({**body, 'mode': ''})}]"
+    if len(old) == 1 and old[0].description == body["description"] and (not paused or not old[0].enabled):
+        return old[0], []
+    for schedule in old:
+        require_idle(connection, schedule, namespace, end_runs=end_runs)
     stopped = [schedule for schedule in old if schedule.enabled]
     for schedule in stopped:
         set_enabled(connection, schedule, False)
@@ -151,6 +161,40 @@ def set_enabled(connection: Connection, schedule: Schedule, enabled: bool) -> No
     connection.send(f"{PATH}/{quote(schedule.identity, safe='')}:{'enable' if enabled else 'disable'}")
 
 
+def _digest(body: dict[str, Any]) -> str:
+    """Return what tells one declaration from another, where the API keeps it for us."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def runs_under_way(connection: Connection, schedule: Schedule, namespace: str = "") -> list[str]:
+    """Return the ids of the runs that a schedule has started and that have not ended, among its last 100 or so."""
+    query: dict[str, Any] = {"page_size": PAGE, "sort_by": "created_at desc"}
+    query |= {"namespace": namespace} if namespace else {}
+    listed = connection.get(f"{API}/runs", Runs, **query).get("runs") or []
+    return [
+        str(run.get("run_id") or "")
+        for run in listed
+        if run.get("recurring_run_id") == schedule.identity and state_of(run) not in FINAL_STATES
+    ]
+
+
+def require_idle(connection: Connection, schedule: Schedule, namespace: str = "", *, end_runs: bool = False) -> None:
+    """See that no run of a schedule is under way: the cluster removes a schedule's pods with it.
+
+    Kubernetes collects the workflows that a schedule owns, and Kubeflow Pipelines calls such runs RUNNING ever after.
+    So they are ended first where `end_runs` asks for that; else HeadstartError names them.
+    """
+    under_way = runs_under_way(connection, schedule, namespace)
+    if under_way and not end_runs:
+        raise HeadstartError(
+            f"Schedule {schedule.name} has a run under way, {', '.join(under_way)}, which would be killed with it. "
+            "Nothing was changed.",
+            "Wait until it has ended (headstart submit --attach RUN_ID), or give --end-runs.",
+        )
+    for run_id in under_way:
+        terminate_run(connection, run_id)
+
+
 def delete_schedule(connection: Connection, schedule: Schedule) -> None:
-    """Delete a schedule; runs it has started go on."""
+    """Delete a schedule. The cluster removes the pods of its runs with it, see `require_idle`."""
     connection.delete(f"{PATH}/{quote(schedule.identity, safe='')}")

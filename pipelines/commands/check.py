@@ -24,6 +24,7 @@ from headstart.pipelines.readiness.namespace_checks import (
     registries_with_secret,
 )
 from headstart.pipelines.readiness.node_checks import check_images, check_nodes
+from headstart.pipelines.readiness.platform_checks import check_platform, check_retries
 from headstart.pipelines.readiness.storage_checks import check_storage
 from headstart.pipelines.submission.connection import connect
 from headstart.pipelines.submission.options import connection_options
@@ -91,6 +92,8 @@ def _cluster_checks(
         registries = None
     steps: list[tuple[str, Callable[[], list[Check]]]] = [
         ("service account", lambda: check_service_account(cluster, namespace, account, where)),
+        ("platform", lambda: check_platform(cluster, namespace)),
+        ("retries", lambda: check_retries(cluster, namespace, where)),
         ("nodes", lambda: check_nodes(cluster, where)),
         ("quota", lambda: check_quota(cluster, namespace, where)),
         ("LimitRange", lambda: check_limit_ranges(cluster, namespace, where)),
@@ -109,6 +112,9 @@ def _guarded(name: str, step: Callable[[], list[Check]]) -> list[Check]:
         return [Check(name, "warning", f"we may not look ({error.message}).", "Ask someone who may.")]
     except HeadstartError as error:
         return [Check(name, "failed", error.message, error.remedy)]
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
+        return [Check(name, "failed", f"the cluster answers in another shape than Kubernetes does ({error}).",
+                      "Is the kubeconfig's server the API of a Kubernetes cluster?")]  # fmt: skip
 
 
 def show_checks(console: Console, checks: list[Check]) -> None:

@@ -46,7 +46,10 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 @click.option("--list", "show", is_flag=True, help="List the schedules.")
 @click.option("--pause", metavar="NAME", help="Start no run until it is resumed.")
 @click.option("--resume", metavar="NAME", help="Let a paused schedule go on; what it missed is not caught up.")
-@click.option("--delete", metavar="NAME", help="Delete a schedule; runs that it started go on.")
+@click.option("--delete", metavar="NAME", help="Delete a schedule that has no run under way.")
+@click.option(
+    "--end-runs", is_flag=True, help="End the runs under way of a schedule that is deleted or replaced; else it stays."
+)
 @connection_options
 @click.option("--experiment", default="headstart", show_default=True, help="Experiment to file the runs under.")
 @click.option("--service-account", default="", help="Service account of the pods.  [default: the server's]")
@@ -73,7 +76,7 @@ def command(
     if show:
         _list(connection, namespace, options["zone_name"])
     elif delete:
-        _delete(connection, delete, namespace)
+        _delete(connection, delete, namespace, options["end_runs"])
     else:
         _set_enabled(connection, str(pause or resume), namespace, bool(resume), options["zone_name"])
 
@@ -95,7 +98,7 @@ def _connect(options: dict[str, Any]) -> tuple[Any, str]:
 
 def _put(pipeline: str, options: dict[str, Any]) -> None:
     from headstart.pipelines.cron import EXAMPLE, parse_cron, read_zone
-    from headstart.pipelines.schedules import put_schedule
+    from headstart.pipelines.schedules import list_schedules, put_schedule
     from headstart.pipelines.submission.runs import find_or_create_experiment, typed_parameters
 
     if options["expression"] is None:
@@ -107,6 +110,7 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
     if not options["dry_run"]:
         name = options["name"] or f"headstart-{pipeline}"
         connection, namespace = _connect(options)
+        known = {schedule.identity for schedule in list_schedules(connection, namespace)}
         new, old = put_schedule(
             connection,
             package,
@@ -118,8 +122,10 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
             service_account=options["service_account"],
             pipeline_root=options["pipeline_root"],
             paused=options["paused"],
+            end_runs=options["end_runs"],
         )
-        echo(f"{'Replaced' if old else 'Created'} schedule {name}{'' if new.enabled else ', paused'}.")
+        done = "Replaced" if old else "Unchanged:" if new.identity in known else "Created"
+        echo(f"{done} schedule {name}{'' if new.enabled else ', paused'}.")
         echo("Missed times are not caught up; one run at a time.")
     echo(f"{cron.describe()}.  In Kubeflow Pipelines: {cron.expression}")
     echo(
@@ -133,8 +139,8 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
 def _package(pipeline: str, options: dict[str, Any]) -> Any:
     from headstart.pipelines.packages import compile_package, read_package
 
-    others = {*ADDRESS, "expression", "name", "pairs", "package_file", "zone_name", "paused", "dry_run", "experiment",
-              "service_account", "pipeline_root"}  # fmt: skip
+    others = {*ADDRESS, "expression", "name", "pairs", "package_file", "zone_name", "paused", "end_runs", "dry_run",
+              "experiment", "service_account", "pipeline_root"}  # fmt: skip
     placement = {name: value for name, value in options.items() if name not in others}
     if not options["package_file"]:
         with tempfile.TemporaryDirectory(prefix="headstart-schedule-") as folder:
@@ -192,9 +198,10 @@ def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone
             echo(f"Schedule {name} is paused.")
 
 
-def _delete(connection: Any, name: str, namespace: str) -> None:
-    from headstart.pipelines.schedules import delete_schedule, find_schedules
+def _delete(connection: Any, name: str, namespace: str, end_runs: bool) -> None:
+    from headstart.pipelines.schedules import delete_schedule, find_schedules, require_idle
 
     for schedule in find_schedules(connection, name, namespace):
+        require_idle(connection, schedule, namespace, end_runs=end_runs)
         delete_schedule(connection, schedule)
         echo(f"Schedule {name} ({schedule.cron}) is deleted.")

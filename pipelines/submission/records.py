@@ -13,13 +13,14 @@ from pathlib import Path
 
 from headstart.components.atomic_files import whole_file
 from headstart.components.console import Console
+from headstart.components.design import read_cells
 from headstart.components.errors import HeadstartError
-from headstart.components.records import RunRecord, read_record
+from headstart.components.records import RunRecord, read_record, record_name
 from headstart.components.reporting.settings import report_settings
 from headstart.pipelines.submission.answers import Run
-from headstart.pipelines.submission.workflow import Workflow
+from headstart.pipelines.submission.workflow import StoredArtifact, Workflow
 
-RECORD_OUTPUT = "record"
+RECORD_OUTPUT, FOLDER_OUTPUT = "record", "records"
 _LARGEST_RECORD = 64 * 2**20
 
 
@@ -38,13 +39,27 @@ def record_uris(workflow: Workflow | None, run: Run, run_id: str, below: Callabl
     The workflow names them. Where it has been removed from the cluster, they are looked for below the pipeline root
     that the run was given; `below` lists the objects below a gs:// prefix.
     """
-    named = [artifact.uri for artifact in workflow.artifacts() if artifact.name == RECORD_OUTPUT] if workflow else []
+    named = [uri for artifact in workflow.artifacts() for uri in _records_of(artifact)] if workflow else []
     root = str((run.get("runtime_config") or {}).get("pipeline_root") or "").rstrip("/")
     if named or not root.startswith("gs://"):
         return list(dict.fromkeys(named))
     # PIPELINE ROOT/PIPELINE/RUN/TASK/EXECUTION/OUTPUT
-    pattern = re.compile(rf"/{re.escape(run_id)}/[^/]+/[^/]+/{RECORD_OUTPUT}$")
+    pattern = re.compile(rf"/{re.escape(run_id)}/[^/]+/[^/]+/({RECORD_OUTPUT}|{FOLDER_OUTPUT}/[^/]+\.json)$")
     return [uri for uri in below(f"{root}/") if pattern.search(uri)]
+
+
+def _records_of(artifact: StoredArtifact) -> list[str]:
+    """Return the URIs of the records in an artifact: it is one, or the folder of those of the cells of a task."""
+    if artifact.name == RECORD_OUTPUT:
+        return [artifact.uri]
+    if artifact.name != FOLDER_OUTPUT:
+        return []
+    try:
+        cells = read_cells(artifact.cells)
+    except HeadstartError:
+        return []
+    names = [record_name(arm, cell.seed, cell.preparation, cell.draw) for cell in cells for arm in cell.arms]
+    return [f"{artifact.uri.rstrip('/')}/{name}.json" for name in names]
 
 
 def gather(uris: Iterable[str], read: Callable[[str, int], bytes], folder: Path, run_id: str) -> Gathered:
@@ -54,7 +69,7 @@ def gather(uris: Iterable[str], read: Callable[[str, int], bytes], folder: Path,
     both.
     """
     found = Gathered()
-    kept: dict[tuple[str, ...], RunRecord] = {}
+    kept: dict[str, RunRecord] = {}
     for uri in uris:
         try:
             content = read(uri, _LARGEST_RECORD)
@@ -72,16 +87,11 @@ def gather(uris: Iterable[str], read: Callable[[str, int], bytes], folder: Path,
         if record.run_id != run_id:
             file.unlink()
             continue
-        key = _identity(record)
+        key = record.name
         if key not in kept or kept[key].status != "succeeded":
             kept[key] = record
     found.records = list(kept.values())
     return found
-
-
-def _identity(record: RunRecord) -> tuple[str, ...]:
-    parts = ("arm", "seed", "draw", "preparation")
-    return tuple(str(getattr(record, name, "")) for name in parts)
 
 
 def report_here(
@@ -113,5 +123,5 @@ def report_here(
         style="yellow",
     )
     if found.absent:
-        console.print(f"{found.absent} tasks left no record: what they measured is lost.", style="yellow")
+        console.print(f"{found.absent} runs left no record: what they measured is lost.", style="yellow")
     return True

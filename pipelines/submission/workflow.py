@@ -53,11 +53,12 @@ class TaskState:
 
 @dataclass(frozen=True)
 class StoredArtifact:
-    """An artifact that a task was told to write: the task, the output's name and the URI."""
+    """An artifact that a task was told to write: the task, the output's name, the URI, and the cells it was given."""
 
     task: str
     name: str
     uri: str
+    cells: str = ""
 
 
 class Workflow:
@@ -142,8 +143,8 @@ class Workflow:
             if node.get("type") != "Pod" or not _has_template(node, CONTAINER_TEMPLATE):
                 continue
             for patch in _parameters(node, "pod-spec-patch"):
-                for name, uri in _output_uris(patch):
-                    found[uri] = StoredArtifact(self._task_of(node), name, uri)
+                for name, uri, cells in _outputs(patch):
+                    found[uri] = StoredArtifact(self._task_of(node), name, uri, cells)
         return list(found.values())
 
     def _was_retried(self, node: Node) -> bool:
@@ -238,14 +239,14 @@ def _parameters(node: Node, name: str) -> Iterator[str]:
                 yield parameter["value"]
 
 
-def _output_uris(patch: str) -> Iterator[tuple[str, str]]:
+def _outputs(patch: str) -> Iterator[tuple[str, str, str]]:
     try:
         containers = json.loads(patch).get("containers") or []
         words = [word for container in containers for word in (container.get("command") or [])]
         given = json.loads(words[words.index("--executor_input") + 1])
         outputs = given["outputs"]["artifacts"]
         found = [
-            (str(name), str(artifact["uri"]))
+            (str(name), str(artifact["uri"]), str(given["inputs"].get("parameterValues", {}).get("cells", "")))
             for name, listed in outputs.items()
             for artifact in listed.get("artifacts") or []
             if artifact.get("uri")

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from answering import Answer, AnsweringServer, Asked
 
+from headstart.pipelines.readiness.platform_checks import REQUIRED, USEFUL
+
 NAMESPACE = "/api/v1/namespaces/kubeflow"
 
 
@@ -46,6 +48,10 @@ class KubernetesApi:
             "/api/v1/nodes": [node("small", images=[["registry.example/headstart:0.1.0"]])],
             "/api/v1/pods": [],
         }
+        for name in (*REQUIRED, *USEFUL, "seaweedfs"):
+            path = f"/apis/apps/v1/namespaces/kubeflow/deployments/{name}"
+            self.objects[path] = {"spec": {"replicas": 1}, "status": {"readyReplicas": 1}}
+        self.objects[f"{NAMESPACE}/configmaps/workflow-controller-configmap"] = {"data": {}}
         self.denied: set[tuple[str, str]] = set()
         self.forbidden: set[str] = set()
         self.server = AnsweringServer(self.handle)

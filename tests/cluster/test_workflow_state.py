@@ -1,0 +1,98 @@
+"""What a run's workflow tells where the API's own task details do not: progress, waiting, records."""
+
+import base64
+import gzip
+import json
+
+from pipelines_api import RUN_ID, WORKFLOW, Node, PipelinesApi, node_id, task_nodes, workflow
+
+from headstart.components.records import record_name
+from headstart.pipelines.submission.following import tasks_of_workflow
+from headstart.pipelines.submission.messages import is_deadline, meaning_of
+from headstart.pipelines.submission.records import record_uris
+from headstart.pipelines.submission.workflow import Workflow
+
+PULL = "ErrImagePull: failed to pull and unpack image: not found"
+
+
+def looped(done: int, total: int) -> list[Node]:
+    """A loop of `total` iterations of which `done` have ended and one more runs."""
+    loop = f"{WORKFLOW}.root.for-loop-1"
+    nodes = [Node(loop, "DAG", "comp-for-loop-1-iterator", "Running", f"{WORKFLOW}.root")]
+    for index in range(done + 1):
+        iteration = f"{loop}.iteration-iterations({index}:{index})"
+        nodes.append(Node(iteration, "DAG", "comp-for-loop-1", "Running", loop))
+        nodes += task_nodes("train", ["record"], iteration, "Succeeded" if index < done else "Running")
+    return nodes
+
+
+def manifest(nodes: list[Node], total: int, *, packed: bool) -> dict:  # type: ignore[type-arg]
+    made = workflow(nodes)
+    driver = Node(
+        f"{WORKFLOW}.root.for-loop-1-driver", "Pod", "system-dag-driver", boundary=f"{WORKFLOW}.root"
+    ).status()
+    driver["outputs"] = {"parameters": [{"name": "iteration-count", "value": str(total)}]}
+    made["status"]["nodes"][node_id(f"{WORKFLOW}.root.for-loop-1-driver")] = driver
+    if packed:
+        text = json.dumps(made["status"].pop("nodes")).encode()
+        made["status"]["compressedNodes"] = base64.b64encode(gzip.compress(text)).decode()
+    return made
+
+
+def test_a_loop_is_counted_to_its_end_from_packed_nodes_too() -> None:
+    for packed in (False, True):
+        for done in (0, 4, 9):
+            [task] = tasks_of_workflow(Workflow(manifest(looped(done, 10), 10, packed=packed)), None)
+            assert (task.title, task.state, task.finished, task.total) == ("train", "RUNNING", done, 10)
+
+
+def test_between_two_iterations_a_loop_still_runs() -> None:
+    [task] = tasks_of_workflow(Workflow(manifest(looped(4, 10)[:-2], 10, packed=True)), None)
+    assert (task.state, task.finished, task.total) == ("RUNNING", 4, 10)
+
+
+def test_what_a_pod_waits_for_is_named_while_it_waits() -> None:
+    nodes = task_nodes("pretrain", ["model"], phase="Running")
+    nodes[-1].phase, nodes[-1].message = "Pending", PULL
+    [task] = tasks_of_workflow(Workflow(workflow(nodes)), None)
+    assert task.waits == PULL
+    assert "cannot be pulled" in meaning_of(task.waits)
+    nodes[-1].message = "PodInitializing"
+    [task] = tasks_of_workflow(Workflow(workflow(nodes)), None)
+    assert task.waits == ""
+    assert is_deadline("Pod was active on the node longer than the specified deadline") and not is_deadline(PULL)
+
+
+def test_a_bad_image_is_not_called_a_time_limit(command, api: PipelinesApi, package) -> None:  # type: ignore[no-untyped-def]
+    waiting = task_nodes("pretrain", ["model"], phase="Running")
+    waiting[-1].phase, waiting[-1].message = "Pending", PULL
+    ended = task_nodes("pretrain", ["model"], phase="Failed", message="Pod was active on the node longer than 60 s")
+    api.states, api.workflow = ["RUNNING", "FAILED"], workflow(waiting)
+    description = api._description
+
+    def describe(state: str) -> dict:  # type: ignore[type-arg]
+        if state == "FAILED":
+            api.workflow = workflow(ended)
+        return description(state)
+
+    api._description = describe  # type: ignore[method-assign]
+    result = command("submit", str(package.path), "--host", api.server.host)
+    assert result.exit_code == 1
+    before, after = result.output.split("The run ended as FAILED")
+    assert PULL in before
+    assert f"It waited until then: {PULL}" in after and "cannot be pulled" in after
+    assert "timeout_seconds" not in after
+
+
+def test_records_are_found_by_the_workflow_or_below_the_pipeline_root() -> None:
+    found = Workflow(workflow(task_nodes("final", ["record"]) + task_nodes("pretrain", ["record", "model"])))
+    uris = record_uris(found, {}, RUN_ID, lambda _: [])
+    assert len(uris) == 2 and all(uri.endswith("/record") for uri in uris)
+    # A workflow that was removed from the cluster: what lies below the root, of this run alone.
+    root = "gs://bucket/root"
+    name = record_name("transfer", 3, 0, 0)
+    there = [f"{root}/p/{RUN_ID}/final/1/record", f"{root}/p/{RUN_ID}/runs/1/records/{name}.json",
+             f"{root}/p/{RUN_ID}/final/1/model", f"{root}/p/another/final/1/record"]  # fmt: skip
+    run = {"runtime_config": {"pipeline_root": root}}
+    assert record_uris(None, run, RUN_ID, lambda _: there) == there[:2]  # type: ignore[arg-type]
+    assert record_uris(None, {}, RUN_ID, lambda _: there) == []
