@@ -71,7 +71,7 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     keeps the cells of a shorter one that it begins with.
     """
     preset = str(parameters.get("preset") or _default_preset(parameters))
-    arms = chosen_arms(parameters.get("arms") or DEFAULT_ARMS)
+    arms = chosen_arms(_texts("arms", parameters.get("arms") or DEFAULT_ARMS))
     seeds = [int(seed) for seed in parameters.get("seeds") or range(1, 11)]
     usual = DESIGNS.get(preset, (1, 1))
     preparations = _count(
@@ -93,7 +93,7 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     # A preparation is an iteration of two tasks.
     size = -(-len(cells) // (LARGEST_LOOPS - 2 * preparations))
     tasks = [" ".join(map(str, cells[start : start + size])) for start in range(0, len(cells), size)]
-    images = int(parameters.get("images_per_class") or IMAGES_PER_CLASS.get(preset, 400))
+    images = _count("images_per_class", parameters.get("images_per_class") or IMAGES_PER_CLASS.get(preset, 400), 10**9)
     return Plan(preset, images, list(range(preparations)), draws, arms, cells, tasks)
 
 
@@ -124,6 +124,12 @@ def _default_preset(parameters: Mapping[str, Any]) -> str:
     sets = [str(parameters.get(name) or "demo:") for name in ("source_data", "intermediate_data")]
     drawn = all(uri.startswith("demo:") for uri in sets) and not parameters.get("target_data")
     return "demo" if drawn else "paper"
+
+
+def _texts(name: str, value: Any) -> list[str]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise SettingError(f"{name}: found {value!r}, expected a list of names such as {list(DEFAULT_ARMS)}.")
+    return list(value)
 
 
 def _count(name: str, value: Any, most: int) -> int:

@@ -157,6 +157,8 @@ def experiment(
         )
 
         # Nothing timed runs beside anything else of ours: all data are ready first, and one timed task follows another.
+        # kfp.local 2.17 loops only over an output that is called Output, and in a loop takes every other parameter that
+        # is a task's output for the loop's item: so no task in a loop is given one.
         with dsl.ParallelFor(items=ready.outputs["Output"], parallelism=1, name="preparations") as preparation:
             pretrained = training(
                 pretrain(dataset=source.outputs["dataset"], seed=preparation_seed, preparation=preparation, **how),

@@ -22,6 +22,9 @@ NAMED_OTHERWISE = {
 }
 NAMES = [
     "seeds",
+    "arms",
+    "preparations",
+    "draws",
     "preset",
     "settings",
     "classes",
