@@ -174,7 +174,7 @@ def times(count: int) -> list[Block]:
         preparation = -4.3 * truth["difference"]
         rows = [block.rows.setdefault(name, []) for block in blocks]
         for n in RUNS:
-            rng = np.random.default_rng([7, n])
+            rng = np.random.default_rng([7, len(blocks[0].rows), n])
             cells = [Cell() for _ in blocks]
             for a, b in zip(laws[0](rng, (count, n)), laws[1](rng, (count, n)), strict=True):
                 control, treatment = Sample(a), Sample(b)
@@ -195,7 +195,7 @@ def gains(count: int) -> list[Block]:
         truth = truths(laws)["difference"]
         row = block.rows.setdefault(name, [])
         for n in RUNS:
-            rng, cell = np.random.default_rng([8, n]), Cell()
+            rng, cell = np.random.default_rng([8, len(block.rows), n]), Cell()
             for a, b in zip(laws[0](rng, (count, n)), laws[1](rng, (count, n)), strict=True):
                 cell.add(statistics.difference(Sample(a), Sample(b)), truth)
             row.append(cell)
@@ -230,7 +230,7 @@ def new_images(count: int) -> list[Block]:
         row = block.rows.setdefault(f"{images:,}" + (f" in films of {film}" if film > 1 else ""), [])
         films = [index // film for index in range(images)] if film > 1 else None
         for n in RUNS:
-            rng, cell = np.random.default_rng([9, n]), Cell()
+            rng, cell = np.random.default_rng([9, len(block.rows), n]), Cell()
             for _ in range(count):
                 cell.add(statistics.gain_on_new_images(*answers(rng, n, images, film), films), treatment - control)
             row.append(cell)
@@ -282,7 +282,7 @@ def designs(count: int) -> list[Block]:
         preparations, draws = design.labels()
         for spreads in SPREADS.values():
             of_preparation, of_draw, of_both, of_run = spreads
-            rng, cell = np.random.default_rng([11, design.runs]), Cell()
+            rng, cell = np.random.default_rng([11, len(block.rows), len(row)]), Cell()
             for _ in range(count):
                 draw = of_draw * rng.standard_normal(max(draws) + 1)
                 mine = of_both * rng.standard_normal(max(draws) + 1)

@@ -75,10 +75,10 @@ def values(records: Sequence[RunRecord], quantity: Quantity) -> list[float]:
     return [value for record in succeeded(records) if (value := quantity(record)) is not None]
 
 
-def labelled(records: Sequence[RunRecord], found: Sequence[float]) -> Sample:
+def labelled(records: Sequence[RunRecord], numbers: Sequence[float]) -> Sample:
     """A value per run, with its preparation and draw; an arm that starts from nothing has no preparation."""
     prepared = [record.preparation for record in records] if records and chain(records[0].arm) else []
-    return Sample(np.asarray(found, dtype=np.float64), prepared, [record.draw for record in records])
+    return Sample(np.asarray(numbers, dtype=np.float64), prepared, [record.draw for record in records])
 
 
 def sample(records: Sequence[RunRecord], quantity: Quantity) -> Sample:
@@ -130,7 +130,8 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
         hardware=_usual([hardware(record) for record in both]),
         image=_usual([record.environment.image for record in both]),
         headstart_version=next(
-            (found for record in experiment.records if (found := record.environment.versions.get("headstart"))), ""
+            (version for record in experiment.records if (version := record.environment.versions.get("headstart"))),
+            "",
         ),
     )
     return summary.model_copy(update={"answer": answer(summary)})
@@ -209,8 +210,8 @@ def _tests(a: Sequence[RunRecord], b: Sequence[RunRecord], quantity: Quantity) -
         for records in (a, b)
     ]
     shared = sorted(known[0].keys() & known[1].keys())
-    found = tests(values(a, quantity), values(b, quantity))
-    return paired_test(found, [known[0][key] for key in shared], [known[1][key] for key in shared])
+    unpaired = tests(values(a, quantity), values(b, quantity))
+    return paired_test(unpaired, [known[0][key] for key in shared], [known[1][key] for key in shared])
 
 
 def _answers(records: Sequence[RunRecord]) -> Bits | None:
@@ -243,7 +244,7 @@ def _gain_by_class(a: Sequence[RunRecord], b: Sequence[RunRecord], confidence: f
     """Gain in the share of each class's test images that is found."""
     classes = next((record.data.classes for record in succeeded([*a, *b]) if record.data), [])
 
-    def found(index: int) -> Quantity:
+    def recall(index: int) -> Quantity:
         def share(record: RunRecord) -> float | None:
             matrix = record.result.confusion
             if matrix is None or len(matrix) != len(classes):
@@ -254,7 +255,7 @@ def _gain_by_class(a: Sequence[RunRecord], b: Sequence[RunRecord], confidence: f
         return share
 
     gains = {
-        name: difference(sample(a, found(index)), sample(b, found(index)), confidence)
+        name: difference(sample(a, recall(index)), sample(b, recall(index)), confidence)
         for index, name in enumerate(classes)
     }
     return {name: gain for name, gain in gains.items() if gain.estimate is not None}
@@ -288,15 +289,15 @@ def _seen_before(records: Sequence[RunRecord]) -> SeenBefore | None:
 
 def hardware(record: RunRecord) -> str:
     """The device of a run in words: `cpu Intel Xeon, 2 cores`; empty where it is not known."""
-    found = record.environment
-    if found.device_kind == "gpu":
-        return f"{found.device_count} × {found.device_name}"
-    name = found.processor or found.device_name
-    return f"{name}, {found.cores:g} cores" if name else ""
+    environment = record.environment
+    if environment.device_kind == "gpu":
+        return f"{environment.device_count} × {environment.device_name}"
+    name = environment.processor or environment.device_name
+    return f"{name}, {environment.cores:g} cores" if name else ""
 
 
-def _usual(found: Sequence[str]) -> str:
-    return Counter(found).most_common(1)[0][0] if found else ""
+def _usual(names: Sequence[str]) -> str:
+    return Counter(names).most_common(1)[0][0] if names else ""
 
 
 def _arm(records: Sequence[RunRecord], target: float | None) -> Arm:
@@ -319,13 +320,13 @@ def _arm(records: Sequence[RunRecord], target: float | None) -> Arm:
 
 def _chains(experiment: Experiment, quantity: Quantity) -> list[dict[str, float]]:
     """The quantity of each stage, for every preparation all of whose stages succeeded and have it."""
-    found: dict[int, dict[str, float]] = {}
+    by_number: dict[int, dict[str, float]] = {}
     for stage, records in experiment.preparation.items():
         for record in succeeded(records):
             value = quantity(record)
             if train_seconds(record) is not None and value is not None:
-                found.setdefault(record.preparation, {})[stage] = value
-    return [chained for chained in found.values() if len(chained) == len(experiment.preparation)]
+                by_number.setdefault(record.preparation, {})[stage] = value
+    return [chained for chained in by_number.values() if len(chained) == len(experiment.preparation)]
 
 
 def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
@@ -342,14 +343,14 @@ def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
     complete = [sum(chained.values()) for chained in _chains(experiment, total_seconds)]
     if not trained and not reasons:
         reasons.append("no preparation has all its stages")
-    found = {
+    content = {
         "stages": stages,
         **{f"{stage}_seconds": seconds for stage, seconds in stages.items()},
         "train_seconds": float(np.mean(trained)) if trained else None,
         "total_seconds": float(np.mean(complete)) if complete else None,
         "reason": " and ".join(reasons) if not trained else "",
     }
-    return Preparation.model_validate(found), trained
+    return Preparation.model_validate(content), trained
 
 
 def _cost(experiment: Experiment, settings: ReportSettings) -> Cost | None:
@@ -362,11 +363,11 @@ def _cost(experiment: Experiment, settings: ReportSettings) -> Cost | None:
     prepared = [sum(chained.values()) for chained in _chains(experiment, price)]
     means = {arm: describe(values(records, price)).mean for arm, records in experiment.arms.items()}
     per_model = {arm: mean for arm, mean in means.items() if mean is not None}
-    found = {
+    content = {
         "price_per_hour": settings.price_per_hour,
         "currency": settings.currency,
         "preparation": float(np.mean(prepared)) if prepared else None,
         "per_model": per_model,
         **{f"{arm}_per_model": mean for arm, mean in per_model.items()},
     }
-    return Cost.model_validate(found)
+    return Cost.model_validate(content)

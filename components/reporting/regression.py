@@ -97,23 +97,23 @@ def compare(
     if a.preset != b.preset:
         notices.append(f"A used preset {a.preset or '(none)'}, B {b.preset or '(none)'}.")
     judge_data, judge_time = same_data or anyway, (same_data and same_hardware) or anyway
-    found: list[Judgement] = []
+    results: list[Judgement] = []
     for arm in sorted({*a.arms, *b.arms}, key=lambda name: order(name) if name in STAGES else len(STAGES)):
         one, two = a.arms.get(arm, Arm()), b.arms.get(arm, Arm())
-        found.append(_time(f"{arm} training time", one.train_seconds, two.train_seconds, time_tolerance, judge_time))
-        found.append(_accuracy(f"{arm} test accuracy", one.accuracy, two.accuracy, accuracy_tolerance, judge_data))
-        found.append(_success(f"{arm} runs that succeeded", one, two, judge_data))
-    found.append(_single("preparation", a.preparation_seconds, b.preparation_seconds, units.duration))
-    found.append(_single("final test accuracy", a.final_accuracy, b.final_accuracy, units.percent))
-    found = decide(found, 1 - confidence)
+        results.append(_time(f"{arm} training time", one.train_seconds, two.train_seconds, time_tolerance, judge_time))
+        results.append(_accuracy(f"{arm} test accuracy", one.accuracy, two.accuracy, accuracy_tolerance, judge_data))
+        results.append(_success(f"{arm} runs that succeeded", one, two, judge_data))
+    results.append(_single("preparation", a.preparation_seconds, b.preparation_seconds, units.duration))
+    results.append(_single("final test accuracy", a.final_accuracy, b.final_accuracy, units.percent))
+    results = decide(results, 1 - confidence)
     # That no run failed in either says nothing of times and accuracies.
-    if not any(judgement.seen or judgement.verdict in ("worse", "better") for judgement in found):
+    if not any(judgement.seen or judgement.verdict in ("worse", "better") for judgement in results):
         raise SettingError(
             "A and B cannot be compared: " + (" ".join(notices) or "neither has two runs of an arm that succeeded."),
             "Use --anyway to compare in spite of other images or hardware." if notices else "",
         )
-    found.append(_soundness(a, b))
-    return Comparison(found, notices)
+    results.append(_soundness(a, b))
+    return Comparison(results, notices)
 
 
 def decide(judgements: Sequence[Judgement], alpha: float) -> list[Judgement]:
@@ -227,16 +227,20 @@ def _single(quantity: str, a: float | None, b: float | None, render: Callable[[f
 
 
 def _soundness(a: Summary, b: Summary) -> Judgement:
-    said = ["sound" if summary.sound else "not sound" for summary in (a, b)]
+    words = ["sound" if summary.sound else "not sound" for summary in (a, b)]
     verdict: Verdict = "worse" if a.sound and not b.sound else "better" if b.sound and not a.sound else "same"
     broken = ", ".join(finding.rule for finding in b.findings if finding.severity == "error")
-    return Judgement("measurement", said[0], said[1], "", verdict, note=broken)
+    return Judgement("measurement", words[0], words[1], "", verdict, note=broken)
 
 
-def _spread(found: Description, render: Callable[[float | None], str], unit: str) -> str:
-    if found.mean is None:
+def _spread(content: Description, render: Callable[[float | None], str], unit: str) -> str:
+    if content.mean is None:
         return units.MISSING
-    return f"{render(found.mean)}{unit}" if found.std is None else f"{render(found.mean)} ± {render(found.std)}{unit}"
+    return (
+        f"{render(content.mean)}{unit}"
+        if content.std is None
+        else f"{render(content.mean)} ± {render(content.std)}{unit}"
+    )
 
 
 def _hundredfold(fraction: float | None) -> str:

@@ -2,24 +2,31 @@
 
 A run has a seed; it may also belong to one of several preparations (a chain of pretraining and fine-tuning) and one of
 several draws of training images. Runs that share one of these are not independent. The variance is put together from
-mean squares, as in a two-way analysis of variance with random effects, with Satterthwaite's degrees of freedom:
+mean squares, as in a two-way analysis of variance with random effects:
 
 * a source with G levels adds G/(G − 1) Σ_g (sum over the runs of level g of their share in the estimate)²;
 * an arm without such a source adds s²/n, as in Welch's test;
 * an arm with two crossed sources has its runs' own variance in both, so that it is taken off once.
 
 Nothing is pooled because it looks small: with two or three levels such a look has no power, and the interval would be
-too narrow just when the levels happen to agree. (Searle, Casella, McCulloch, Variance Components, 1992, chapter 4;
-Satterthwaite, Biometrics Bulletin 2, 1946.)
+too narrow just when the levels happen to agree. (Searle, Casella, McCulloch, Variance Components, 1992, chapter 4.)
+
+For a sum of mean squares Satterthwaite's t (Biometrics Bulletin 2, 1946) makes intervals a little too narrow when
+a source has few levels, Banerjee's (Sankhyā 23, 1961), Σ tᵢ² · partᵢ with each part's own t, a little too wide. Their
+geometric mean is used. With two crossed sources Satterthwaite's is too wide; t is moved a third of the way, on a
+logarithmic scale, towards that of all their degrees of freedom together. Both are what simulates best:
+docs/statistics.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Floats = NDArray[np.float64]
 Bits = NDArray[np.bool_]
@@ -43,19 +50,19 @@ class Sample:
     @property
     def sources(self) -> dict[str, list[Hashable]]:
         """Sources of variance beside the seed, with two levels or more; of two that are nested, the coarser one."""
-        found = {
+        result = {
             name: list(labels)
             for name, labels in ((PREPARATIONS, self.preparations), (DRAWS, self.draws))
             if len(set(labels)) > 1
         }
-        if len(found) == 2:
-            preparations, draws = found[PREPARATIONS], found[DRAWS]
+        if len(result) == 2:
+            preparations, draws = result[PREPARATIONS], result[DRAWS]
             cells = len(set(zip(preparations, draws, strict=True)))
             if cells == len(set(draws)):
-                del found[DRAWS]
+                del result[DRAWS]
             elif cells == len(set(preparations)):
-                del found[PREPARATIONS]
-        return found
+                del result[PREPARATIONS]
+        return result
 
     def logarithms(self) -> Sample:
         """The same runs on a logarithmic scale; values must be positive."""
@@ -64,11 +71,36 @@ class Sample:
 
 @dataclass(frozen=True)
 class Error:
-    """Sampling variance of an estimate and its degrees of freedom; `parts` is the variance by source."""
+    """Sampling variance of an estimate with its degrees of freedom (Satterthwaite's).
+
+    `parts`: the variance by source. `squares`: mean squares, each with its sign and degrees of freedom, where these
+    are used too. `together`: the degrees of freedom of crossed sources; 0 where no two are crossed.
+    `runs`: a part of the variance that has an interval of its own.
+    """
 
     variance: float
     freedom: float
     parts: dict[str, float] = field(default_factory=dict)
+    squares: tuple[tuple[float, float], ...] = ()
+    together: float = 0.0
+    runs: Error | None = None
+
+    def multiplier(self, confidence: float) -> float:
+        """How many standard errors an interval reaches to each side."""
+        tail = (1 + confidence) / 2
+        t2 = float(special.stdtrit(self.freedom, tail)) ** 2
+        if self.together:
+            t2 = t2 ** (2 / 3) * float(special.stdtrit(self.together, tail)) ** (2 / 3)
+        if not self.squares or self.variance <= 0:
+            return math.sqrt(t2)
+        normal = float(special.ndtri(tail))
+        wide = sum(
+            part * (float(special.stdtrit(freedom, tail)) if part > 0 else normal) ** 2
+            for part, freedom in self.squares
+        )
+        if self.runs is not None:
+            wide += self.runs.variance * self.runs.multiplier(confidence) ** 2
+        return math.sqrt(math.sqrt(t2 * max(t2, wide / self.variance)))
 
     @property
     def deviation(self) -> float:
@@ -115,7 +147,7 @@ def sampling_error(treatment: Sample, control: Sample | None = None) -> Error:
     }
     base = sum(part for part, _ in single)
     variance = base + sum(part for part, _ in between.values()) - sum(part for part, _ in twice)
-    used = [*single, *between.values(), *twice]
+    used, crossed = [*single, *between.values(), *twice], bool(twice)
     largest = max((part for part, _ in between.values()), default=0.0)
     if variance < base + largest:
         # The difference of mean squares can come out too small, even negative; the largest alone is a lower bound.
@@ -123,7 +155,13 @@ def sampling_error(treatment: Sample, control: Sample | None = None) -> Error:
         used = [*single, max(between.values())]
     # Beyond the runs' own variance, which the mean square of a source holds too.
     parts = {name: part - inside[name] for name, (part, _) in between.items()}
-    return Error(variance, _satterthwaite(variance, used), {**parts, SEEDS: own})
+    return Error(
+        variance,
+        _satterthwaite(variance, used),
+        {**parts, SEEDS: own},
+        tuple(used) if between and not crossed else (),
+        sum(freedom for _, freedom in between.values()) if crossed else 0.0,
+    )
 
 
 def _within(shares: Floats, sources: Sequence[Sequence[Hashable]]) -> tuple[float, float]:
@@ -185,4 +223,5 @@ def error_with_images(
     variance = max(runs.variance + over_images - repeated, runs.variance, over_images)
     used = [(runs.variance, runs.freedom), (over_images, groups - 1.0), *alone]
     parts = {**runs.parts, TEST_IMAGES: over_images - repeated}
-    return Error(variance, _satterthwaite(variance, used), parts)
+    squares = ((over_images, groups - 1.0), *((-part, freedom) for part, freedom in alone))
+    return Error(variance, _satterthwaite(variance, used), parts, squares, runs=runs)

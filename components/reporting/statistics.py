@@ -85,16 +85,16 @@ def time_ratio(control: Sample, treatment: Sample, confidence: float = 0.95) -> 
     if (min(a.size, b.size) >= FEWEST_FOR_RANKS and ranks) or not finite:
         return _by_ranks(a, b, ends, several)
     estimate = float(np.exp(np.log(a).mean() - np.log(b).mean()))
-    found = _t_interval(control.logarithms(), treatment.logarithms(), -math.log(estimate), confidence)
+    result = _t_interval(control.logarithms(), treatment.logarithms(), -math.log(estimate), confidence)
     return Interval(
         of="geometric mean",
         estimate=estimate,
-        low=None if found.high is None else _exponential(-found.high),
-        high=None if found.low is None else _exponential(-found.low),
-        method=f"{found.method} on logarithms" if found.method != "none" else "none",
-        note=found.note,
-        could_have_seen=None if found.could_have_seen is None else _exponential(found.could_have_seen),
-        shares=found.shares,
+        low=None if result.high is None else _exponential(-result.high),
+        high=None if result.low is None else _exponential(-result.low),
+        method=f"{result.method} on logarithms" if result.method != "none" else "none",
+        note=result.note,
+        could_have_seen=None if result.could_have_seen is None else _exponential(result.could_have_seen),
+        shares=result.shares,
     )
 
 
@@ -212,6 +212,10 @@ def fieller(
     else:
         freedom = error_below.freedom
     t2 = t_quantile((1 + confidence) / 2, freedom) ** 2
+    if any(error.squares or error.together for error in (error_above, error_below)):
+        share = v / (v + ratio**2 * w) if math.isfinite(ratio) and v + ratio**2 * w > 0 else 0.0
+        multipliers = error_above.multiplier(confidence), error_below.multiplier(confidence)
+        t2 = share * multipliers[0] ** 2 + (1 - share) * multipliers[1] ** 2
     # (above − r·below)² ≤ t²(v + r²w) as a quadratic in r: square·r² − 2·half·r + rest ≤ 0.
     square, half, rest = below**2 - t2 * w, above * below, above**2 - t2 * v
     root = math.sqrt(max(0.0, half**2 - square * rest))
@@ -255,10 +259,12 @@ def gain_on_new_images(
     if min(a.values.size, b.values.size) < 2:
         return Interval(of="mean", estimate=estimate, note=ONE_RUN)
     error = error_with_images(b, a, (treatment, control), films)
-    found = t_interval(estimate, error, confidence, "crossed t")
-    if found.method == "none":
-        return found.model_copy(update={"note": "both arms answer every image alike: how new ones differ is not known"})
-    return found
+    result = t_interval(estimate, error, confidence, "crossed t")
+    if result.method == "none":
+        return result.model_copy(
+            update={"note": "both arms answer every image alike: how new ones differ is not known"}
+        )
+    return result
 
 
 def _t_interval(control: Sample, treatment: Sample, estimate: float, confidence: float) -> Interval:
@@ -277,14 +283,18 @@ def t_interval(estimate: float, error: Error, confidence: float, method: str) ->
     """An estimate ± t standard errors."""
     if no_spread(estimate, error):
         return Interval(of="mean", estimate=estimate, note=EQUAL)
-    half = t_quantile((1 + confidence) / 2, error.freedom) * error.deviation
+    half = error.multiplier(confidence) * error.deviation
     return Interval(
         of="mean",
         estimate=estimate,
         low=estimate - half,
         high=estimate + half,
         method=method,
-        could_have_seen=could_have_seen(error.deviation, error.freedom, 1 - confidence),
+        could_have_seen=(
+            (error.multiplier(confidence) + t_quantile(POWER, error.freedom)) * error.deviation
+            if error.squares or error.together
+            else could_have_seen(error.deviation, error.freedom, 1 - confidence)
+        ),
         shares=error.shares if len(error.parts) > 1 else {},
     )
 
@@ -315,13 +325,13 @@ def tests(control: Sequence[float], treatment: Sequence[float]) -> Tests:
     )
 
 
-def paired_test(found: Tests, control: Sequence[float], treatment: Sequence[float]) -> Tests:
+def paired_test(result: Tests, control: Sequence[float], treatment: Sequence[float]) -> Tests:
     """Add Wilcoxon's signed-rank test of pairs that share a seed; null with fewer than three pairs or no difference."""
     differences = np.asarray(treatment, dtype=np.float64) - np.asarray(control, dtype=np.float64)
     if differences.size < 3 or not differences.any():
-        return found.model_copy(update={"pairs": int(differences.size)})
+        return result.model_copy(update={"pairs": int(differences.size)})
     from scipy import stats
 
-    return found.model_copy(
+    return result.model_copy(
         update={"pairs": int(differences.size), "wilcoxon_p": float(stats.wilcoxon(differences).pvalue)}
     )

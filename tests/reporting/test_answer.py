@@ -265,9 +265,11 @@ def test_several_preparations_and_draws_are_what_the_answer_holds_over() -> None
     assert found.answer.endswith("Holds over 3 preparations, 3 draws of training images and test images like these.")
     gain = found.first.accuracy_gain
     assert (gain.these_images.method, gain.new_images.method) == ("mixed t", "crossed t")
-    # Means of the preparations are 0.95, 0.96 and 0.97 and nothing else varies: ± t(0.975, 2) · 0.01 / √3.
+    # Means of the preparations are 0.95, 0.96 and 0.97 and nothing else varies: ± t · 0.01 / √3, where t is two thirds of
+    # the way from t(0.975, 4) to t(0.975, 2) on a logarithmic scale.
+    t = 4.302653 ** (2 / 3) * 2.776445 ** (1 / 3)
     assert gain.these_images.estimate == pytest.approx(0.04)
-    assert gain.these_images.high == pytest.approx(0.04 + 4.302653 * 0.01 / 3**0.5, rel=1e-5)
+    assert gain.these_images.high == pytest.approx(0.04 + t * 0.01 / 3**0.5, rel=1e-5)
     assert sum(found.variance.values()) == pytest.approx(1)
     assert found.variance["preparations"] > 0.5 and found.variance["test_images"] > 0.01
     assert found.speedup.train.method == "mixed t on logarithms"
