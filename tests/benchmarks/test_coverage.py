@@ -1,8 +1,7 @@
 """The simulation of the intervals: what it counts, and that the page holds its tables."""
 
-from headstart.components.reporting.summary import Interval
-
 from benchmarks import coverage
+from headstart.components.reporting.summary import Interval
 
 
 def test_a_cell_counts_open_ends_and_missing_intervals() -> None:

@@ -265,7 +265,7 @@ def test_several_preparations_and_draws_are_what_the_answer_holds_over() -> None
     assert found.answer.endswith("Holds over 3 preparations, 3 draws of training images and test images like these.")
     gain = found.first.accuracy_gain
     assert (gain.these_images.method, gain.new_images.method) == ("mixed t", "crossed t")
-    # Means of the preparations are 0.95, 0.96 and 0.97 and nothing else varies: ± t · 0.01 / √3, where t is two thirds of
+    # Means of the preparations are 0.95, 0.96 and 0.97 and nothing else varies: ± t · 0.01 / √3, t two thirds of
     # the way from t(0.975, 4) to t(0.975, 2) on a logarithmic scale.
     t = 4.302653 ** (2 / 3) * 2.776445 ** (1 / 3)
     assert gain.these_images.estimate == pytest.approx(0.04)
