@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headstart.components.datasets.packed import Description, PackedDataset
 from headstart.components.promotion.candidates import candidates
+from headstart.components.promotion.drift import drift
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.versions import Manifest, Outcome, Pointer, now
@@ -41,6 +42,11 @@ def check_data(
         stop = (_unchanged(description, pointer) if pointer else None) or _waiting(description, store, pointer)
     if stop is None:
         problems = _problems(description, rules, current, remarks)
+        drifted = drift(dataset, current, rules)
+        if rules.drift == "refuse":
+            problems += [f"{text} drift=warn would only say so." for text in drifted]
+        else:
+            remarks += drifted
         if problems:
             stop = Outcome(
                 status="unusable", title="The data cannot be trained on; nothing was changed.", reasons=problems

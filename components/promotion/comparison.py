@@ -80,7 +80,7 @@ def compare(
         kept = decision.kept if decision.kept is not None else np.ones(len(truth), dtype=np.bool_)
         evidence = _evidence(dataset, store, rules, run_id, _question(chosen, current), truth, seeds, old, kept)
     measured = _measured(model, model_in_use, dataset, chosen.folder, folder / "model")
-    _judge_measured(rules, measured, decision)
+    judge_measured(rules, measured, decision)
     return Compared(decision, evidence, model, classes, measured)
 
 
@@ -160,7 +160,7 @@ def _measured(new: Any, old: Any, dataset: PackedDataset, new_folder: Path, old_
     }
 
 
-def _judge_measured(rules: Rules, measured: dict[str, Any], decision: Decision) -> None:
+def judge_measured(rules: Rules, measured: dict[str, Any], decision: Decision) -> None:
     """Add the reasons of a candidate that is too slow or too large to those of `decision`."""
     for setting, most, name, unit, scale in (
         ("latency_ratio", rules.latency_ratio, "latency_p95", "ms for one image, 95th percentile", 1e3),

@@ -51,6 +51,10 @@ class Rules(BaseModel):
     minimum_training_images: int = Field(20, ge=1, description="training images that every class must have")
     minimum_test_images: int = Field(10, ge=1, description="test images that every class must have")
     maximum_skipped: float = Field(0.05, ge=0, le=1, description="share of images that may be unreadable")
+    drift: Literal["warn", "refuse"] = Field("warn", description="data unlike those of the model in use")
+    brightness_drift: float = Field(1.0, ge=0, allow_inf_nan=False, description="in standard deviations of the images")
+    share_drift: float = Field(0.2, ge=0, le=1, description="share of images that may move between classes")
+    count_drift: float = Field(0.5, ge=0, le=1, description="share by which the number of images may fall")
     keep: int = Field(5, ge=1, description="newest versions that retention keeps")
     keep_days: float = Field(0.0, ge=0, allow_inf_nan=False, description="days that retention keeps every version")
 

@@ -14,6 +14,7 @@ from headstart.components.promotion import retraining_report
 from headstart.components.promotion.check import data_facts
 from headstart.components.promotion.commit import candidate_title, conclude, keep_candidate, promoted_title, switch
 from headstart.components.promotion.comparison import Candidate, Compared, compare
+from headstart.components.promotion.drift import facts
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.provenance import write_origin
 from headstart.components.promotion.store import ModelStore
@@ -128,7 +129,7 @@ def _decide_and_switch(
         )
         compared = found.decision.compared
         ending, reasons = verdict(rules, found.decision, found.evidence)
-        facts = {
+        about = {
             "seed": candidate.record.seed,
             "classes": found.classes,
             "accuracy": compared.candidate_accuracy,
@@ -145,7 +146,7 @@ def _decide_and_switch(
                 "comparison": compared.as_dict(),
                 "evidence": found.evidence.as_dict() if found.evidence else {},
                 "measured": found.measured,
-                "candidate": {**outcome.candidate, **facts},
+                "candidate": {**outcome.candidate, **about},
             }
         )
         if ending == "refused":
@@ -158,6 +159,7 @@ def _decide_and_switch(
             data_digest=dataset.description.digest,
             data_source=dataset.description.source,
             data_counts=dataset.description.counts,
+            facts=facts(dataset),
             classes=found.classes,
             image_size=dataset.description.image_size,
             accuracy=compared.candidate_accuracy,

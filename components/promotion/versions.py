@@ -37,6 +37,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+class DataFacts(_Part):
+    """What the training images of a version were like; see `headstart.components.promotion.drift`."""
+
+    images: int = Field(ge=0)
+    brightness: float = Field(ge=0, le=255, allow_inf_nan=False, description="mean level of the images, 0 to 255")
+    brightness_deviation: float = Field(ge=0, allow_inf_nan=False, description="standard deviation between images")
+    counts: dict[str, int] = Field(description="training images of each class")
+
+
 class Manifest(_Part):
     """`versions/<n>/version.json`: what a version is. Written last, so its presence says that the version is whole."""
 
@@ -48,6 +57,7 @@ class Manifest(_Part):
     data_digest: str = Field(description="SHA-256 of the packed data it was trained on")
     data_source: str = ""
     data_counts: dict[str, int] = Field(default_factory=dict, description="images per split")
+    facts: DataFacts | None = Field(None, description="what its training images were like")
     classes: list[str]
     image_size: int = Field(ge=1)
     accuracy: Fraction | None = Field(None, description="on the test split of its own data")

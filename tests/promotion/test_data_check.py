@@ -8,9 +8,10 @@ from store_contents import manifest, version_folder
 
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.promotion.check import check_data
+from headstart.components.promotion.drift import facts as measure
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.components.promotion.versions import Outcome
+from headstart.components.promotion.versions import DataFacts, Outcome
 
 KNOWN = ("apple", "pears", "noise")
 
@@ -113,3 +114,47 @@ def test_everything_wrong_is_told_at_once(used: ModelStore, tmp_path: Path) -> N
     refused = stopped(data, used)
     assert [reason.split()[0] for reason in refused.reasons[:3]] == ["The", "Too", "50"]
     assert any("The candidate learns it" in reason for reason in refused.reasons)
+
+
+def changed(store: ModelStore, place: Path, **facts: object) -> None:
+    """Put a version into use whose training images had these facts."""
+    about = manifest(f"facts{len(store.versions())}").model_copy(
+        update={"classes": list(KNOWN), "facts": DataFacts.model_validate(facts)}
+    )
+    version = store.add(version_folder(place, f"facts{len(store.versions())}"), about)
+    store.switch(version, store.pointer()[1], "promoted", "", "test")
+
+
+def test_the_facts_are_those_of_the_training_images(tmp_path: Path) -> None:
+    data = colours(tmp_path / "data", ("apple", "noise"), noise=0.0)
+    # Levels of a plain image: (200 + 40 + 40) / 3 and (70 + 70 + 210) / 3.
+    found = measure(data)
+    assert (found.images, found.counts) == (48, {"apple": 24, "noise": 24})
+    assert found.brightness == pytest.approx((280 / 3 + 350 / 3) / 2, abs=0.01)
+    assert found.brightness_deviation == pytest.approx((350 - 280) / 3 / 2, abs=0.01)
+
+
+def test_data_that_drifted_are_told_or_refused_with_figures(used: ModelStore, tmp_path: Path) -> None:
+    data = colours(tmp_path / "data", noise=0.0)
+    same = measure(data).model_dump()
+    changed(used, tmp_path, **same)
+    assert check_data(data, used, Rules()) == (None, [])
+    assert check_data(data, used, Rules(drift="refuse", brightness_drift=0, share_drift=0, count_drift=0))[0] is None
+    changed(
+        used, tmp_path, images=200, brightness=same["brightness"] + 30, brightness_deviation=10.0,
+        counts={"apple": 120, "pears": 40, "noise": 40},
+    )  # fmt: skip
+    outcome, remarks = check_data(data, used, Rules())
+    assert outcome is None
+    version = used.versions()[-1].manifest.version
+    bright, shares, number = remarks
+    assert f"those of version {version} " in bright and "3.0 standard deviations apart" in bright
+    # 120 of 200 apples became a third: 27 points moved.
+    assert shares.startswith("Class shares: 27% of the training images moved between classes, most of all apple (60%")
+    assert number.startswith("Number: 72 training images, 64% fewer than the 200 of version")
+    refused = stopped(data, used, drift="refuse")
+    assert refused.status == "unusable"
+    assert [text.split(":")[0] for text in refused.reasons] == ["Brightness", "Class shares", "Number"]
+    assert (
+        check_data(data, used, Rules(drift="refuse", brightness_drift=3.1, share_drift=0.3, count_drift=0.7))[0] is None
+    )

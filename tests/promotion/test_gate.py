@@ -70,6 +70,13 @@ def test_a_model_that_leaves_nothing_to_gain_is_said_to() -> None:
     assert decision.reasons[0].endswith("The model in use leaves only 0.33 points to gain.")
 
 
+def test_no_class_may_lie_below_the_floor_whatever_was_in_use() -> None:
+    assert not decided(answers(90, 90, 59), answers(80, 80, 20), minimum_recall=0.6).promote
+    assert decided(answers(90, 90, 60), answers(80, 80, 20), minimum_recall=0.6).promote
+    first = decided(answers(90, 90, 59), None, minimum_recall=0.6)
+    assert first.reasons == ["Class noise: 59.00% of 100 images recognised; minimum_recall is 60.00%."]
+
+
 @pytest.mark.parametrize(("noise", "promoted"), [(88, True), (87, False)])
 def test_no_class_may_fall_by_more_than_its_bound(noise: int, promoted: bool) -> None:
     # 90 − 2 is within a bound of 2 points, 90 − 3 is not, however good the others are.

@@ -12,9 +12,12 @@ from small_models import failed, trained
 from headstart.components.datasets.packed import PackedDataset, write_packed
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.answers import check_served
-from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.candidates import approve, candidates
+from headstart.components.promotion.comparison import judge_measured
+from headstart.components.promotion.gate import Rules, decide
 from headstart.components.promotion.promote import choose, pair, promote
 from headstart.components.promotion.store import ModelStore, open_store
+from headstart.components.promotion.uses import read_uses
 from headstart.components.promotion.versions import Outcome
 from headstart.components.records import read_record
 from headstart.components.training.export import load_model, save_served
@@ -189,3 +192,81 @@ def test_the_outcome_in_the_store_is_what_was_returned(tmp_path: Path) -> None:
     (file,) = (tmp_path / "store" / "retrainings").glob("*-run-1/outcome.json")
     assert Outcome.model_validate(json.loads(file.read_text())) == outcome
     assert outcome.title in (file.parent / "report.html").read_text()
+
+
+def slightly_better(place: Path) -> tuple[PackedDataset, tuple[Path, Path], tuple[Path, Path]]:
+    """Data of which a model that is blind to noise gets three of 60 test images wrong, that model, and a seeing one."""
+    data = colours(place / "data")
+    images, labels = (np.array(array) for array in data.split("test"))
+    images[labels == 2] = COLOURS["apple"]
+    labels[labels == 2] = 0
+    images[-3:], labels[-3:] = COLOURS["noise"], 2
+    splits = {
+        "train": data.split("train"), "validation": data.split("validation"), "test": (images, labels.astype(np.int32)),
+    }  # fmt: skip
+    (place / "few").mkdir()
+    write_packed(place / "few", {"name": "few", "source": "test:few", "classes": data.classes}, splits)
+    return PackedDataset(place / "few"), trained(place / "a", 1, blind_to="noise"), trained(place / "b", 1)
+
+
+def test_better_on_paper_waits_for_a_person(store: ModelStore, tmp_path: Path) -> None:
+    data, blind, seeing = slightly_better(tmp_path)
+    assert retrain(store, data, [blind], "first").status == "promoted"
+    refused = retrain(store, data, [seeing], "never", approval="never", confidence=0.999)
+    assert refused.status == "refused"
+    assert "Better on paper, but not proven; approval=never asks nobody." in refused.reasons
+    candidate = retrain(store, data, [seeing], "night", confidence=0.999)
+    assert (candidate.status, candidate.version, candidate.current) == ("candidate", 2, 1)
+    assert candidate.evidence["uses"] == 2
+    assert candidate.evidence["gain"] == pytest.approx(3 / 60)
+    # A task that was killed and started again makes neither a second candidate nor a second use.
+    again = retrain(store, data, [seeing], "night", confidence=0.999)
+    assert (again.status, again.version, again.title) == ("candidate", 2, candidate.title)
+    assert set(candidates(store)) == {2}
+    assert set(read_uses(store)[0].images.values()) >= {2}
+    assert len(read_uses(store)[0].comparisons) == 2
+    approve(store, 2, "looked at it", "somebody")
+    assert store.current() == store.manifest(2)
+
+
+def test_always_asks_also_for_the_first_model(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    data, _, seeing = slightly_better(tmp_path)
+    outcome = retrain(store, data, [seeing], "first", approval="always")
+    assert outcome.title == "Candidate: version 1 waits for approval; no model is in use."
+    assert store.pointer() == (None, 0)
+    approve(store, 1, "", "somebody")
+    pointer, _ = store.pointer()
+    assert pointer is not None and (pointer.version, pointer.action) == (1, "first")
+
+
+def test_test_images_that_are_used_up_prove_nothing(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    data = colours(tmp_path / "data")
+    retrain(store, data, [trained(tmp_path / "a", 1, blind_to="noise")], "first")
+    for night in range(2):
+        retrain(store, data, [trained(tmp_path / f"n{night}", 1, blind_to="apple")], f"night{night}", test_uses=2)
+    outcome = retrain(store, data, [trained(tmp_path / "b", 1)], "third", test_uses=2, approval="never")
+    assert outcome.status == "refused"
+    assert any("prove nothing more. Test on new images." in reason for reason in outcome.reasons)
+    fresh = colours(tmp_path / "fresh", seed=5)
+    assert retrain(store, fresh, [trained(tmp_path / "c", 1)], "fourth", test_uses=2).status == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("rules", "measured", "told"),
+    [
+        ({"latency_ratio": 2}, {"latency_p95": 0.0201}, "20.1 ms for one image, 95th percentile, against 10"),
+        ({"latency_ratio": 3}, {"latency_p95": 0.0201}, ""),
+        ({"latency_ratio": 0}, {"latency_p95": 9.0}, ""),
+        ({"size_ratio": 2}, {"size": 3 * 2**20}, "3 MiB, against 1 of the model in use; size_ratio allows 2 times"),
+        ({"size_ratio": 0}, {"size": 3 * 2**20}, ""),
+    ],
+)
+def test_a_slow_or_large_candidate_is_refused(rules: dict[str, float], measured: dict[str, float], told: str) -> None:
+    truth = np.repeat([0, 1], 50)
+    decision = decide(Rules.of(rules), ["a", "b"], truth, truth, 1 - truth, ["a", "b"])
+    figures = {"latency_p95": 0.01, "current_latency_p95": 0.01, "size": 2**20, "current_size": 2**20, **measured}
+    judge_measured(Rules.of(rules), figures, decision)
+    assert decision.promote is not bool(told)
+    assert told in " ".join(decision.refused)
