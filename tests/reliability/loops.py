@@ -1,4 +1,4 @@
-"""A pipeline with the experiment's two loops, report and verdict, and with a trainer that only writes a record."""
+"""A pipeline with the experiment's loops, report and verdict, and with a trainer that only writes records."""
 
 # No `from __future__ import annotations` here: kfp reads the annotations as objects.
 from kfp import dsl
@@ -12,43 +12,50 @@ IMAGE = "headstart:0.1.0"
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def record_run(arm: str, seed: int, run_id: str, record: Output[Artifact]) -> None:
-    """Write the record of a run that took `seed` seconds."""
+def record_runs(cells: str, run_id: str, records: Output[Artifact]) -> None:
+    """Write the records of runs of which a baseline took its seed in seconds and any other half of that."""
+    from pathlib import Path
+
+    from headstart.components.design import read_cells
     from headstart.components.records import Data, Epoch, Phases, Result, RunRecord
 
-    seconds = float(int(seed)) if arm == "baseline" else float(int(seed)) / 2
-    RunRecord(
-        arm=arm,  # type: ignore[arg-type]
-        seed=int(seed),
-        run_id=run_id,
-        status="succeeded",
-        stop_reason="early_stopping",
-        data=Data(digest="d", source="here", image_size=52, classes=["a"], counts={"train": 1}),
-        phases=Phases(train=seconds),
-        epochs=[Epoch(epoch=1, train_seconds=seconds, elapsed=seconds, validation_accuracy=0.9)],
-        result=Result(best_validation_accuracy=0.9, best_epoch=1, test_accuracy=0.9),
-    ).write(record.path)
+    for cell in read_cells(cells):
+        for arm in cell.arms:
+            seconds = cell.seed if arm == "baseline" else cell.seed / 2
+            record = RunRecord(
+                arm=arm,
+                seed=cell.seed,
+                preparation=cell.preparation,
+                draw=cell.draw,
+                run_id=run_id,
+                status="succeeded",
+                stop_reason="early_stopping",
+                data=Data(digest="d", source="here", image_size=52, classes=["a"], counts={"train": 1}),
+                phases=Phases(train=seconds),
+                epochs=[Epoch(epoch=1, train_seconds=seconds, elapsed=seconds, validation_accuracy=0.9)],
+                result=Result(best_validation_accuracy=0.9, best_epoch=1, test_accuracy=0.9),
+            )
+            record.write(Path(records.path, f"{record.name}.json"))
 
 
 def loops(placement: Placement, *, run_id: str) -> BaseComponent:
-    """Build it; `baseline_seeds` and `transfer_seeds` are its parameters."""
+    """Build it; `tasks` is its parameter."""
+
+    def written(cells: str) -> dsl.PipelineTask:
+        return place(record_runs(cells=cells, run_id=run_id), placement, "training")
 
     @dsl.pipeline(name="loops")
-    def pipeline(baseline_seeds: list[int], transfer_seeds: list[int]) -> None:
-        single = [
-            place(record_run(arm=arm, seed=0, run_id=run_id), placement, "training")
-            for arm in ("pretrain", "finetune", "final")
-        ]
-        with dsl.ParallelFor(items=baseline_seeds, parallelism=1) as seed:
-            baseline = place(record_run(arm="baseline", seed=seed, run_id=run_id), placement, "training")
-        with dsl.ParallelFor(items=transfer_seeds, parallelism=1) as seed:
-            transfer = place(record_run(arm="transfer", seed=seed, run_id=run_id), placement, "training")
+    def pipeline(tasks: list[str]) -> None:
+        with dsl.ParallelFor(items=[0], parallelism=1):
+            pretrained, finetuned = written("0/0/0:pretrain"), written("0/0/0:finetune")
+        shipped = written("0/0/0:final")
+        with dsl.ParallelFor(items=tasks, parallelism=1) as cells:
+            trained = written(cells)
         rendered = report(
-            pretrain=single[0].outputs["record"],
-            finetune=single[1].outputs["record"],
-            final=single[2].outputs["record"],
-            baseline=dsl.Collected(baseline.outputs["record"]),
-            transfer=dsl.Collected(transfer.outputs["record"]),
+            pretrain=dsl.Collected(pretrained.outputs["records"]),
+            finetune=dsl.Collected(finetuned.outputs["records"]),
+            final=shipped.outputs["records"],
+            runs=dsl.Collected(trained.outputs["records"]),
             run_id=run_id,
             settings={"minimum_succeeded": 1},
         )
