@@ -58,13 +58,14 @@ def _accuracy(found: Description) -> str:
 def comparison_table(found: Comparison) -> RichTable:
     """One row a quantity, with the verdict in words and colour."""
     styles = {"worse": "bold red", "better": "green", "same": "", "not judged": "dim"}
-    words = {"same": "none shown"}
     table = RichTable(box=None, pad_edge=False, header_style="dim")
     for column in ("quantity", "A", "B", "change", "verdict"):
         table.add_column(column, justify="left" if column in ("quantity", "verdict") else "right")
     for judgement in found.judgements:
-        said = words.get(judgement.verdict, judgement.verdict)
-        said += f" ({judgement.note})" if judgement.note else ""
+        words: str = (
+            "none shown" if judgement.verdict == "same" and judgement.p_worse is not None else judgement.verdict
+        )
+        words += f" ({judgement.note})" if judgement.note else ""
         cells = [judgement.quantity, judgement.a, judgement.b, judgement.change]
-        table.add_row(*(Text(cell) for cell in cells), Text(said, style=styles[judgement.verdict]))
+        table.add_row(*(Text(cell) for cell in cells), Text(words, style=styles[judgement.verdict]))
     return table

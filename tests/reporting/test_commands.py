@@ -220,7 +220,9 @@ def test_compare_tells_by_its_exit_status(base: Path, tmp_path: Path, change: ob
 
 def test_compare_reads_summaries_and_refuses_what_cannot_be_compared(base: Path, tmp_path: Path) -> None:
     assert headstart("report", base, "--output", tmp_path / "a").returncode == 0
-    assert headstart("compare", tmp_path / "a", tmp_path / "a" / "summary.json").returncode == 0
+    alike = headstart("compare", tmp_path / "a", tmp_path / "a" / "summary.json", columns=160)
+    assert alike.returncode == 0
+    assert alike.stdout.count("would have shown from") == 4 and "none shown" in alike.stdout
     records = [
         r.model_copy(update={"data": r.data.model_copy(update={"digest": "other"})}) if r.data else r
         for r in builders.experiment(8, seed=4)
