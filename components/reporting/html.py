@@ -89,12 +89,8 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
         "failures": summary.failures[:50],
         "more_failures": max(0, len(summary.failures) - 50),
         "statistics": statistics_tables.tables(summary),
-        "paper": [
-            beside_paper.comparison_table(summary),
-            beside_paper.stage_table(experiment),
-            *beside_paper.arm_tables(experiment),
-        ],
-        "paper_notes": beside_paper.notes(summary),
+        "paper": beside_paper.tables(experiment, summary) if beside_paper.applies(experiment) else [],
+        "paper_notes": beside_paper.notes(summary) if beside_paper.applies(experiment) else [],
         "conditions": [
             conditions.data_table(experiment),
             conditions.recipe_table(experiment),

@@ -66,10 +66,9 @@ def render(report: Report) -> str:
             ),
         ]
     parts += ["## How sure\n", *(table(content) for content in statistics_tables.tables(summary))]
-    parts += ["## Beside the paper\n", table(beside_paper.comparison_table(summary))]
-    parts += [table(beside_paper.stage_table(experiment))]
-    parts += [table(content) for content in beside_paper.arm_tables(experiment)]
-    parts += ["".join(f"- {escape(said)}\n" for said in beside_paper.notes(summary))]
+    if beside_paper.applies(experiment):
+        parts += ["## Beside the paper\n", *(table(each) for each in beside_paper.tables(experiment, summary))]
+        parts += ["".join(f"- {escape(note)}\n" for note in beside_paper.notes(summary))]
     parts += ["## What it ran on\n", table(conditions.data_table(experiment))]
     parts += [table(conditions.recipe_table(experiment)), table(conditions.hardware_table(experiment))]
     parts += [table(conditions.runs_table(experiment, summary))]

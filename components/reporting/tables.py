@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from headstart.components.foreign_text import csv_cell
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
 from headstart.components.reporting.experiment import PHASES, Experiment, total_seconds
-from headstart.components.reporting.summary import Summary
+from headstart.components.reporting.summary import Interval, Summary
 from headstart.components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
 from headstart.components.stages import STAGES
 
@@ -29,6 +29,19 @@ class Table:
     numeric: frozenset[int] = field(default_factory=frozenset)
     note: str = ""
     totals: int = 0  # how many rows at the end are totals
+
+
+def with_interval(content: Interval, render: Callable[[float | None], str]) -> str:
+    """`7.1 (6.4–7.9)`; an end that is open in words, an estimate alone where there is no interval."""
+    low, high = content.low, content.high
+    if low is None and high is None:
+        return render(content.estimate)
+    if high is None:
+        return f"{render(content.estimate)} ({render(low)} or more)"
+    if low is None:
+        return f"{render(content.estimate)} (at most {render(high)})"
+    joiner = " to " if low < 0 else "–"
+    return f"{render(content.estimate)} ({render(low)}{joiner}{render(high)})"
 
 
 def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:

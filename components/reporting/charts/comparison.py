@@ -9,18 +9,10 @@ from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, log_span
 from headstart.components.reporting.charts.confusion import shorten
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
-from headstart.components.reporting.summary import Interval, Summary
-from headstart.components.reporting.tables import Table
+from headstart.components.reporting.summary import Summary
+from headstart.components.reporting.tables import Table, with_interval
 
 Named = Sequence[tuple[str, Summary]]
-
-
-def _with_interval(found: Interval, points: bool = False) -> str:
-    render = units.signed_points if points else units.factor
-    if found.low is None and found.high is None:
-        return render(found.estimate)
-    high = render(found.high) if found.high is not None else "no upper end"
-    return f"{render(found.estimate)} ({render(found.low)} to {high})"
 
 
 def overview_table(named: Named) -> Table:
@@ -32,9 +24,9 @@ def overview_table(named: Named) -> Table:
                 name,
                 verdict(summary),
                 f"{summary.control.succeeded} + {summary.treatment.succeeded}",
-                _with_interval(summary.speedup.train),
-                _with_interval(summary.speedup.time_to_accuracy),
-                _with_interval(summary.accuracy_gain, points=True),
+                with_interval(summary.speedup.train, units.factor),
+                with_interval(summary.speedup.time_to_accuracy, units.factor),
+                with_interval(summary.accuracy_gain, units.signed_points),
                 units.duration(summary.control.train_seconds.median),
                 units.duration(summary.treatment.train_seconds.median),
                 units.duration(summary.preparation_seconds),
@@ -88,7 +80,7 @@ def draw(named: Named) -> Figure | None:
         if found.low and found.high:
             drawing.line((x(found.low), y), (x(found.high), y), "thick treatment")
         drawing.mark((x(found.estimate or 1), y), summaries[index].first.treatment, 5)
-    said = "; ".join(f"{name} {_with_interval(found)}" for name, found in shown)
+    said = "; ".join(f"{name} {with_interval(found, units.factor)}" for name, found in shown)
     return Figure(
         "Speed-up of each run",
         drawing.render("overview", "Training speed-up of each run with its interval", f"{said}."),
