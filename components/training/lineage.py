@@ -36,8 +36,10 @@ class TrainedOn(NamedTuple):
 
 
 def chain(description: dict[str, Any]) -> list[Ancestor]:
-    """Return the stages that led to the model with this `model.json`, itself the last."""
+    """Return the stages that led to the model with this `model.json`, itself the last if the file says which it is."""
     earlier = [Ancestor.model_validate(entry) for entry in description.get("lineage", [])]
+    if not {"arm", "seed", "weights"} <= set(description):
+        return earlier
     facts = {"stage": description["arm"], "seed": description["seed"], "weights": description["weights"]}
     return [*earlier, Ancestor(**facts, data=description.get("data", ""))]
 

@@ -93,3 +93,10 @@ def test_the_chain_ends_with_the_model_itself() -> None:
         ("pretrain", 4, "w1", "d1"),
         ("finetune", 4, "w2", "d2"),
     ]
+
+
+def test_a_model_that_does_not_say_what_it_is_has_no_stage_of_its_own() -> None:
+    first = {"arm": "pretrain", "seed": 1, "weights": "ab"}
+    lineage = [entry.model_dump() for entry in chain(first)]
+    assert chain({"weights": "cd", "lineage": lineage}) == chain(first)
+    assert chain({"classes": ["a"], "image_size": 52}) == []
