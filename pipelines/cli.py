@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import sys
@@ -12,7 +13,7 @@ import click
 
 from headstart.components.credentials import hide
 from headstart.components.errors import INSTALL_TENSORFLOW, HeadstartError
-from headstart.components.foreign_text import echo
+from headstart.components.foreign_text import echo, printable
 from headstart.pipelines.interruption import NO_THREADS, no_threads_left
 from headstart.pipelines.lasting_output import OUTPUT_LOST, drop_what_is_buffered
 
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Say whether one result is slower or less accurate than another.",
     ),
     "predict": ("headstart.pipelines.commands.predict", "Classify images with a trained model."),
+    "settings": ("headstart.pipelines.commands.settings", "List every setting, with its default and what it accepts."),
     "compile": ("headstart.pipelines.commands.compile", "Write a pipeline as a package for a cluster."),
     "check": ("headstart.pipelines.commands.check", "Say what would stop a run on a cluster, before it starts."),
     "submit": ("headstart.pipelines.commands.submit", "Submit a pipeline to a cluster and follow it."),
@@ -52,6 +54,16 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command where there is none of the name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            ctx.fail(f"No such command {printable(args[0])!r}.{hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table above, without importing any."""

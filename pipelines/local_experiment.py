@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from headstart.components.atomic_files import write_json
+from headstart.components.atomic_files import write_json, write_text
 from headstart.components.console import Console
 from headstart.components.credentials import reveal
 from headstart.components.design import plan
@@ -28,6 +28,8 @@ from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration, run_row
 from headstart.pipelines.local import LocalResult, LocalRun, new_run_id, run_locally
 from headstart.pipelines.own_files import (
+    CONFIGURATION_FILE,
+    CONFIGURATION_HEADER,
     LOG_FILE,
     REQUEST_FILE,
     WORK_FOLDER,
@@ -53,6 +55,8 @@ class ExperimentRequest:
     docker_image: str = ""
     keep_work: bool = False
     verbose: bool = False
+    # What a file for `--config` would say; written beside the results, so that it repeats the run.
+    configuration: dict[str, Any] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for an interrupted run to go on."""
@@ -70,6 +74,7 @@ def run_experiment(request: ExperimentRequest) -> int:
     _make_folder(output)
     with _locked(output) as lock:
         run_id = _begin(output, request)
+        _write_configuration(output / CONFIGURATION_FILE, request)
         work = output / WORK_FOLDER
         begun = time.monotonic()
         console.print(f"Headstart writes to {_short(output)}", highlight=False)
@@ -254,6 +259,15 @@ def _keep_finished(work: Path) -> None:
     for file in (work / "checkpoints").rglob("*"):
         if file.is_file() and file.name != FINISHED:
             file.unlink()
+
+
+def _write_configuration(file: Path, request: ExperimentRequest) -> None:
+    """Write the options that were given, apart from where to write, in the form that `--config` reads."""
+    import yaml
+
+    options = {name: value for name, value in request.configuration.items() if name not in ("output", "restart")}
+    lines = f"{CONFIGURATION_HEADER}\n# headstart run --config {file.name} --output FOLDER\n"
+    write_text(file, lines + yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
 
 
 def _end(

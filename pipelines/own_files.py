@@ -17,6 +17,8 @@ from headstart.components.records import read_record
 REQUEST_FILE = "run.json"
 WORK_FOLDER = ".work"
 LOG_FILE = "run.log"
+CONFIGURATION_FILE = "run.yaml"
+CONFIGURATION_HEADER = "# Options of a run by Headstart."
 STATES = ("running", "incomplete", "finished")
 _READ = 100_000  # bytes of a file that are looked at
 
@@ -128,7 +130,7 @@ def remove_results(output: Path) -> None:
         # Those of preparation 0 have no number.
         if re.fullmatch(r"(pretrained|finetuned|final)(-p\d+)?\.(keras|json)", file.name):
             file.unlink()
-    for name in (LOG_FILE, *REPORT_FILES):
+    for name in (LOG_FILE, CONFIGURATION_FILE, *REPORT_FILES):
         (output / name).unlink(missing_ok=True)
     for name in ("records", "model"):
         with contextlib.suppress(OSError):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from headstart.components.credentials import conceal, masked_address
 from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS
 from headstart.components.errors import SettingError
-from headstart.components.stages import ARMS, DEFAULT_ARMS, chosen_arms
-from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
+from headstart.components.stages import ARMS, DEFAULT_ARMS
+from headstart.pipelines.configuration import config_option, given_options
+from headstart.pipelines.local_experiment import run_experiment
+from headstart.pipelines.request import experiment_request, parse_seeds
 from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
-DEMONSTRATION = {"source": "demo:source", "intermediate": "demo:fruits"}
+# Options that are read before they are passed on.
+_PARSED = frozenset({"arms", "settings", "data_settings"})
 
 
 def _by_preset(place: int) -> str:
@@ -24,6 +24,7 @@ def _by_preset(place: int) -> str:
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
+@config_option
 @click.option("--preset", type=click.Choice(["demo", "paper", "fast"]), help="Recipe.  [default: demo or paper]")
 @click.option("--cifar100", metavar="URI", help="Source set: CIFAR-100 in any of its published forms.")
 @click.option("--fruits360", metavar="URI", help="Intermediate set: Fruits-360, any release.")
@@ -76,90 +77,20 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     the same --output stopped. Exit status: 0 done and sound, 1 failed, 2 wrong use, 3 done but not sound,
     130 interrupted.
     """
-    source, source_layout = _data_set(options, "source", "cifar100")
-    intermediate, intermediate_layout = _data_set(options, "intermediate", "fruits360")
-    if options["target"] and not options["target"].startswith("demo:"):
-        _refuse_drawn_preparation(options)
-    if options["baseline_data"] != "selected":
+    if options.pop("baseline_data") != "selected":
         raise SettingError(
-            f"--baseline-data {options['baseline_data']}: arms that train on different data cannot be compared.",
+            "--baseline-data: arms that train on different data cannot be compared.",
             "Leave it out: all arms train on the target images.",
         )
-    request = ExperimentRequest(
-        parameters={
-            "source_data": source,
-            "source_layout": source_layout,
-            "intermediate_data": intermediate,
-            "intermediate_layout": intermediate_layout,
-            "target_data": _absolute(options["target"], "target"),
-            "target_layout": options["target_layout"],
-            "seeds": _seeds(options["runs"], options["seeds"]),
-            "arms": list(chosen_arms(options["arms"].split(","))),
-            "preparations": options["preparations"] or 0,
-            "draws": options["draws"] or 0,
-            "hold_out_target": options["hold_out_target"],
-            "preset": options["preset"] or "",
-            "settings": parse_settings(options["settings"], "--set"),
-            "classes": options["classes"],
-            "images_per_class": options["images_per_class"] or 0,
-            "test_images_per_class": options["test_images_per_class"],
-            "image_size": options["image_size"],
-            "data_settings": parse_settings(options["data_settings"], "--data-setting"),
-        },
-        report_settings={
-            "target_accuracy": options["target_accuracy"],
-            "price_per_hour": options["price_per_hour"],
-            "command": shlex.join(["headstart", *map(masked_address, sys.argv[1:])]),
-        },
-        output=options["output"],
-        restart=options["restart"],
-        docker_image=options["docker"] or "",
-        keep_work=options["keep_work"],
+    seeds, docker = options.pop("seeds"), options.pop("docker")
+    request = experiment_request(
+        **{name: value for name, value in options.items() if value is not None and name not in _PARSED},
+        arms=options["arms"].split(","),
+        seeds=parse_seeds(seeds) if seeds is not None else None,
+        settings=parse_settings(options["settings"], "--set"),
+        data_settings=parse_settings(options["data_settings"], "--data-setting"),
+        docker=docker or "",
         verbose=ctx.obj["verbose"],
+        configuration=given_options(ctx),
     )
     ctx.exit(run_experiment(request))
-
-
-def _refuse_drawn_preparation(options: dict[str, Any]) -> None:
-    """Raise SettingError where photographs would be transferred to from drawings that nobody asked for."""
-    drawn = [role for role, alias in (("source", "cifar100"), ("intermediate", "fruits360"))
-             if not options[role] and not options[alias]]  # fmt: skip
-    if drawn:
-        named, asked = (" ".join(words) for words in (
-            [f"--{role} FOLDER" for role in drawn], [f"--{role} {DEMONSTRATION[role]}" for role in drawn]
-        ))  # fmt: skip
-        raise SettingError(
-            f"--target {options['target']}: the {' and the '.join(drawn)} set would be drawn by Headstart, and what is "
-            "learnt from drawings says nothing about a head start for images of your own.",
-            f"Give {named} (or --cifar100, --fruits360), or ask for the drawings: {asked}.",
-        )
-
-
-def _seeds(runs: int | None, seeds: str | None) -> list[int]:
-    if seeds is None:
-        return list(range(1, (runs or 10) + 1))
-    if runs is not None:
-        raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
-    try:
-        return [int(seed) for seed in seeds.split(",")]
-    except ValueError:
-        raise SettingError(f"--seeds {seeds}: expected whole numbers such as 1,2,3.") from None
-
-
-def _data_set(options: dict[str, Any], role: str, alias: str) -> tuple[str, str]:
-    """Return URI and layout of the source or the intermediate set, however it was named."""
-    if options[role] and options[alias]:
-        raise SettingError(f"--{role} and --{alias} name the same set twice.", "Give one of them.")
-    if options[alias]:
-        return _absolute(options[alias], role), alias
-    return _absolute(options[role] or DEMONSTRATION[role], role), options[f"{role}_layout"]
-
-
-def _absolute(uri: str, role: str) -> str:
-    """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here."""
-    if not uri or "://" in uri or uri.startswith("demo:"):
-        return conceal(uri, role)
-    path = Path(uri).expanduser().resolve()
-    if not path.exists():
-        raise SettingError(f"{uri}: there is no such file or folder.", "Name a path, gs://…, https://… or file://….")
-    return str(path)

@@ -1,0 +1,131 @@
+"""From what was asked for, on the command line or in Python, to the request that the experiment is run with."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.components.credentials import conceal, masked_address
+from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.errors import SettingError
+from headstart.components.stages import DEFAULT_ARMS, chosen_arms
+from headstart.pipelines.local_experiment import ExperimentRequest
+
+# Role of a data set → its published name and what is drawn for it.
+ROLES = {"source": ("cifar100", "demo:source"), "intermediate": ("fruits360", "demo:fruits")}
+
+
+def experiment_request(
+    *,
+    cifar100: str | Path = "",
+    fruits360: str | Path = "",
+    source: str | Path = "",
+    intermediate: str | Path = "",
+    target: str | Path = "",
+    source_layout: str = "auto",
+    intermediate_layout: str = "auto",
+    target_layout: str = "auto",
+    runs: int | None = None,
+    seeds: Sequence[int] | None = None,
+    arms: Sequence[str] = DEFAULT_ARMS,
+    preparations: int = 0,
+    draws: int = 0,
+    hold_out_target: bool = False,
+    preset: str = "",
+    settings: Mapping[str, Any] | None = None,
+    classes: Mapping[str, str] | None = None,
+    images_per_class: int = 0,
+    test_images_per_class: int = 0,
+    image_size: int = 52,
+    data_settings: Mapping[str, Any] | None = None,
+    target_accuracy: float = 0.0,
+    price_per_hour: float = 0.0,
+    output: Path | None = None,
+    restart: bool = False,
+    docker: str = "",
+    keep_work: bool = False,
+    verbose: bool = False,
+    configuration: Mapping[str, Any] | None = None,
+) -> ExperimentRequest:
+    """Check what can be checked without reading data and return the request; the names are those of `headstart run`.
+
+    0 and empty mean the default of the preset. `configuration` is what a file for `--config` would say; it is written
+    beside the results. SettingError names the option that is wrong.
+    """
+    given = {"source": (source, cifar100), "intermediate": (intermediate, fruits360)}
+    layouts = {"source": source_layout, "intermediate": intermediate_layout}
+    if target and not str(target).startswith("demo:"):
+        _refuse_drawn_preparation(str(target), [role for role, uris in given.items() if not any(uris)])
+    sets: dict[str, Any] = {}
+    for role, (own, published) in given.items():
+        alias, drawn = ROLES[role]
+        if own and published:
+            raise SettingError(f"--{role} and --{alias} name the same set twice.", "Give one of them.")
+        sets[f"{role}_data"] = _absolute(str(published or own or drawn), role)
+        sets[f"{role}_layout"] = alias if published else layouts[role]
+    if seeds is not None and runs is not None:
+        raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
+    return ExperimentRequest(
+        parameters={
+            **sets,
+            "target_data": _absolute(str(target), "target"),
+            "target_layout": target_layout,
+            "seeds": list(range(1, (runs or 10) + 1)) if seeds is None else list(seeds),
+            "arms": list(chosen_arms(arms)),
+            "preparations": preparations,
+            "draws": draws,
+            "hold_out_target": hold_out_target,
+            "preset": preset,
+            "settings": dict(settings or {}),
+            "classes": dict(classes or PAPER_CLASSES),
+            "images_per_class": images_per_class,
+            "test_images_per_class": test_images_per_class,
+            "image_size": image_size,
+            "data_settings": dict(data_settings or {}),
+        },
+        report_settings={
+            "target_accuracy": target_accuracy,
+            "price_per_hour": price_per_hour,
+            "command": shlex.join(["headstart", *map(masked_address, sys.argv[1:])]),
+        },
+        output=output,
+        restart=restart,
+        docker_image=docker,
+        keep_work=keep_work,
+        verbose=verbose,
+        configuration=dict(configuration or {}),
+    )
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read `1,2,3`; SettingError where it is anything else."""
+    try:
+        return [int(seed) for seed in text.split(",")]
+    except ValueError:
+        raise SettingError(f"--seeds {text}: expected whole numbers such as 1,2,3.") from None
+
+
+def _refuse_drawn_preparation(target: str, drawn: Sequence[str]) -> None:
+    """Raise SettingError where photographs would be transferred to from drawings that nobody asked for."""
+    if not drawn:
+        return
+    named = " ".join(f"--{role} FOLDER" for role in drawn)
+    asked = " ".join(f"--{role} {ROLES[role][1]}" for role in drawn)
+    raise SettingError(
+        f"--target {target}: the {' and the '.join(drawn)} set would be drawn by Headstart, and what is learnt from "
+        "drawings says nothing about a head start for images of your own.",
+        f"Give {named} (or --cifar100, --fruits360), or ask for the drawings: {asked}.",
+    )
+
+
+def _absolute(uri: str, role: str) -> str:
+    """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here."""
+    if not uri or "://" in uri or uri.startswith("demo:"):
+        return conceal(uri, role)
+    path = Path(uri).expanduser().resolve()
+    if not path.exists():
+        raise SettingError(f"{uri}: there is no such file or folder.", "Name a path, gs://…, https://… or file://….")
+    return str(path)
