@@ -161,7 +161,7 @@ def test_arguments_of_any_kind(arguments: list[str], nothing_starts: Path) -> No
         (["run", "--set", "epochs=1", "--set", "epochs=2"], "epochs", "Keep one"),
         (["run", "--data-setting", "skip_share=2"], "skip_share", "less than or equal to 1"),
         (["run", "--source", "no such folder"], "no such folder", "Name a path"),
-        (["run", "--classes", "a=x", "a=y"], "'a'", "Give every class one rule"),
+        (["run", "--classes", "a=x", "a=y"], "'a'", "Keep one of them"),
         (["compile", "experiment", "--image", "headstart:latest"], "image", "latest"),
         (["compile", "experiment", "--output", "x.json"], "x.json", ".yaml"),
         (["compile", "nothing"], "nothing", "experiment"),
