@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from headstart.components.design import Cell
 from headstart.components.records import Phases, RunRecord
 from headstart.components.stages import (
     ARMS,
@@ -25,13 +26,14 @@ PHASES: tuple[str, ...] = tuple(Phases.model_fields)
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs by stage, each list sorted by preparation, draw and seed."""
+    """Runs by stage, each list sorted by preparation, draw and seed; what was `planned`, where that is known."""
 
     records: tuple[RunRecord, ...]
     run_id: str = ""
     name: str = ""
     unreadable: tuple[str, ...] = ()
     by_stage: dict[str, list[RunRecord]] = field(default_factory=dict)
+    planned: tuple[Cell, ...] = ()
 
     def of(self, stage: str) -> list[RunRecord]:
         """The runs of a stage or arm; empty where there is none."""
@@ -71,7 +73,11 @@ class Experiment:
 
 
 def experiment(
-    records: Sequence[RunRecord], run_id: str = "", name: str = "", unreadable: Sequence[str] = ()
+    records: Sequence[RunRecord],
+    run_id: str = "",
+    name: str = "",
+    unreadable: Sequence[str] = (),
+    planned: Sequence[Cell] = (),
 ) -> Experiment:
     """Sort records; the order in which they come does not matter. Without `run_id` it is the most frequent one."""
     if not run_id and records:
@@ -85,7 +91,7 @@ def experiment(
     by_stage: dict[str, list[RunRecord]] = {}
     for record in ordered:
         by_stage.setdefault(record.arm, []).append(record)
-    return Experiment(tuple(ordered), run_id, name, tuple(unreadable), by_stage)
+    return Experiment(tuple(ordered), run_id, name, tuple(unreadable), by_stage, tuple(planned))
 
 
 def succeeded(records: Sequence[RunRecord]) -> list[RunRecord]:

@@ -17,7 +17,7 @@ from headstart.components.reporting.summary import Finding
 __all__ = ["RULES", "is_sound", "verify"]
 
 # Each of these enters its rules into the register, in the order in which reports list them.
-for _part in ("runs", "likeness", "clock", "images"):
+for _part in ("runs", "copies", "likeness", "chain", "result", "clock", "learning", "images"):
     importlib.import_module(f"headstart.components.reporting.rules.{_part}")
 
 

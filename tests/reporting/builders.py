@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from headstart.components.records import (
+    Ancestor,
     Attempt,
     Data,
     Environment,
@@ -16,10 +17,23 @@ from headstart.components.records import (
     Result,
     RunRecord,
     Sample,
+    SeenBefore,
 )
+from headstart.components.stages import STAGES, chain
 
 RUN_ID = "run-5f2a"
 FRUIT = ["apple", "pears", "noise"]
+PATIENCE = 8
+LAYERS = (
+    "conv2d_1",
+    "batch_normalization_1",
+    "conv2d_2",
+    "batch_normalization_2",
+    "conv2d_3",
+    "conv2d_4",
+    "dense_1",
+    "dense_2",
+)
 
 
 def digest(name: str) -> str:
@@ -75,20 +89,23 @@ def record(
     jitter: float = 0.05,
     **changes: Any,
 ) -> RunRecord:
-    """One run whose validation accuracy rises towards `accuracy` and whose epochs take `seconds_per_epoch`."""
+    """One run whose validation accuracy rises towards `accuracy` and whose epochs take `seconds_per_epoch`.
+
+    It is as consistent as a measured one: accuracies are whole numbers of images, and an arm ends by its stop rule.
+    """
     rng = np.random.default_rng([seed, len(arm), ord(arm[0])])
-    rows, elapsed, best, best_epoch = [], 0.0, 0.0, 1
-    classes = data(arm).classes
-    for index in range(1, epochs + 1):
+    of, stage = data(arm), STAGES[arm]
+    counts, classes = of.counts, of.classes
+    patience = PATIENCE if stage.recipe == "target" and epochs > PATIENCE else 0
+    curve = _validation(rng, epochs, accuracy, rate, len(classes), counts["validation"], epochs - patience)
+    trained = counts["train"] // 32 * 32
+    rows, elapsed, best_epoch = [], 0.0, 1
+    for index, right in enumerate(curve, 1):
         took = float(seconds_per_epoch * (1 + jitter * rng.standard_normal() * 0.5))
         elapsed += took
-        level = (
-            accuracy * (1 - (1 - 1 / len(classes)) * np.exp(-rate * index))
-            + 0.004 * rng.standard_normal() * jitter / 0.05
-        )
-        level = float(np.clip(level, 0, 1))
-        if level > best:
-            best, best_epoch = level, index
+        level = right / counts["validation"]
+        if right > curve[best_epoch - 1]:
+            best_epoch = index
         rows.append(
             Epoch(
                 epoch=index,
@@ -96,22 +113,21 @@ def record(
                 cpu_seconds=took * 1.9,
                 evaluate_seconds=took * 0.1,
                 elapsed=elapsed,
-                loss=float(1.2 * np.exp(-rate * index) + 0.05),
-                accuracy=min(1.0, level + 0.01),
-                validation_loss=float(1.2 * np.exp(-rate * index) + 0.1),
+                loss=float((1.2 * np.exp(-rate * index) + 0.05) * (1 + 0.01 * rng.random())),
+                accuracy=round(min(0.985, level + 0.01) * trained) / trained,
+                validation_loss=float((1 - level) * 1.5 + 0.1 + 0.01 * rng.random()),
                 validation_accuracy=level,
             )
         )
+    each = counts["test"] // len(classes)
+    right_of = [round(each * accuracy) for _ in classes]
     confusion = None
     if status == "succeeded" and len(classes) <= 10:
-        each = data(arm).counts["test"] // len(classes)
-        right = [round(each * accuracy) for _ in classes]
-        confusion = [
-            [right[i] if i == j else (each - right[i]) // (len(classes) - 1) for j in range(len(classes))]
-            for i in range(len(classes))
-        ]
-    transferred = arm not in ("pretrain", "baseline")
-    frozen = {"finetune": 3, "final": 4, "transfer": 4}.get(arm, 0)
+        confusion = [_spread(each, right_of[i], i, len(classes)) for i in range(len(classes))]
+    frozen = {"nothing": (), "early": LAYERS[:5], "backbone": LAYERS[:7], "all_but_head": LAYERS}[stage.frozen]
+    ancestors = [
+        Ancestor(stage=name, seed=0, weights=digest(f"{name} weights"), data=data(name).digest) for name in chain(arm)
+    ]
     values: dict[str, Any] = {
         "arm": arm,
         "seed": seed,
@@ -122,10 +138,16 @@ def record(
         "attempts": [
             Attempt(number=1, started_at=f"2026-11-25T02:{seed % 60:02d}:00Z", epochs=epochs, ended="completed")
         ],
-        "data": data(arm),
+        "data": of,
         "preset": "fast",
-        "recipe": {"batch_size": 32, "optimizer": "adamw", "learning_rate": 0.003, "patience": 8, "max_epochs": 60},
-        "stage": {"frozen": [f"conv2d_{i + 1}" for i in range(frozen)], "final_trainable": "last_two"},
+        "recipe": {
+            "optimizer": "adamw",
+            "learning_rate": 0.003 * stage.learning_rate,
+            "batch_size": 32,
+            "epochs": 60 if stage.recipe == "target" else epochs,
+            "patience": PATIENCE if stage.recipe == "target" else 0,
+        },
+        "stage": {"first_stride": 0, "final_trainable": "last_two", "frozen": list(frozen)},
         "environment": environment(),
         "phases": Phases(
             startup=3.6 + 0.1 * float(rng.standard_normal()),
@@ -138,22 +160,26 @@ def record(
         "train_cpu_seconds": elapsed * 1.9,
         "stolen_share": 0.01,
         "epochs": rows,
-        "stop_reason": "early_stopping" if status == "succeeded" else status,
-        "initial_model": digest("finetune weights")
-        if arm in ("transfer", "final")
-        else digest("pretrain weights")
-        if transferred
-        else None,
-        "final_weights": digest(f"{arm} weights" if arm in ("pretrain", "finetune") else f"{arm} {seed}"),
+        "stop_reason": ("early_stopping" if patience else "max_epochs") if status == "succeeded" else status,
+        "started_from": ancestors,
+        "seen_before": SeenBefore(class_images=1600, training_images=1080, test_images=0) if ancestors else None,
+        "initial_model": ancestors[-1].weights if ancestors else None,
+        "initial_weights": digest(f"start of {arm} {seed}") if ancestors else None,
+        "final_weights": digest(f"{arm} weights" if stage.role == "preparation" else f"{arm} {seed}"),
         "frozen": [
-            FrozenLayer(layer=f"conv2d_{i + 1}", before=digest(f"c{i}"), after=digest(f"c{i}")) for i in range(frozen)
+            FrozenLayer(
+                layer=name,
+                before=digest(f"c{name}{seed * (not ancestors)}"),
+                after=digest(f"c{name}{seed * (not ancestors)}"),
+            )
+            for name in frozen
         ],
-        "trainable_parameters": 264_195 if frozen == 4 else 952_931,
+        "trainable_parameters": 264_195 if len(frozen) > 5 else 952_931,
         "total_parameters": 952_931,
         "result": Result(
-            test_accuracy=accuracy if status == "succeeded" else None,
-            test_loss=0.2,
-            best_validation_accuracy=best if rows else None,
+            test_accuracy=sum(right_of) / counts["test"] if status == "succeeded" else None,
+            test_loss=(1 - accuracy) * 1.5 + 0.1,
+            best_validation_accuracy=rows[best_epoch - 1].validation_accuracy if rows else None,
             best_epoch=best_epoch if rows else None,
             confusion=confusion,
         ),
@@ -161,6 +187,32 @@ def record(
     }
     values.update(changes)
     return RunRecord(**values)
+
+
+def _validation(
+    rng: np.random.Generator, epochs: int, accuracy: float, rate: float, classes: int, images: int, best: int
+) -> list[int]:
+    """Right answers after each epoch: never `PATIENCE` epochs without a better one before epoch `best`, none after."""
+    made: list[int] = []
+    top = round(accuracy * images)
+    for index in range(1, epochs + 1):
+        level = accuracy * (1 - (1 - 1 / classes) * np.exp(-rate * index)) + 0.004 * rng.standard_normal()
+        # There must be something left to improve by.
+        right = int(np.clip(round(level * images), 0, top - max(0, -(-(best - index) // 4))))
+        if index <= best and (best - index) % 4 == 0:
+            right = max([right, *(value + 1 for value in made)])
+        made.append(right if index <= best else min(right, max(made)))
+    return made
+
+
+def _spread(each: int, right: int, own: int, classes: int) -> list[int]:
+    """A row of a confusion matrix: `right` of `each`, the wrong answers spread over the other classes."""
+    wrong, row = each - right, []
+    for column in range(classes):
+        left = classes - 1 - len([None for other in range(column) if other != own])
+        row.append(right if column == own else round(wrong / left))
+        wrong -= 0 if column == own else row[-1]
+    return row
 
 
 def png(seed: int, size: int = 24) -> str:
@@ -233,7 +285,9 @@ def paper_records() -> list[RunRecord]:
 
     def run(arm: str, seed: int, minutes: float, accuracy: float, step: float) -> RunRecord:
         count = round(minutes * 60 / step)
-        return record(arm, seed, epochs=count, seconds_per_epoch=minutes * 60 / count, accuracy=accuracy, jitter=0.0)
+        made = record(arm, seed, epochs=count, seconds_per_epoch=minutes * 60 / count, accuracy=accuracy, jitter=0.0)
+        # As printed: the paper's sets were of other sizes.
+        return made.model_copy(update={"result": Result(test_accuracy=accuracy)})
 
     made = [
         run("pretrain", 0, paper.PRETRAIN_MINUTES, paper.PRETRAIN_ACCURACY, 3600),

@@ -194,7 +194,7 @@ def test_verdicts() -> None:
 
 def test_failed_runs_are_counted_listed_and_left_out_of_the_times() -> None:
     records = [
-        r.model_copy(update={"status": "failed", "reason": "killed by signal 9 (SIGKILL); out of memory?"})
+        builders.record("baseline", 3, epochs=2, status="failed", reason="killed by signal 9 (SIGKILL); out of memory?")
         if r.name == "baseline-03"
         else r
         for r in builders.experiment()
@@ -232,6 +232,7 @@ def sampled(arm: str, preparation: int, draw: int, seed: int, accuracy: float, *
     made = builders.record(
         arm, seed, accuracy=accuracy, seconds_per_epoch=0.2 if arm == "transfer" else 1.5, **changes
     ).model_copy(update={"preparation": preparation, "draw": draw})
+    made.result.test_accuracy = accuracy
     # Some images are hard for every run of an arm.
     hard, luck = (np.random.default_rng(key).random(2250) for key in ([len(arm)], [len(arm), seed]))
     made.result.set_correct(np.argsort(np.argsort(hard + 0.2 * luck)) < round(accuracy * 2250))
@@ -323,7 +324,8 @@ def test_what_was_seen_before_comes_from_the_treatment() -> None:
     found = summarise(experiment(records), report_settings({})).seen_before
     assert found is not None
     assert (found.labelled_images, found.training_images, found.of_training_images) == (5000, 1080, 1080)
-    assert summarise(experiment(several()), report_settings({})).seen_before is None
+    unknown = summarise(experiment(several(seen_before=None)), report_settings({}))
+    assert unknown.seen_before is None
 
 
 def test_damaged_answers_cost_the_interval_for_new_images_alone() -> None:

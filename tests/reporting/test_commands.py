@@ -42,28 +42,32 @@ def write(records: list[RunRecord], folder: Path) -> Path:
 
 
 def slower(records: list[RunRecord], arm: str, times: float) -> list[RunRecord]:
-    return [
-        r.model_copy(
-            update={
-                "phases": r.phases.model_copy(update={"train": r.phases.train * times}),
-                "epochs": [e.model_copy(update={"train_seconds": e.train_seconds * times}) for e in r.epochs],
-            }
-        )
-        if r.arm == arm
-        else r
-        for r in records
-    ]
+    """The runs of `arm` as on a machine that takes `times` as long."""
+
+    def change(record: RunRecord) -> RunRecord:
+        rows = [
+            row.model_copy(
+                update={name: getattr(row, name) * times for name in ("train_seconds", "cpu_seconds", "elapsed")}
+            )
+            for row in record.epochs
+        ]
+        phases = record.phases.model_copy(update={"train": record.phases.train * times})
+        cpu = record.train_cpu_seconds * times
+        return record.model_copy(update={"phases": phases, "epochs": rows, "train_cpu_seconds": cpu})
+
+    return [change(record) if record.arm == arm else record for record in records]
 
 
 def less_accurate(records: list[RunRecord], arm: str, by: float) -> list[RunRecord]:
-    return [
-        r.model_copy(
-            update={"result": r.result.model_copy(update={"test_accuracy": (r.result.test_accuracy or 0) - by})}
-        )
-        if r.arm == arm
-        else r
-        for r in records
-    ]
+    """The runs of `arm` with an accuracy that is lower by about `by`."""
+
+    def change(record: RunRecord) -> RunRecord:
+        accuracy = (record.result.test_accuracy or 0) - by
+        other = builders.record(arm, record.seed, epochs=1, accuracy=accuracy).result
+        test = {name: getattr(other, name) for name in ("test_accuracy", "test_loss", "confusion")}
+        return record.model_copy(update={"result": record.result.model_copy(update=test)})
+
+    return [change(record) if record.arm == arm else record for record in records]
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,1 @@
-"""The rules of `verify`, by what they look at: runs, likeness of the arms, the clock, the images."""
+"""The rules of `verify`, by what they look at; see `headstart.components.reporting.verify`."""

@@ -1,37 +1,67 @@
-"""Rules about the clock and the stop rule: whether the times measure what they are taken for."""
+"""Rules about the clock: whether the times measure what they are taken for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.rules.registry import Broken, names, rule
+from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
-from headstart.components.reporting.time_to_accuracy import target_accuracy, times_to
-from headstart.components.reporting.units import counted, percent
+from headstart.components.reporting.units import counted, duration, number, percent
 
 # Share of processor time taken by other work above which a run's clock is not trusted.
 DISTURBED_SHARE = 0.05
-# A run with epochs this many times faster than the arm's median epoch did not do the same work.
+# The kernel counts processor time in hundredths of a second; every stretch that is timed can be wrong by one.
+TICK = 0.01
+# A run whose epochs take this many times longer or shorter than the arm's median did not do the same work.
 SUSPICIOUS_FACTOR = 3.0
+# One epoch this many times longer than the median of its run, and by at least a second: the machine slept.
+STALLED_FACTOR = 10.0
+# Runs start and end in whole seconds.
+OVERLAP_SECONDS = 2.0
 
 
 @rule("warning")
 def undisturbed(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """On a machine shared with other work the clock measures the others too."""
-    disturbed = [
-        record
-        for record in succeeded(experiment.records)
-        if record.stolen_share is not None and record.stolen_share > DISTURBED_SHARE
-    ]
-    if disturbed:
-        worst = max(record.stolen_share or 0 for record in disturbed)
+    at_once = {id(record) for pair in _overlaps(experiment.records) for record in pair}
+    for arm, records in experiment.arms.items():
+        good = succeeded(records)
+        disturbed = [record for record in good if _taken(record) > DISTURBED_SHARE]
+        if disturbed:
+            worst = max(record.stolen_share or 0 for record in disturbed)
+            own = sum(id(record) in at_once for record in disturbed)
+            whose = "" if not own else f" During {own} of them another run of this experiment was under way."
+            yield (
+                f"Other work took more than {percent(DISTURBED_SHARE, 0)} of the processor time during "
+                f"{len(disturbed)} of {counted(len(good), f'{arm} run')} (up to {percent(worst, 0)}).{whose}",
+                names(disturbed),
+            )
+
+
+def _taken(record: RunRecord) -> float:
+    """The share of processor time that others took at the least."""
+    if record.stolen_share is None or record.phases.train <= 0:
+        return 0.0
+    stretches = len(record.epochs) + record.prefix_cached
+    return record.stolen_share - TICK * stretches / record.phases.train
+
+
+@rule("warning")
+def disturbance_known(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Where the share of other work is known for some runs alone, the rest may be disturbed unnoticed."""
+    good = [record for records in experiment.arms.values() for record in succeeded(records)]
+    unknown = [record for record in good if record.stolen_share is None]
+    if unknown and len(unknown) < len(good):
         yield (
-            f"Other work took more than {percent(DISTURBED_SHARE, 0)} of the processor time during "
-            f"{counted(len(disturbed), 'run')} (up to {percent(worst, 0)}).",
-            names(disturbed),
+            f"What other work took is not known for {len(unknown)} of {counted(len(good), 'run')}, and known for the "
+            "others.",
+            names(unknown),
         )
 
 
@@ -43,60 +73,218 @@ def uninterrupted(experiment: Experiment, settings: ReportSettings) -> Iterable[
         yield f"{counted(len(again), 'run')} went on from a checkpoint after an interruption.", names(again)
 
 
+@rule("warning")
+def one_at_a_time(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Runs that share a machine at the same time slow each other down."""
+    pairs = list(_overlaps(experiment.records))
+    if pairs:
+        first, second = pairs[0]
+        runs = list({id(record): record for pair in pairs for record in pair}.values())
+        more = f" There are {counted(len(pairs) - 1, 'more such pair')}." if len(pairs) > 1 else ""
+        yield f"{second.name} began while {first.name} was still under way on the same machine.{more}", names(runs)
+
+
+def _overlaps(records: Iterable[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
+    """Pairs of runs on one machine of which the second began before the first had ended."""
+    machines: dict[str, list[tuple[datetime, datetime, RunRecord]]] = {}
+    for record in records:
+        for attempt in record.attempts:
+            began, host = _time(attempt.started_at), attempt.host or record.environment.hostname
+            if began and host and attempt.wall_seconds:
+                ended = began + timedelta(seconds=min(attempt.wall_seconds, 1e8))
+                machines.setdefault(host, []).append((began, ended, record))
+    for spans in machines.values():
+        spans.sort(key=lambda span: span[0])
+        for (_, ended, before), (began, _, after) in itertools.pairwise(spans):
+            if before is not after and (ended - began).total_seconds() > OVERLAP_SECONDS:
+                yield before, after
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 @rule("error")
 def consistent_clock(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """A success without training, or epochs that add up to more than the whole, is a broken clock."""
-    for record in succeeded(experiment.records):
-        total = sum(row.train_seconds for row in record.epochs)
-        if not record.epochs or record.phases.train <= 0:
-            yield f"{record.name} is called succeeded but has no training time or no epochs.", [record.name]
-        elif total > record.phases.train * 1.01 + 0.01:
-            yield (
-                f"The epochs of {record.name} add up to {total:.2f} s, more than its training time of "
-                f"{record.phases.train:.2f} s.",
-                [record.name],
+    """The same time is recorded per epoch, per phase, per attempt and as processor time; the four must add up."""
+    good = succeeded(experiment.records)
+    yield from grouped(problem for record in good for check in _CHECKS for problem in check(record))
+
+
+def _phases(record: RunRecord) -> Iterator[Problem]:
+    train, rows = record.phases.train, record.epochs
+    if not rows or train <= 0:
+        yield Problem("empty", record, f"{record.name} is called succeeded but has no training time or no epochs.")
+        return
+    total = sum(row.train_seconds for row in rows) + record.prefix_seconds
+    parts = "epochs and the pass through the frozen layers" if record.prefix_seconds else "epochs"
+    if not _equal(total, train):
+        yield Problem(
+            "more" if total > train else "less",
+            record,
+            f"The {parts} of {record.name} add up to {total:.2f} s, {'more' if total > train else 'less'} than its "
+            f"training time of {train:.2f} s.",
+        )
+    evaluated = sum(row.evaluate_seconds for row in rows)
+    if evaluated > record.phases.evaluate * 1.001 + 0.002:
+        yield Problem(
+            "evaluate",
+            record,
+            f"The epochs of {record.name} were evaluated for {evaluated:.2f} s, more than its whole evaluation of "
+            f"{record.phases.evaluate:.2f} s.",
+        )
+    if record.prefix_cached != (record.prefix_seconds > 0):
+        has = "has" if record.prefix_cached else "has not"
+        yield Problem(
+            "prefix",
+            record,
+            f"{record.name} {has} computed the outputs of its frozen layers once, and took {record.prefix_seconds:g} s "
+            "for it.",
+        )
+
+
+def _elapsed(record: RunRecord) -> Iterator[Problem]:
+    elapsed = record.prefix_seconds
+    for row in record.epochs:
+        elapsed += row.train_seconds
+        if row.train_seconds <= 0:
+            yield Problem("instant", record, f"{record.name}: epoch {row.epoch} took no time.")
+            return
+        if not _equal(elapsed, row.elapsed):
+            yield Problem(
+                "elapsed",
+                record,
+                f"{record.name}: {row.elapsed:.2f} s had elapsed after epoch {row.epoch}, but the epochs until then "
+                f"add up to {elapsed:.2f} s.",
             )
+            return
+
+
+def _processor(record: RunRecord) -> Iterator[Problem]:
+    cores, rows, cpu = record.environment.cores, record.epochs, record.train_cpu_seconds
+    timed = sum(row.cpu_seconds for row in rows)
+    # A container's quota is for stretches of a tenth of a second, of which all may be used at once.
+    slack = 0.1 * max(cores, record.environment.threads)
+    spans = [
+        ("training", cpu, record.phases.train),
+        *((f"epoch {row.epoch}", row.cpu_seconds, row.train_seconds) for row in rows),
+    ]
+    for what, processor, wall in spans:
+        if cores and processor > wall * max(cores, 1) * 1.05 + slack:
+            yield Problem(
+                "processors",
+                record,
+                f"{record.name}: {what} took {processor:.2f} s of processor time in {wall:.2f} s on {cores:g} cores.",
+            )
+            return
+    # Beside the epochs there is the pass through the frozen layers alone.
+    rest = cpu - timed
+    most = record.prefix_seconds * max(cores, 1) * 1.05 + slack if record.prefix_cached else 0.0
+    if timed and not -0.002 - 0.001 * cpu <= rest <= most + 0.002 + 0.001 * cpu:
+        yield Problem(
+            "sum",
+            record,
+            f"{record.name}: its epochs took {timed:.2f} s of processor time, the whole training {cpu:.2f} s.",
+        )
+
+
+def _attempts(record: RunRecord) -> Iterator[Problem]:
+    attempts = record.attempts
+    if not attempts:
+        yield Problem("no attempt", record, f"{record.name} is called succeeded, but nothing is known of an attempt.")
+        return
+    done = sum(attempt.epochs for attempt in attempts)
+    if done != len(record.epochs):
+        yield Problem(
+            "attempts",
+            record,
+            f"The {counted(len(attempts), 'attempt')} at {record.name} finished {counted(done, 'epoch')}, its record "
+            f"has {len(record.epochs)}.",
+        )
+    if [attempt.number for attempt in attempts] != list(range(1, len(attempts) + 1)):
+        yield Problem("attempt numbers", record, f"Attempts at {record.name} are missing or out of order.")
+    if attempts[-1].ended not in ("", "completed") or any(attempt.ended == "completed" for attempt in attempts[:-1]):
+        yield Problem("ended", record, f"{record.name} succeeded, but its attempts did not end so.")
+    if record.started_at != attempts[0].started_at:
+        yield Problem("started", record, f"{record.name} started at another time than the first attempt at it.")
+    wall = sum(attempt.wall_seconds for attempt in attempts)
+    if not wall:
+        return
+    phases = record.phases
+    inside = phases.train + (phases.evaluate if len(attempts) == 1 else 0.0)
+    if wall < inside * 0.999 - 0.01:
+        yield Problem(
+            "wall",
+            record,
+            f"{record.name} trained and evaluated for {inside:.2f} s within {counted(len(attempts), 'attempt')} of "
+            f"{wall:.2f} s.",
+        )
+    timed = phases.data + phases.compile + phases.train + phases.evaluate + phases.checkpoint
+    if len(attempts) == 1 and wall > 1.5 * timed + 10:
+        yield Problem(
+            "untimed",
+            record,
+            f"The attempt at {record.name} took {duration(wall)}, but only {duration(timed)} of it belong to a phase.",
+        )
+
+
+_CHECKS = (_phases, _elapsed, _processor, _attempts)
+
+
+def _equal(one: float, other: float) -> bool:
+    return abs(one - other) <= 0.001 * max(one, other) + 0.001
 
 
 @rule("warning")
 def plausible_speed(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """A run much faster an epoch than its siblings may not have done the same work."""
+    """A run much faster or slower per epoch than its siblings may not have done the same work."""
     for arm, records in experiment.arms.items():
         timed = [record for record in succeeded(records) if record.epochs and record.phases.train > 0]
-        if len(timed) < 3:
+        quantities = {
+            "time": [(record.phases.train - record.prefix_seconds) / len(record.epochs) for record in timed],
+            "processor time": [sum(row.cpu_seconds for row in record.epochs) / len(record.epochs) for record in timed],
+        }
+        odd: set[int] = set()
+        for what, values in quantities.items():
+            if len(timed) < 3 or min(values) <= 0:
+                continue
+            middle = float(np.median(values))
+            for word, far in (
+                ("less than a third of", [value * SUSPICIOUS_FACTOR < middle for value in values]),
+                (
+                    f"more than {number(SUSPICIOUS_FACTOR, 0)} times",
+                    [value > SUSPICIOUS_FACTOR * middle for value in values],
+                ),
+            ):
+                runs = [record for record, is_far in zip(timed, far, strict=True) if is_far and id(record) not in odd]
+                odd |= {id(record) for record in runs}
+                if runs:
+                    yield (
+                        f"{counted(len(runs), f'{arm} run')} took {word} the arm's median {what} per epoch.",
+                        names(runs),
+                    )
+
+
+@rule("warning")
+def no_stalled_epoch(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """An epoch that takes many times as long as the rest of its run was held up by something else."""
+    problems = []
+    for record in succeeded(experiment.records):
+        if len(record.epochs) < 3:
             continue
-        speeds = np.array([record.phases.train / len(record.epochs) for record in timed])
-        middle = float(np.median(speeds))
-        fast = [record for record, speed in zip(timed, speeds, strict=True) if speed * SUSPICIOUS_FACTOR < middle]
-        if fast:
-            yield (
-                f"{counted(len(fast), f'{arm} run')} took less than a third of the arm's median time an epoch.",
-                names(fast),
+        middle = float(np.median([row.train_seconds for row in record.epochs]))
+        worst = max(record.epochs, key=lambda row: row.train_seconds)
+        if worst.train_seconds > max(STALLED_FACTOR * middle, middle + 1):
+            problems.append(
+                Problem(
+                    "stalled",
+                    record,
+                    f"{record.name}: epoch {worst.epoch} took {duration(worst.train_seconds)}, the median epoch "
+                    f"{duration(middle)}.",
+                )
             )
-
-
-@rule("warning")
-def stopped_by_rule(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """Where the maximum ended training, the number of epochs was chosen by hand, not by the stop rule."""
-    for arm, records in experiment.arms.items():
-        good = succeeded(records)
-        capped = [record for record in good if record.stop_reason == "max_epochs"]
-        if capped and len(capped) * 2 > len(good):
-            yield (
-                f"{len(capped)} of {len(good)} {arm} runs ended at the maximum of epochs, not by early stopping; "
-                "compare time to accuracy instead of training time.",
-                names(capped),
-            )
-
-
-@rule("warning")
-def target_reached(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """Where many runs never reach the target accuracy, the time to it rests on few."""
-    target, _ = target_accuracy(experiment.control, settings.target_accuracy)
-    if target is None:
-        return
-    for arm, records in experiment.arms.items():
-        times = times_to(records, target)
-        never = int(np.isinf(np.asarray(times)).sum()) if times else 0
-        if never * 2 > len(times):
-            yield f"{never} of {len(times)} {arm} runs never reached the target of {percent(target)}.", []
+    yield from grouped(problems)

@@ -1,39 +1,48 @@
-"""Rules about likeness: both arms on the same images, recipe, hardware and software, from the right weights."""
+"""Rules about likeness: all arms on the same images, network, recipe, hardware, software and machines."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.rules.registry import Broken, names, rule
+from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.units import counted
 from headstart.components.stages import STAGES
 
 
+def _arms(experiment: Experiment) -> list[RunRecord]:
+    """The runs of all arms that succeeded."""
+    return [record for records in experiment.arms.values() for record in succeeded(records)]
+
+
+def _kinds(experiment: Experiment) -> list[list[RunRecord]]:
+    """The runs of all arms, and those of each stage that prepares them: within each, all must be alike."""
+    prepared = [succeeded(records) for records in experiment.preparation.values()]
+    return [_arms(experiment), *(records for records in prepared if len(records) > 1)]
+
+
 def _differences(
-    experiment: Experiment,
-    what: Callable[[RunRecord], dict[str, Any] | None],
-    noun: str,
-    among: Callable[[RunRecord], bool] = lambda _: True,
+    records: Iterable[RunRecord], what: Callable[[RunRecord], dict[str, Any] | None], noun: str
 ) -> Iterable[Broken]:
-    """Compare a dict of each run of all arms that is `among` those meant with the most common; name what differs."""
+    """Compare a dict of each run with the most common; name what differs."""
     forms: dict[str, tuple[dict[str, Any], list[RunRecord]]] = {}
     first: tuple[dict[str, Any], list[RunRecord]] | None = None
-    for records in experiment.arms.values():
-        for record in succeeded(records):
-            value = what(record) if among(record) else None
-            if value is None:
-                continue
-            # Mostly all are like the first, and comparing is far cheaper than writing out.
-            if first is not None and value == first[0]:
-                first[1].append(record)
-                continue
-            found = forms.setdefault(json.dumps(value, sort_keys=True, default=str), (value, []))
-            found[1].append(record)
-            first = first or found
+    for record in records:
+        value = what(record)
+        if value is None:
+            continue
+        # Mostly all are like the first, and comparing is far cheaper than writing out.
+        if first is not None and value == first[0]:
+            first[1].append(record)
+            continue
+        found = forms.setdefault(json.dumps(value, sort_keys=True, default=str), (value, []))
+        found[1].append(record)
+        first = first or found
     if len(forms) < 2:
         return
     norm, usual = max(forms.values(), key=lambda form: len(form[1]))
@@ -52,70 +61,167 @@ def _differences(
 @rule("error")
 def same_data(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """On other images a run takes another time; that is data, not transfer."""
-    # The training images differ from draw to draw, for all arms alike.
-    for draw in sorted({record.draw for records in experiment.arms.values() for record in records}):
+    for records in _kinds(experiment):
+        # The training images differ from draw to draw, for all arms alike; nothing else does.
+        for draw in sorted({record.draw for record in records}):
+            yield from _differences(
+                [record for record in records if record.draw == draw],
+                lambda record: {"digest": record.data.digest, "counts": record.data.counts} if record.data else None,
+                "images",
+            )
+        yield from _differences(records, _images, "images")
+
+
+def _images(record: RunRecord) -> dict[str, Any] | None:
+    """What is the same in all draws: the test images, the classes in their order, the size."""
+    if record.data is None:
+        return None
+    alike = record.data.model_dump(include={"source", "image_size", "classes", "test_groups"})
+    return {**alike, "test images": record.data.counts.get("test", 0)}
+
+
+@rule("error")
+def same_network(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A smaller network, or smaller images in front of it, train faster; that is no transfer."""
+    # Zero parameters: the record does not say.
+    for records in _kinds(experiment):
         yield from _differences(
-            experiment,
-            lambda record: {"digest": record.data.digest, "counts": record.data.counts} if record.data else None,
-            "images",
-            lambda record, draw=draw: record.draw == draw,  # type: ignore[misc]
+            records,
+            lambda record: (
+                {"network": record.network, "parameters": record.total_parameters} if record.total_parameters else None
+            ),
+            "networks",
         )
+    trained = [record for record in succeeded(experiment.records) if STAGES[record.arm].role != "product"]
+    yield from _differences(
+        trained,
+        lambda record: {
+            "network": record.network,
+            "image_size": record.data.image_size if record.data else None,
+            "first_stride": record.stage.get("first_stride"),
+        },
+        "networks or image sizes",
+    )
+    for records in experiment.by_stage.values():
+        yield from _differences(
+            succeeded(records),
+            lambda record: (
+                {"trainable parameters": record.trainable_parameters, "freezing and model settings": record.stage}
+                if record.total_parameters
+                else None
+            ),
+            "settings of the network",
+        )
+    yield from grouped(problem for record in trained if (problem := _trainable(record, experiment)))
+
+
+def _trainable(record: RunRecord, experiment: Experiment) -> Problem | None:
+    trainable, total = record.trainable_parameters, record.total_parameters
+    if not total:
+        return None
+    if not 0 < trainable <= total:
+        return Problem(
+            "share", record, f"{record.name} trained {trainable:,} parameters of a network that has {total:,}."
+        )
+    # An arm that freezes layers trains fewer parameters than one that freezes nothing.
+    whole = [
+        other.trainable_parameters
+        for arm, records in experiment.arms.items()
+        for other in succeeded(records)[:1]
+        if STAGES[arm].frozen == "nothing"
+    ]
+    if STAGES[record.arm].is_arm and record.frozen and whole and trainable >= max(whole):
+        return Problem(
+            "frozen",
+            record,
+            f"{record.name} froze {len(record.frozen)} layers, but trained {trainable:,} parameters, as many as the "
+            "arm that freezes nothing.",
+        )
+    return None
 
 
 @rule("error")
 def same_recipe(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """All arms must share batch size, optimiser, stop rule and every other setting of the recipe."""
-    yield from _differences(
-        experiment,
-        lambda record: {name: value for name, value in record.recipe.items() if name != "learning_rate"},
-        "recipe settings",
-    )
-    yield from _differences(
-        experiment,
-        lambda record: {"learning_rate": record.recipe.get("learning_rate")},
-        "recipe settings",
-        lambda record: STAGES[record.arm].learning_rate == 1,
-    )
+    for records in _kinds(experiment):
+        yield from _differences(
+            records,
+            lambda record: {
+                "preset": record.preset,
+                **{name: value for name, value in record.recipe.items() if name != "learning_rate"},
+            },
+            "recipe settings",
+        )
+        yield from _differences(
+            [record for record in records if STAGES[record.arm].learning_rate == 1],
+            lambda record: {"learning_rate": record.recipe.get("learning_rate")},
+            "recipe settings",
+        )
+    for records in experiment.arms.values():
+        yield from _differences(
+            [record for record in succeeded(records) if STAGES[record.arm].learning_rate != 1],
+            lambda record: {"learning_rate": record.recipe.get("learning_rate")},
+            "recipe settings",
+        )
 
 
 @rule("error")
 def same_hardware(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Times on different hardware cannot be compared."""
+    yield from _differences(_arms(experiment), _hardware, "hardware")
+
+
+def _hardware(record: RunRecord) -> dict[str, Any]:
     keys = ("device_kind", "device_name", "device_count", "processor", "cores", "threads")
-    return _differences(experiment, lambda record: {key: getattr(record.environment, key) for key in keys}, "hardware")
+    return {key: getattr(record.environment, key) for key in keys}
 
 
 @rule("error")
 def same_image(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Another image or another version of TensorFlow is another program."""
-    return _differences(
-        experiment, lambda record: {"image": record.environment.image, **record.environment.versions}, "software"
-    )
+    yield from _differences(_arms(experiment), _software, "software")
 
 
-@rule("error")
-def frozen_unchanged(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """A frozen layer whose weights moved was trained; the arm is not what it claims to be."""
-    for record in experiment.records:
-        moved = [layer.layer for layer in record.frozen if layer.before != layer.after]
-        if moved:
-            yield f"Frozen weights of {', '.join(moved)} changed in {record.name}.", [record.name]
+def _software(record: RunRecord) -> dict[str, Any]:
+    return {"image": record.environment.image, **record.environment.versions}
 
 
-@rule("error")
-def initial_weights(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """An arm must start from this experiment's prepared model, or from random weights, as the table of stages says."""
-    for arm, records in experiment.arms.items():
-        source, title = STAGES[arm].starts_from, STAGES[arm].title
-        loaded = [record for record in succeeded(records) if record.initial_model is not None]
-        if source is None:
-            if loaded:
-                yield f"{title} runs started from a trained model instead of random weights.", names(loaded)
-            continue
-        fresh = [record for record in succeeded(records) if record.initial_model is None]
-        if fresh:
-            yield f"{title} runs started from random weights instead of the model of {source}.", names(fresh)
-        prepared = {record.final_weights for record in succeeded(experiment.of(source)) if record.final_weights}
-        other = [record for record in loaded if prepared and record.initial_model not in prepared]
-        if other:
-            yield f"{title} runs started from another model than the one that {source} made.", names(other)
+@rule("warning")
+def same_for_preparation(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """The cost of preparation compares with what it saves only on the same hardware and software."""
+    arms = _arms(experiment)
+    known = [{**_hardware(record), **_software(record)} for record in arms[:1]]
+    odd = [
+        record
+        for records in experiment.preparation.values()
+        for record in succeeded(records)
+        if known and {**_hardware(record), **_software(record)} != known[0]
+    ]
+    if odd:
+        yield f"{counted(len(odd), 'run')} of preparation used other hardware or software than the arms.", names(odd)
+
+
+@rule("warning")
+def same_machine(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Machines of one kind still differ in speed; the arms of one seed belong on one machine."""
+    arms = _arms(experiment)
+    hosts = Counter(record.environment.hostname for record in arms if record.environment.hostname)
+    # On a cluster each task has a name of its own; then only the arms that one task ran can be compared.
+    if len(hosts) < 2:
+        return
+    cells: dict[tuple[int, int, int], list[RunRecord]] = {}
+    for record in arms:
+        cells.setdefault((record.seed, record.preparation, record.draw), []).append(record)
+    split = [
+        record
+        for runs in cells.values()
+        if len({run.environment.hostname for run in runs if run.environment.hostname}) > 1
+        for record in runs
+    ]
+    if split and len(hosts) < len(arms):
+        usual = hosts.most_common(1)[0][0]
+        odd = [record for record in split if record.environment.hostname != usual]
+        yield (
+            f"{counted(len(odd), 'run')} ran on another machine than the other arms of the same seed.",
+            names(odd),
+        )

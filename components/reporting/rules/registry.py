@@ -1,13 +1,15 @@
-"""What a rule is, and the register that the rules enter themselves into."""
+"""What a rule is, the register that the rules enter themselves into, and how they name runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.settings import ReportSettings, Severity
+from headstart.components.reporting.units import counted
 
 # What is wrong, in words a reader can act on, and the names of the runs concerned.
 Broken = tuple[str, list[str]]
@@ -42,8 +44,31 @@ def rule(severity: Severity) -> Callable[[Check], Check]:
 def names(records: Iterable[RunRecord]) -> list[str]:
     """Names of runs, at most MOST_NAMES, then how many more."""
     all_names = [record.name for record in records]
-    return (
-        all_names
-        if len(all_names) <= MOST_NAMES
-        else [*all_names[:MOST_NAMES], f"and {len(all_names) - MOST_NAMES} more"]
-    )
+    if len(all_names) <= MOST_NAMES:
+        return all_names
+    return [*all_names[:MOST_NAMES], f"and {len(all_names) - MOST_NAMES} more"]
+
+
+class Problem(NamedTuple):
+    """What is wrong with one run; those of one kind become one finding.
+
+    Attributes:
+        kind: what problems are grouped by.
+        record: the run.
+        message: a sentence that names the run.
+    """
+
+    kind: str
+    record: RunRecord
+    message: str
+
+
+def grouped(problems: Iterable[Problem]) -> Iterable[Broken]:
+    """Yield one finding per kind: the first problem in full, then how many runs more have one of that kind."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
+    for same in kinds.values():
+        runs = list({id(problem.record): problem.record for problem in same}.values())
+        more = f" The same holds for {counted(len(runs) - 1, 'more run')}." if len(runs) > 1 else ""
+        yield same[0].message + more, names(runs)

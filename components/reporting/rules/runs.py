@@ -1,15 +1,15 @@
-"""Rules about which runs there are: enough, each once, of this pipeline run, none from a cache."""
+"""Rules about which runs there are: those that were asked for, enough, each once, of this pipeline run."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 
-from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
 from headstart.components.reporting.rules.registry import Broken, names, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted
+from headstart.components.stages import STAGES, chain
 
 FEW_RUNS = 5
 
@@ -58,6 +58,14 @@ def preparation(experiment: Experiment, settings: ReportSettings) -> Iterable[Br
         for record in records:
             if record.status != "succeeded":
                 yield f"{record.name} {record.status}: {record.reason or 'no reason given'}.", [record.name]
+        used = {
+            record.preparation
+            for records_of in experiment.arms.values()
+            for record in records_of
+            if stage in chain(record.arm)
+        }
+        for number in sorted(used - {record.preparation for record in records}) if records else []:
+            yield f"There is no record of {stage} of preparation {number}, which runs of the arms start from.", []
 
 
 @rule("warning")
@@ -82,16 +90,62 @@ def few_runs(experiment: Experiment, settings: ReportSettings) -> Iterable[Broke
 
 @rule("error")
 def distinct_seeds(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """The same seed twice in an arm is one run counted twice."""
-    for arm, records in experiment.arms.items():
+    """The same seed twice in an arm is one run counted twice, and a preparation is made once."""
+    for arm, records in experiment.by_stage.items():
         names_of = Counter(record.name for record in records)
-        repeated = sorted({record.seed for record in records if names_of[record.name] > 1})
+        twice = [record for record in records if names_of[record.name] > 1]
+        repeated = sorted({record.seed if STAGES[arm].is_arm else record.preparation for record in twice})
         if repeated:
             listed = ", ".join(map(str, repeated[:10])) + (", …" if len(repeated) > 10 else "")
-            yield (
-                f"The {arm} arm has more than one run with seed {listed}.",
-                names(record for record in records if names_of[record.name] > 1),
-            )
+            what = "run with seed" if STAGES[arm].is_arm else "record of preparation"
+            kind = "arm" if STAGES[arm].is_arm else "stage"
+            yield f"The {arm} {kind} has more than one {what} {listed}.", names(twice)
+
+
+@rule("error")
+def complete(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Leaving out runs changes the answer: all arms must have the same seeds, and those that were asked for."""
+    cells = {
+        arm: {(record.seed, record.preparation, record.draw) for record in records}
+        for arm, records in experiment.arms.items()
+        if records
+    }
+    planned: dict[str, set[tuple[int, int, int]]] = {}
+    for cell in experiment.planned:
+        for arm in cell.arms:
+            planned.setdefault(arm, set()).add((cell.seed, cell.preparation, cell.draw))
+    everything = set().union(*cells.values(), *planned.values())
+    for arm in {**cells, **planned}:
+        wanted = planned.get(arm, set()) if planned else everything
+        missing, extra = sorted(wanted - cells.get(arm, set())), sorted(cells.get(arm, set()) - wanted)
+        # A record that cannot be read is one that is there, and said of by a rule of its own.
+        if len(missing) > len(experiment.unreadable):
+            why = "that were asked for" if planned else "that another arm has"
+            yield f"The {arm} arm lacks {counted(len(missing), 'run')} {why}: {_listed(missing)}.", []
+        if extra:
+            yield f"The {arm} arm has {counted(len(extra), 'run')} that nobody asked for: {_listed(extra)}.", []
+
+
+def _listed(cells: list[tuple[int, int, int]]) -> str:
+    several = any(preparation or draw for _, preparation, draw in cells)
+    words = [
+        f"seed {seed} on preparation {preparation} and draw {draw}" if several else f"seed {seed}"
+        for seed, preparation, draw in cells
+    ]
+    return ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")
+
+
+@rule("warning")
+def no_gap(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A gap in otherwise consecutive seeds is what is left where runs were taken out of all arms."""
+    seeds = {record.seed for records in experiment.arms.values() for record in records}
+    # What was asked for is known, or there is no row of seeds to speak of.
+    if experiment.planned or len(seeds) < 3:
+        return
+    gaps = sorted(set(range(min(seeds), max(seeds) + 1)) - seeds) if max(seeds) - min(seeds) < 2 * len(seeds) else []
+    if gaps:
+        listed = ", ".join(map(str, gaps[:10])) + (", …" if len(gaps) > 10 else "")
+        yield f"No arm has a run with seed {listed}, between {min(seeds)} and {max(seeds)}.", []
 
 
 @rule("error")
@@ -105,17 +159,3 @@ def own_run(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken
             f"among those of this one ({experiment.run_id}).",
             names(foreign),
         )
-
-
-@rule("error")
-def not_cached(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """Two runs with the same times to the last digit are one measurement, used again."""
-    seen: dict[tuple[float, ...], RunRecord] = {}
-    for record in experiment.records:
-        times = (record.phases.train, *(row.train_seconds for row in record.epochs))
-        # Times on a coarse clock may coincide; a whole run measured in nanoseconds does not.
-        if record.status != "succeeded" or all(abs(value * 1000 - round(value * 1000)) < 1e-9 for value in times):
-            continue
-        twin = seen.setdefault(times, record)
-        if twin is not record:
-            yield f"{record.name} and {twin.name} have the same times to the last digit.", [twin.name, record.name]

@@ -1,0 +1,173 @@
+"""Rules about the chain: each run starts from the model that the table of stages names, and freezes what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.stages import STAGES, chain
+from headstart.components.training.stage_settings import StageSettings
+
+
+@rule("error")
+def initial_weights(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A run must start from the model that its preparation made, or from random weights, as its stage demands."""
+    for stage, records in experiment.by_stage.items():
+        source, title = STAGES[stage].starts_from, STAGES[stage].title
+        good = succeeded(records)
+        loaded = [record for record in good if record.initial_model is not None or record.initial_weights is not None]
+        if source is None:
+            if loaded:
+                yield f"{title} runs started from a trained model instead of random weights.", names(loaded)
+            continue
+        fresh = [record for record in good if record.initial_model is None]
+        if fresh:
+            yield f"{title} runs started from random weights instead of the model of {source}.", names(fresh)
+        prepared = _made_by(experiment, source)
+        other = [
+            record
+            for record in loaded
+            if record.initial_model is not None
+            and (known := prepared.get(record.preparation))
+            and record.initial_model not in known
+        ]
+        if other:
+            yield f"{title} runs started from another model than the one that {source} made for them.", names(other)
+
+
+def _made_by(experiment: Experiment, stage: str) -> dict[int, set[str]]:
+    """Digests of the weights that a stage ended with, by preparation."""
+    made: dict[int, set[str]] = {}
+    for record in succeeded(experiment.of(stage)):
+        if record.final_weights:
+            made.setdefault(record.preparation, set()).add(record.final_weights)
+    return made
+
+
+@rule("error")
+def lineage(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """The earlier stages that a run names must be those of its own preparation, with their data and weights."""
+    good = succeeded(experiment.records)
+    yield from grouped(
+        Problem("final", record, f"{record.name} succeeded, but its record does not say with which weights.")
+        for record in good
+        if record.final_weights is None
+    )
+    # Versions that did not write it down named no stage for any run.
+    if any(record.started_from for record in good):
+        yield from grouped(problem for record in good for problem in _ancestors(record, experiment))
+
+
+def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
+    expected, named = chain(record.arm), tuple(ancestor.stage for ancestor in record.started_from)
+    if named != expected:
+        yield Problem(
+            "stages",
+            record,
+            f"{record.name} says that it builds on {' and '.join(named) or 'nothing'}; a run of {record.arm} builds on "
+            f"{' and '.join(expected) or 'nothing'}.",
+        )
+        return
+    for ancestor in record.started_from:
+        made = [other for other in succeeded(experiment.of(ancestor.stage)) if other.preparation == record.preparation]
+        if made and not any(
+            (other.final_weights, other.seed, other.data and other.data.digest)
+            == (ancestor.weights, ancestor.seed, ancestor.data)
+            for other in made
+        ):
+            yield Problem(
+                f"ancestor {ancestor.stage}",
+                record,
+                f"{record.name} names a {ancestor.stage} of seed {ancestor.seed} with other weights or data than "
+                f"{made[0].name} has.",
+            )
+    if record.started_from and record.initial_model not in (None, record.started_from[-1].weights):
+        yield Problem(
+            "initial", record, f"{record.name} was loaded from another model than the last of those that it builds on."
+        )
+
+
+@rule("error")
+def frozen_unchanged(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A frozen layer whose weights moved was trained; the arm is not what it claims to be."""
+    for record in experiment.records:
+        moved = [layer.layer for layer in record.frozen if layer.before != layer.after]
+        if moved:
+            yield f"Frozen weights of {', '.join(moved)} changed in {record.name}.", [record.name]
+
+
+@rule("error")
+def frozen_as_said(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """What was frozen must be what the table of stages and the settings say, and be the layers of the earlier stage."""
+    yield from grouped(problem for record in succeeded(experiment.records) for problem in _frozen(record, experiment))
+
+
+def _frozen(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
+    layers = [layer.layer for layer in record.frozen]
+    wanted = _wanted(record)
+    if wanted is not None and layers != wanted:
+        yield Problem(
+            "layers",
+            record,
+            f"{record.name} froze {', '.join(layers) or 'nothing'}; by its settings it freezes "
+            f"{', '.join(wanted) or 'nothing'}.",
+        )
+    if STAGES[record.arm].frozen == "nothing" and layers:
+        yield Problem(
+            "something", record, f"{record.name} froze {', '.join(layers)}; a run of {record.arm} trains all."
+        )
+    start = record.initial_weights
+    if record.final_weights is not None and start == record.final_weights:
+        yield Problem(
+            "untrained", record, f"{record.name} ended with the weights that it started from: nothing trained."
+        )
+    source = STAGES[record.arm].starts_from
+    if source is None:
+        return
+    for other in succeeded(experiment.of(source)):
+        if other.preparation == record.preparation:
+            kept = {layer.layer: layer.after for layer in other.frozen}
+            foreign = [layer.layer for layer in record.frozen if kept.get(layer.layer, layer.before) != layer.before]
+            if foreign:
+                yield Problem(
+                    "foreign",
+                    record,
+                    f"{record.name}: {', '.join(foreign)} began with other weights than {other.name} ended with.",
+                )
+    # All runs that freeze a layer of one prepared model freeze the same weights.
+    first = _first_before(experiment, source, record.preparation)
+    odd = [layer.layer for layer in record.frozen if first.get(layer.layer, layer.before) != layer.before]
+    if odd:
+        yield Problem(
+            "siblings", record, f"{record.name}: {', '.join(odd)} began with other weights than in its siblings."
+        )
+
+
+def _first_before(experiment: Experiment, source: str, preparation: int) -> dict[str, str]:
+    """The most frequent digest of each frozen layer among the runs that start from one prepared model."""
+    cache: dict[tuple[str, int], dict[str, str]] = experiment.__dict__.setdefault("_frozen_before", {})
+    found = cache.get((source, preparation))
+    if found is None:
+        counts: dict[str, dict[str, int]] = {}
+        for record in succeeded(experiment.records):
+            if STAGES[record.arm].starts_from == source and record.preparation == preparation:
+                for layer in record.frozen:
+                    of = counts.setdefault(layer.layer, {})
+                    of[layer.before] = of.get(layer.before, 0) + 1
+        found = cache[source, preparation] = {layer: max(of, key=lambda x: of[x]) for layer, of in counts.items()}
+    return found
+
+
+def _wanted(record: RunRecord) -> list[str] | None:
+    """The layers that the settings freeze in this stage; None where this version cannot tell."""
+    said = record.stage.get("frozen")
+    if record.network:  # another network than the paper's has layers of its own
+        return said
+    try:
+        settings = StageSettings.model_validate({key: value for key, value in record.stage.items() if key != "frozen"})
+    except ValueError:
+        return said
+    return list(settings.frozen_layers(record.arm))

@@ -1,0 +1,256 @@
+"""Rules about results: what a record says of a run in several places must agree."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.rules.registry import Broken, Problem, grouped, rule
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.units import percent
+from headstart.components.stages import STAGES
+from headstart.components.training.stop_rule import StopRule
+
+# Where the answer is wrong, the true class got at most half of the probability, so each wrong answer adds at least
+# this much to the sum of the cross-entropies.
+LOSS_OF_AN_ERROR = math.log(2)
+ENDED = ("early_stopping", "max_epochs", "target_reached")
+
+
+@rule("error")
+def consistent_result(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Accuracy, loss, confusion matrix and single answers describe one test; where they disagree, one is not true."""
+    good = succeeded(experiment.records)
+    yield from grouped(problem for record in good for problem in _result(record))
+    yield from grouped(_unlike_siblings(good))
+
+
+def _result(record: RunRecord) -> Iterator[Problem]:
+    result, data = record.result, record.data
+    if data is None:
+        yield Problem("data", record, f"{record.name} succeeded, but its record does not say on which images.")
+        return
+    count = data.counts.get("test", 0)
+    if not count:
+        if result.test_accuracy is not None:
+            yield Problem("untested", record, f"{record.name} has a test accuracy but no test images.")
+        return
+    if result.test_accuracy is None or result.test_loss is None:
+        yield Problem("null", record, f"{record.name} succeeded, but has no accuracy or no loss on the test images.")
+        return
+    accuracy = result.test_accuracy
+    if not _whole(accuracy * count):
+        yield Problem(
+            "share",
+            record,
+            f"{record.name}: a test accuracy of {accuracy!r} is not a whole number of {count:,} test images.",
+        )
+    if result.test_loss < (1 - accuracy) * LOSS_OF_AN_ERROR - 1e-6:
+        yield Problem(
+            "loss",
+            record,
+            f"{record.name}: a mean loss of {result.test_loss:.3g} on the test images is impossible at an accuracy of "
+            f"{percent(accuracy)}; each wrong answer adds at least ln 2.",
+        )
+    yield from _confusion(record, count, accuracy, len(data.classes))
+    try:
+        answers = result.answers(count)
+    except HeadstartError as error:
+        yield Problem("answers", record, f"{record.name}: {error.message}")
+        return
+    if answers is not None and int(answers.sum()) != round(accuracy * count):
+        yield Problem(
+            "answers",
+            record,
+            f"{record.name}: {int(answers.sum()):,} of {count:,} test images were answered correctly one by one, the "
+            f"test accuracy of {percent(accuracy)} says {round(accuracy * count):,}.",
+        )
+    known = set(data.classes)
+    if any(sample.truth not in known or sample.predicted not in known for sample in record.samples):
+        yield Problem("samples", record, f"{record.name} shows test images of classes that its data do not have.")
+
+
+def _confusion(record: RunRecord, count: int, accuracy: float, classes: int) -> Iterator[Problem]:
+    matrix = record.result.confusion
+    if matrix is None:
+        return
+    if len(matrix) != classes or any(len(row) != classes or min(row) < 0 for row in matrix):
+        yield Problem("shape", record, f"{record.name}: the confusion matrix is not one of {classes} classes.")
+        return
+    total, right = sum(map(sum, matrix)), sum(matrix[i][i] for i in range(classes))
+    if total != count:
+        yield Problem(
+            "total", record, f"{record.name}: the confusion matrix counts {total:,} of {count:,} test images."
+        )
+    elif right != round(accuracy * count):
+        yield Problem(
+            "diagonal",
+            record,
+            f"{record.name}: the confusion matrix has {right:,} right answers, the test accuracy of "
+            f"{percent(accuracy)} of {count:,} images says {round(accuracy * count):,}.",
+        )
+
+
+def _unlike_siblings(records: list[RunRecord]) -> Iterator[Problem]:
+    """Runs tested on one data set have equally many test images of each class, and the same things recorded."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault(STAGES[record.arm].data, []).append(record)
+    for group in groups.values():
+        sums = [
+            tuple(map(sum, record.result.confusion)) if record.result.confusion is not None else None
+            for record in group
+        ]
+        known = Counter(found for found in sums if found is not None)
+        answered = any(record.result.correct is not None for record in group)
+        usual = known.most_common(1)[0][0] if known else None
+        for record, found in zip(group, sums, strict=True):
+            if usual is not None and found is None:
+                yield Problem("no confusion", record, f"{record.name} has no confusion matrix, as its siblings have.")
+            elif found is not None and found != usual and len(found) == len(usual or ()):
+                yield Problem(
+                    "classes",
+                    record,
+                    f"{record.name}: by the confusion matrix the test images of the classes are {list(found)}, in its "
+                    f"siblings {list(usual or ())}.",
+                )
+            if answered and record.result.correct is None:
+                yield Problem("no answers", record, f"{record.name} lacks the answers to single images.")
+
+
+@rule("error")
+def consistent_rows(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """The rows of the epochs must be accuracies of these images, in order, and hold the best one that is claimed."""
+    yield from grouped(problem for record in succeeded(experiment.records) for problem in _rows(record))
+
+
+def _rows(record: RunRecord) -> Iterator[Problem]:
+    rows = record.epochs
+    if [row.epoch for row in rows] != list(range(1, len(rows) + 1)):
+        listed = [row.epoch for row in rows]
+        yield Problem("numbers", record, f"{record.name}: its {len(rows)} rows are not epochs 1 to {len(rows)}.")
+        if sorted(set(listed)) != listed:
+            return
+    if any(None in (row.loss, row.accuracy, row.validation_loss, row.validation_accuracy) for row in rows):
+        yield Problem("null", record, f"{record.name} succeeded, but an epoch has no loss or no accuracy.")
+        return
+    counts = record.data.counts if record.data else {}
+    validation = counts.get("validation", 0)
+    batch = min(int(record.recipe.get("batch_size") or 0), counts.get("train", 0))
+    # Images that do not fill the last batch are left out of an epoch.
+    trained = counts.get("train", 0) // batch * batch if batch else 0
+    for row in rows:
+        where = f"{record.name}, epoch {row.epoch}"
+        accuracy, loss = row.validation_accuracy or 0.0, row.validation_loss or 0.0
+        if validation and not _whole(accuracy * validation):
+            yield Problem(
+                "share",
+                record,
+                f"{where}: a validation accuracy of {accuracy!r} is not a whole number of {validation:,} images.",
+            )
+        elif trained and record.environment.device_count <= 1 and not _whole((row.accuracy or 0.0) * trained):
+            yield Problem(
+                "training share",
+                record,
+                f"{where}: a training accuracy of {row.accuracy!r} is not a whole number of {trained:,} images.",
+            )
+        elif loss < (1 - accuracy) * LOSS_OF_AN_ERROR - 1e-6:
+            yield Problem(
+                "loss",
+                record,
+                f"{where}: a validation loss of {loss:.3g} is impossible at an accuracy of {percent(accuracy)}; each "
+                "wrong answer adds at least ln 2.",
+            )
+    yield from _best(record)
+
+
+def _best(record: RunRecord) -> Iterator[Problem]:
+    rule = _stop_rule(record)
+    for row in record.epochs:
+        rule.better(row.epoch, row.validation_accuracy or 0.0)
+    result = record.result
+    if not record.epochs or (result.best_epoch == rule.best_epoch and _equal(result, rule)):
+        return
+    claimed = "none" if result.best_epoch is None else f"epoch {result.best_epoch}"
+    yield Problem(
+        "best",
+        record,
+        f"{record.name}: its best epoch by the rows is {rule.best_epoch} with a validation accuracy of "
+        f"{percent(rule.best_accuracy)}, its record says {claimed} with {percent(result.best_validation_accuracy)}.",
+    )
+
+
+def _equal(result: object, rule: StopRule) -> bool:
+    best = getattr(result, "best_validation_accuracy", None)
+    return best is not None and abs(best - rule.best_accuracy) < 1e-9
+
+
+def _stop_rule(record: RunRecord) -> StopRule:
+    recipe = record.recipe
+    return StopRule(
+        int(recipe.get("epochs") or 0),
+        int(recipe.get("patience") or 0),
+        float(recipe.get("minimum_improvement") or 0.0),
+        float(recipe.get("stop_at_accuracy") or 0.0),
+    )
+
+
+@rule("error")
+def stop_follows_rule(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Replaying the stop rule over the epochs must end training where and why the record says that it ended."""
+    yield from grouped(problem for record in succeeded(experiment.records) for problem in _stop(record))
+
+
+def _stop(record: RunRecord) -> Iterator[Problem]:
+    if record.stop_reason not in ENDED:
+        given = record.stop_reason or "nothing"
+        yield Problem("reason", record, f"{record.name} is called succeeded, but training ended by {given!r}.")
+        return
+    if not record.recipe.get("epochs") or "patience" not in record.recipe:
+        return
+    rule, reason, last = _stop_rule(record), "", len(record.epochs)
+    for row in record.epochs:
+        rule.better(row.epoch, math.nan if row.validation_accuracy is None else row.validation_accuracy)
+        reason = rule.reason(row.epoch)
+        if reason:
+            last = row.epoch
+            break
+    if last < len(record.epochs):
+        yield Problem(
+            "late",
+            record,
+            f"{record.name}: by its rows and recipe training ends after epoch {last} ({reason}), but it has "
+            f"{len(record.epochs)} epochs.",
+        )
+    elif reason != record.stop_reason:
+        yield Problem(
+            "other",
+            record,
+            f"{record.name} says that training ended by {record.stop_reason}; by its {len(record.epochs)} rows and its "
+            f"recipe it {'ended by ' + reason if reason else 'had not ended'}.",
+        )
+
+
+@rule("error")
+def status_as_recorded(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A run that has a result did not fail; calling it failed leaves an unwelcome result out."""
+    yield from grouped(
+        Problem(
+            "result",
+            record,
+            f"{record.name} is called {record.status}, but it trained to its end and was tested.",
+        )
+        for record in experiment.records
+        if record.status != "succeeded"
+        and (record.result.test_accuracy is not None or record.stop_reason in ENDED or record.result.correct)
+    )
+
+
+def _whole(value: float) -> bool:
+    return bool(abs(value - np.round(value)) < 1e-6)
