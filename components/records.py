@@ -233,6 +233,9 @@ class RunRecord(_Part):
     total_parameters: int = Field(0, ge=0)
     result: Result = Field(default_factory=Result)
     samples: list[Sample] = Field(default_factory=list)
+    mistakes: list[Sample] = Field(
+        default_factory=list, description="test images with a wrong answer, the most confident first"
+    )
     peak_memory_bytes: int = Field(0, ge=0)
 
     @property

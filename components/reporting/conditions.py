@@ -40,7 +40,7 @@ def _used_by(records: Sequence[RunRecord]) -> str:
 
 
 def data_table(experiment: Experiment) -> Table:
-    """The data sets, one row each, with what was skipped and what of the test stands in training."""
+    """The data sets, one row each, with what was skipped and how much of the test is in training."""
     rows = []
     for example, records in _grouped(experiment, lambda record: record.data.digest if record.data else ""):
         data = example.data
@@ -132,17 +132,18 @@ def _setting(value: Any) -> str:
 
 
 def _parameters(experiment: Experiment, arms: tuple[str, ...]) -> str:
-    said: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for record in experiment.records:
         if record.arm in arms and record.total_parameters:
             label = f"{record.arm} " if len(arms) > 1 else ""
-            said[f"{label}{record.trainable_parameters:,} of {record.total_parameters:,}"] = None
-    return "; ".join(said) or units.MISSING
+            lines[f"{label}{record.trainable_parameters:,} of {record.total_parameters:,}"] = None
+    return "; ".join(lines) or units.MISSING
 
 
 def hardware_table(experiment: Experiment) -> Table:
     """Machines and software, one row for each that differs."""
     rows = []
+    contained = any(record.environment.image for record in experiment.records)
     for example, records in _grouped(
         experiment,
         lambda record: record.environment.model_dump_json(exclude={"hostname", "memory_bytes"}),
@@ -159,12 +160,13 @@ def hardware_table(experiment: Experiment) -> Table:
                 f"{found.cores:g} / {found.threads}" if found.cores else units.MISSING,
                 units.size(found.memory_bytes),
                 ", ".join(f"{name} {version}" for name, version in found.versions.items()) or units.MISSING,
-                found.image or "none",
+                *([found.image or "none"] if contained else []),
             ]
         )
     return Table(
         caption="Hardware and software",
-        columns=["used by", "device", "processor", "cores / threads", "memory", "versions", "container image"],
+        columns=["used by", "device", "processor", "cores / threads", "memory", "versions"]
+        + (["container image"] if contained else []),
         rows=rows,
         numeric=frozenset({3, 4}),
     )
@@ -183,7 +185,7 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
         *([f"seeds, {arm}", _ranges(found) or units.MISSING] for arm, found in seeds.items()),
         ["started", f"{times[0]} to {times[-1]}" if times else units.MISSING],
         ["machines", ", ".join(hosts[:6]) + (f" and {len(hosts) - 6} more" if len(hosts) > 6 else "") or units.MISSING],
-        ["processor time taken by others, most", units.percent(max(stolen)) if stolen else "not measured"],
+        ["processor time taken by other processes, most", units.percent(max(stolen)) if stolen else "not measured"],
         ["peak memory of a run", units.size(peak)],
         ["interrupted and resumed", str(sum(len(record.attempts) > 1 for record in experiment.records))],
         ["outputs of frozen layers computed once", _ranges_of_prefix(experiment)],
@@ -206,8 +208,8 @@ def _ranges(seeds: Sequence[int]) -> str:
             parts[-1].append(seed)
         else:
             parts.append([seed])
-    said = [f"{part[0]}–{part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts]
-    return ", ".join(said[:12]) + (", …" if len(said) > 12 else "")
+    ranges = [f"{part[0]}–{part[-1]}" if len(part) > 2 else ", ".join(map(str, part)) for part in parts]
+    return ", ".join(ranges[:12]) + (", …" if len(ranges) > 12 else "")
 
 
 def rules_table(summary: Summary, settings: ReportSettings) -> Table:

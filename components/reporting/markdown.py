@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 
 from headstart.components.foreign_text import printable
-from headstart.components.reporting import beside_paper, conditions, statistics_tables
+from headstart.components.reporting import beside_paper, conditions, first_screen, statistics_tables
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts.comparison import overview_table
 from headstart.components.reporting.measured import Report
 from headstart.components.reporting.summary import Summary
-from headstart.components.reporting.tables import Table, preparation_table, runs_table
+from headstart.components.reporting.tables import Table, class_accuracy_table, preparation_table, runs_table
 
 
 def escape(text: str) -> str:
@@ -40,7 +40,7 @@ def findings(summary: Summary) -> str:
         f"- **{finding.severity}** `{finding.rule}`: {escape(finding.message)}"
         + (f" ({escape(', '.join(finding.runs))})" if finding.runs else "")
         + "\n"
-        for finding in summary.findings
+        for finding in first_screen.ordered(summary.findings)
     )
 
 
@@ -54,9 +54,14 @@ def code_block(text: str) -> str:
 def render(report: Report) -> str:
     """The whole report as Markdown; the pictures are in report.html."""
     experiment, summary = report.experiment, report.summary
-    parts = [f"# {escape(summary.answer)}\n", f"Verdict: **{escape(verdict(summary))}**\n", findings(summary)]
+    parts = [f"# {escape(summary.answer)}\n", f"Verdict: **{escape(verdict(summary))}**\n"]
+    about = (first_screen.advice(summary), first_screen.images(experiment), first_screen.seen(summary))
+    parts += [f"{escape(text)}\n" for text in about if text]
+    parts += [findings(summary)]
     parts += ["## Runs\n", *(table(runs_table(experiment, summary, arm)) for arm in experiment.arms)]
     parts += [table(preparation_table(experiment))]
+    by_class = class_accuracy_table(experiment)
+    parts += [table(by_class)] if by_class else []
     if summary.failures:
         parts += [
             "**Runs that did not succeed**\n",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from headstart.components.foreign_text import csv_cell
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
-from headstart.components.reporting.experiment import PHASES, Experiment, total_seconds
+from headstart.components.reporting.experiment import PHASES, Experiment, succeeded, total_seconds
 from headstart.components.reporting.summary import Interval, Summary
 from headstart.components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
 from headstart.components.stages import STAGES
@@ -29,6 +29,7 @@ class Table:
     numeric: frozenset[int] = field(default_factory=frozenset)
     note: str = ""
     totals: int = 0  # how many rows at the end are totals
+    minor: frozenset[int] = field(default_factory=frozenset)  # columns that a phone leaves out
 
 
 def with_interval(content: Interval, render: Callable[[float | None], str]) -> str:
@@ -40,12 +41,13 @@ def with_interval(content: Interval, render: Callable[[float | None], str]) -> s
         return f"{render(content.estimate)} ({render(low)} or more)"
     if low is None:
         return f"{render(content.estimate)} (at most {render(high)})"
-    joiner = " to " if low < 0 else "–"
-    return f"{render(content.estimate)} ({render(low)}{joiner}{render(high)})"
+    ends = render(low), render(high)
+    joiner = " to " if ends[0][:1] in "+−" or ends[1][:1] in "+−" else "–"
+    return f"{render(content.estimate)} ({joiner.join(ends)})"
 
 
 def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:
-    """One row a run of an arm, then mean, median and standard deviation of those that succeeded."""
+    """One row per run of an arm, then mean, median and standard deviation of those that succeeded."""
     records = experiment.arms[arm]
     found = summary.arms[arm]
     rows = [_run_row(record, summary.target_accuracy) for record in records[:MOST_ROWS]]
@@ -55,12 +57,12 @@ def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:
             [
                 label,
                 units.seconds(getattr(found.train_seconds, name)),
+                units.percent(getattr(found.accuracy, name), 2),
                 units.number(getattr(found.epochs, name)),
+                "",
                 units.number(getattr(found.seconds_per_epoch, name), 3),
                 units.seconds(found.time_to_accuracy_median) if name == "median" else "",
                 units.percent(getattr(found.best_validation_accuracy, name), 2),
-                units.percent(getattr(found.accuracy, name), 2),
-                "",
             ]
         )
     note = f"{found.succeeded} of {found.runs} runs succeeded."
@@ -69,9 +71,10 @@ def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:
     target = units.percent(summary.target_accuracy) if summary.target_accuracy is not None else "the target"
     return Table(
         caption=f"{STAGES[arm].title}: {STAGES[arm].caption}",
-        columns=["run", "train s", "epochs", "s/epoch", f"s to {target}", "best validation", "test accuracy", "ended"],
+        columns=["run", "train s", "test accuracy", "epochs", "ended", "s/epoch", f"s to {target}", "best validation"],
         rows=rows,
-        numeric=frozenset(range(1, 7)),
+        numeric=frozenset({1, 2, 3, 5, 6, 7}),
+        minor=frozenset({4, 5, 6, 7}),
         note=note,
         totals=3,
     )
@@ -88,12 +91,12 @@ def _run_row(record: RunRecord, target: float | None) -> list[str]:
     return [
         record.name.removeprefix(f"{record.arm}-"),
         units.seconds(record.phases.train or None),
+        units.percent(record.result.test_accuracy, 2),
         str(len(record.epochs)) if record.epochs else units.MISSING,
+        ended,
         units.number(record.phases.train / len(record.epochs), 3) if record.epochs else units.MISSING,
         units.seconds(reached) if reached is not None else "never" if record.epochs else units.MISSING,
         units.percent(best_validation_accuracy(record), 2),
-        units.percent(record.result.test_accuracy, 2),
-        ended,
     ]
 
 
@@ -123,8 +126,40 @@ def preparation_table(experiment: Experiment) -> Table:
     )
 
 
+def class_accuracy_table(experiment: Experiment) -> Table | None:
+    """Share of each class's test images that is found, mean over the runs of every arm; None where no record knows."""
+    shown = {**experiment.arms, **({"final model": experiment.final} if experiment.final else {})}
+    found = {name: class_accuracy(records) for name, records in shown.items()}
+    found = {name: shares for name, shares in found.items() if shares}
+    classes = list(dict.fromkeys(label for shares in found.values() for label in shares))
+    if not classes:
+        return None
+    return Table(
+        caption="Accuracy by class",
+        columns=["class", *found],
+        rows=[
+            [label, *(units.percent(shares.get(label)) for shares in found.values())] for label in classes[:MOST_ROWS]
+        ],
+        numeric=frozenset(range(1, len(found) + 1)),
+        note="Share of a class's test images that is found, mean over the runs.",
+    )
+
+
+def class_accuracy(records: Sequence[RunRecord]) -> dict[str, float]:
+    """Mean over the runs that succeeded of the share of each class that is found, a fraction."""
+    shares: dict[str, list[float]] = {}
+    for record in succeeded(records):
+        matrix = record.result.confusion or []
+        if record.data is None or any(len(row) != len(record.data.classes) for row in matrix):
+            continue
+        for index, (label, row) in enumerate(zip(record.data.classes, matrix, strict=False)):
+            if sum(row):
+                shares.setdefault(label, []).append(row[index] / sum(row))
+    return {label: sum(each) / len(each) for label, each in shares.items()}
+
+
 def to_csv(experiment: Experiment, target: float | None) -> str:
-    """`runs.csv`: one row a run of every stage and arm, numbers unrounded, empty where not known."""
+    """`runs.csv`: one row per run of every stage and arm, numbers unrounded, empty where not known."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(

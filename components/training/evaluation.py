@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,6 +80,19 @@ def samples(
     shuffled = np.random.default_rng([seed % 2**32, 0x5A]).permutation(len(labels))
     by_class = [shuffled[labels[shuffled] == label] for label in range(len(classes))]
     turns = [group[turn] for turn in range(count) for group in by_class if turn < len(group)]
+    return _with_pictures(images, labels, probabilities, classes, turns[:count])
+
+
+def mistakes(images: Array, labels: Array, probabilities: Array, classes: list[str], count: int) -> list[Sample]:
+    """Choose the up to `count` test images with a wrong answer that the model is most certain of, these first."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
+    certain = wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]
+    return _with_pictures(images, labels, probabilities, classes, certain[:count])
+
+
+def _with_pictures(
+    images: Array, labels: Array, probabilities: Array, classes: list[str], chosen: Iterable[int]
+) -> list[Sample]:
     return [
         Sample(
             png=picture(images[index]),
@@ -86,7 +100,7 @@ def samples(
             predicted=classes[int(probabilities[index].argmax())],
             probability=float(min(1.0, probabilities[index].max())),
         )
-        for index in turns[:count]
+        for index in chosen
     ]
 
 

@@ -231,9 +231,9 @@ class Run:
             result.confusion = evaluation.confusion(labels, outcome.probabilities)
             result.set_correct(outcome.probabilities.argmax(axis=1) == labels)
             if self.spec.arm == PRODUCT:
-                self.record.samples = evaluation.samples(
-                    images, labels, outcome.probabilities, self.data.classes, self.process.samples, self.spec.seed
-                )
+                shown = images, labels, outcome.probabilities, self.data.classes, self.process.samples
+                self.record.samples = evaluation.samples(*shown, self.spec.seed)
+                self.record.mistakes = evaluation.mistakes(*shown)
         self.record.result = result
 
     def _check_frozen(self) -> None:

@@ -1,10 +1,9 @@
-"""Validation accuracy against training time: every run thin, the median of each arm thick."""
+"""Validation error against training time, every run and the median of each arm, with and without preparation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from markupsafe import Markup
 
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
@@ -15,64 +14,92 @@ from headstart.components.reporting.charts.axes import (
     log_span,
     per_cent,
     plain,
-    span,
     time_unit,
 )
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, Point, look
 from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.summary import Summary
+from headstart.components.stages import chain
 
 # More lines than this hide each other and make the file heavy; the caption says when some are left out.
 MOST_LINES = 40
+HEIGHT, LEFT, RIGHT = 300.0, 50.0, WIDTH - 10
 
 
 def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | None:
     """None when no run has a validation accuracy."""
+    floor = _floor(experiment)
     curves = {
-        arm: [curve for record in experiment.arms[arm] if len(curve := _curve(record))] for arm in experiment.arms
+        arm: [curve for record in records if (curve := _curve(record, floor))]
+        for arm, records in experiment.arms.items()
     }
-    everything = [point for arm in experiment.arms for curve in curves[arm] for point in curve]
-    if not everything:
+    curves = {arm: found for arm, found in curves.items() if found}
+    if not curves:
         return None
-    times = [time for time, _ in everything if time > 0] or [1.0]
-    ends = {arm: float(np.median([curve[-1][0] for curve in curves[arm]])) for arm in experiment.arms if curves[arm]}
-    # On a linear axis a much faster arm is squeezed against the left border.
-    logarithmic = len(ends) > 1 and min(ends.values()) > 0 and max(ends.values()) / min(ends.values()) > 4
-    unit, unit_name = time_unit(max(times))
-    height, left, right, top, bottom = 288.0, 50.0, WIDTH - 10, 34.0, 252.0
-    x_low, x_high = log_span(times) if logarithmic else (0.0, max(times) * 1.03)
-    x = Scale(x_low, x_high, left, right, logarithmic)
-    lowest, highest = span([accuracy for _, accuracy in everything], floor=0.0)
-    y = Scale(lowest, min(1.0, highest), bottom, top)
-    drawing = Drawing(height)
-    left_axis(drawing, y, left, "validation accuracy", per_cent, right=right)
-    title = f"training time, {unit_name}" + (" (logarithmic)" if logarithmic else "")
-    bottom_axis(drawing, x, bottom, title, plain, divide=unit)
-    left_out = 0
-    for arm in experiment.arms:
-        shown = _sample(curves[arm])
-        left_out += len(curves[arm]) - len(shown)
-        for curve in shown:
-            drawing.path([(x(max(time, x_low)), y(value)) for time, value in curve], f"thin {look(arm)}")
-    if summary.target_accuracy is not None and lowest <= summary.target_accuracy <= y.high:
-        level = y(summary.target_accuracy)
-        drawing.line((left, level), (right, level), "target")
-        said = f"target {units.percent(summary.target_accuracy)}"
-        places = [(x(max(time, x_low)), y(value)) for time, value in everything]
-        drawing.text(_freest([(left + 6, level), (right - 90, level)], places), said, "note")
-    for arm in experiment.arms:
-        middle = median_curve(curves[arm])
-        if middle:
-            drawing.path([(x(max(time, x_low)), y(value)) for time, value in middle], f"thick {look(arm)}")
-            drawing.mark((x(max(middle[-1][0], x_low)), y(middle[-1][1])), arm, 5)
-    legend(drawing, list(experiment.arms))
+    panels = [_panel(curves, summary, floor, f"{identity}-0", "training time")]
+    prepared = summary.preparation_seconds
+    shifted = [arm for arm in curves if chain(arm)]
+    if prepared and shifted:
+        late = {
+            arm: [[(time + prepared, error) for time, error in curve] for curve in found] if arm in shifted else found
+            for arm, found in curves.items()
+        }
+        panels.append(_panel(late, summary, floor, f"{identity}-1", "training time with preparation"))
+    left_out = sum(max(0, len(found) - MOST_LINES) for found in curves.values())
     return Figure(
-        "Accuracy against training time",
-        drawing.render(identity, "Accuracy against training time", _alternative(summary)),
-        "Thin: every run. Thick: the median over the runs of an arm, from when half of them have an epoch until half "
-        "have ended."
+        "Error against training time",
+        Markup("").join(panels),
+        "Lower is better; the error, 100 % less the validation accuracy, has a logarithmic axis. Thin: every run. "
+        "Thick: the median over the runs of an arm, from when half of them have an epoch until half have ended."
+        + (f" Second: {', '.join(shifted)} begins when its preparation has ended." if len(panels) > 1 else "")
         + (f" {left_out} of the thin lines are left out, evenly, to keep it readable." if left_out else ""),
+        wide=True,
     )
+
+
+def _floor(experiment: Experiment) -> float:
+    """Half an image: where a run without any error is drawn."""
+    counts = [
+        record.data.counts.get("validation", 0)
+        for records in experiment.arms.values()
+        for record in records
+        if record.data
+    ]
+    return 0.5 / max(counts) if counts and max(counts) > 0 else 1e-4
+
+
+def _panel(
+    curves: dict[str, list[list[Point]]], summary: Summary, floor: float, identity: str, quantity: str
+) -> Markup:
+    everything = [point for found in curves.values() for curve in found for point in curve]
+    times = [time for time, _ in everything if time > 0] or [1.0]
+    ends = [float(np.median([curve[-1][0] for curve in found])) for found in curves.values()]
+    # On a linear axis a much faster arm is squeezed against the left border.
+    logarithmic = len(ends) > 1 and min(ends) > 0 and max(ends) / min(ends) > 4
+    unit, unit_name = time_unit(max(times))
+    x_low, x_high = log_span(times) if logarithmic else (0.0, max(times) * 1.03)
+    drawing = Drawing(HEIGHT)
+    top, bottom = drawing.legend(list(curves)) + 22, HEIGHT - 40
+    x = Scale(x_low, x_high, LEFT, RIGHT, logarithmic)
+    errors = [error for _, error in everything]
+    y = Scale(min(errors) / 1.25, max(errors) * 1.15, bottom, top, logarithmic=True)
+    left_axis(drawing, y, LEFT, "validation error (logarithmic)", per_cent, right=RIGHT)
+    title = f"{quantity}, {unit_name}" + (" (logarithmic)" if logarithmic else "")
+    bottom_axis(drawing, x, bottom, title, plain, divide=unit)
+    for arm, found in curves.items():
+        for curve in _sample(found):
+            drawing.path([(x(max(time, x_low)), y(error)) for time, error in curve], f"thin {look(arm)}")
+    if summary.target_accuracy is not None:
+        level = y(max(floor, 1 - summary.target_accuracy))
+        drawing.line((LEFT, level), (RIGHT, level), "target")
+        text = f"target {units.percent(summary.target_accuracy)}"
+        places = [(x(max(time, x_low)), y(error)) for time, error in everything]
+        drawing.text(_freest([(LEFT + 6, level), (RIGHT - 90, level)], places), text, "note")
+    for arm, found in curves.items():
+        middle = median_curve(found)
+        drawing.path([(x(max(time, x_low)), y(error)) for time, error in middle], f"thick {look(arm)}")
+        drawing.mark((x(max(middle[-1][0], x_low)), y(middle[-1][1])), arm, 5)
+    return drawing.render(identity, f"Validation error against {quantity}", _alternative(summary))
 
 
 def _freest(starts: list[Point], taken: list[Point]) -> Point:
@@ -85,19 +112,12 @@ def _freest(starts: list[Point], taken: list[Point]) -> Point:
     return min(candidates, key=covered)
 
 
-def legend(drawing: Drawing, arms: Sequence[str]) -> None:
-    """Line and mark of the arms with their names, in the upper right corner."""
-    widths = [52 + 7.5 * len(arm) for arm in arms]
-    x, y = WIDTH + 10 - sum(widths), 14.0
-    for arm, width in zip(arms, widths, strict=True):
-        drawing.line((x, y - 4), (x + 28, y - 4), f"thick {look(arm)}")
-        drawing.mark((x + 14, y - 4), arm, 4)
-        drawing.text((x + 36, y), arm, "label")
-        x += width
-
-
-def _curve(record: RunRecord) -> list[Point]:
-    return [(row.elapsed, row.validation_accuracy) for row in record.epochs if row.validation_accuracy is not None]
+def _curve(record: RunRecord, floor: float) -> list[Point]:
+    return [
+        (row.elapsed, max(floor, 1 - row.validation_accuracy))
+        for row in record.epochs
+        if row.validation_accuracy is not None
+    ]
 
 
 def _sample(curves: list[list[Point]]) -> list[list[Point]]:
@@ -107,12 +127,10 @@ def _sample(curves: list[list[Point]]) -> list[list[Point]]:
 
 
 def median_curve(curves: list[list[Point]]) -> list[Point]:
-    """Median over runs of the accuracy at a time, each run straight between its epochs and level after its end.
+    """Median over runs of the error at a time, each run straight between its epochs and level after its end.
 
     It begins when half of the runs have finished an epoch and ends when half of them have ended. At most 200 points.
     """
-    if not curves:
-        return []
     begin = float(np.median([curve[0][0] for curve in curves]))
     end = float(np.median([curve[-1][0] for curve in curves]))
     if end <= begin:
@@ -121,8 +139,8 @@ def median_curve(curves: list[list[Point]]) -> list[Point]:
     moments = np.geomspace(max(begin, 1e-6), end, 200)
     levels = []
     for curve in curves[::step]:
-        times, values = np.array(curve).T
-        levels.append(np.interp(moments, times, values, left=np.nan))
+        times, errors = np.array(curve).T
+        levels.append(np.interp(moments, times, errors, left=np.nan))
     known = np.array(levels)
     # At the very first moments thinning may leave only runs without an epoch.
     moments, known = moments[(~np.isnan(known)).any(axis=0)], known[:, (~np.isnan(known)).any(axis=0)]
@@ -131,10 +149,9 @@ def median_curve(curves: list[list[Point]]) -> list[Point]:
 
 
 def _alternative(summary: Summary) -> str:
-    said = []
-    for arm, found in summary.arms.items():
-        said.append(
-            f"{arm}: median end after {units.duration(found.train_seconds.median)} at a best validation accuracy of "
-            f"{units.percent(found.best_validation_accuracy.median)}, {found.reached_target} runs reached the target"
-        )
-    return f"Lines that rise with training time. {'; '.join(said)}. Target {units.percent(summary.target_accuracy)}."
+    lines = [
+        f"{arm}: median end after {units.duration(found.train_seconds.median)} at a best validation accuracy of "
+        f"{units.percent(found.best_validation_accuracy.median)}, {found.reached_target} runs reached the target"
+        for arm, found in summary.arms.items()
+    ]
+    return f"Lines that fall with training time. {'; '.join(lines)}. Target {units.percent(summary.target_accuracy)}."

@@ -59,9 +59,9 @@ def log_ticks(low: float, high: float) -> list[float]:
 def span(values: Sequence[float], margin: float = 0.05, floor: float | None = None) -> tuple[float, float]:
     """Smallest and largest value with a margin around; never of zero width. `floor` is the least lower end."""
     low, high = min(values), max(values)
-    room = (high - low) * margin or abs(high) * margin or 1.0
-    low -= room
-    return (low if floor is None else max(low, floor)), high + room
+    space = (high - low) * margin or abs(high) * margin or 1.0
+    low -= space
+    return (low if floor is None else max(low, floor)), high + space
 
 
 def log_span(values: Sequence[float]) -> tuple[float, float]:
@@ -99,11 +99,11 @@ def bottom_axis(
         x = inner(tick)
         if top is not None:
             drawing.line((x, top), (x, y), "grid")
-        said = label(tick)
-        half = 3.4 * len(said)
+        text = label(tick)
+        half = 3.4 * len(text)
         drawing.line((x, y), (x, y + 4), "axis")
         if x - half > taken + 4:
-            drawing.text((x, y + 16), said, "tick", "middle")
+            drawing.text((x, y + 16), text, "tick", "middle")
             taken = x + half
     drawing.text((scale.end, y + 32), title, "axis-title", "end")
 

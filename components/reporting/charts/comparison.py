@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headstart.components.reporting import units
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, log_span
-from headstart.components.reporting.charts.confusion import shorten
+from headstart.components.reporting.charts.classes import shorten
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
 from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table, with_interval

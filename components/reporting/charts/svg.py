@@ -33,6 +33,7 @@ class Figure:
     svg: Markup
     caption: str
     tall: bool = False
+    wide: bool = False
 
 
 @dataclass
@@ -89,6 +90,19 @@ class Drawing:
     def text(self, at: Point, said: str, kind: str = "label", anchor: str = "start") -> None:
         """A line of text; `anchor` is start, middle or end."""
         self._add("text", said, x=at[0], y=at[1], class_=kind, text_anchor=anchor if anchor != "start" else None)
+
+    def legend(self, arms: Sequence[str], top: float = 14.0) -> float:
+        """Line and mark of each arm with its name, in rows from the left; returns where the rows end."""
+        x, y = 4.0, top
+        for arm in arms:
+            width = 50 + 7.2 * len(arm)
+            if x + width > self.width and x > 4:
+                x, y = 4.0, y + 18
+            self.line((x, y - 4), (x + 28, y - 4), f"thick {look(arm)}")
+            self.mark((x + 14, y - 4), arm, 4)
+            self.text((x + 36, y), arm, "label")
+            x += width
+        return y + 8
 
     def render(self, identity: str, title: str, description: str) -> Markup:
         """The SVG element; `title` and `description` are what a screen reader says in its place."""

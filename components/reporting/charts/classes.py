@@ -1,10 +1,13 @@
-"""The confusion matrix of the final model."""
+"""Which classes are found: the confusion matrix of the final model, and what a treatment gains in each class."""
 
 from __future__ import annotations
 
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
-from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
+from headstart.components.reporting.charts.axes import Scale, bottom_axis, span
+from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
+from headstart.components.reporting.summary import Summary
+from headstart.components.reporting.tables import with_interval
 
 # With more classes cells are too small to tell apart, and the list of the most frequent mistakes says more.
 MOST_CLASSES = 40
@@ -84,3 +87,38 @@ def shorten(text: str, most: int) -> str:
         return text
     tail = min(5, (most - 1) // 2)
     return f"{text[: max(1, most - 1 - tail)]}…{text[len(text) - tail :]}"
+
+
+def gain_by_class(summary: Summary, identity: str) -> Figure | None:
+    """Gain in the share of each class's test images that is found; None without two classes, or with too many."""
+    gains = {name: gain for name, gain in summary.first.gain_by_class.items() if gain.estimate is not None}
+    if not 2 <= len(gains) <= MOST_CLASSES:
+        return None
+    ends = [
+        value for gain in gains.values() for value in (gain.estimate, gain.low, gain.high, 0.0) if value is not None
+    ]
+    left, row, top = 118.0, 24.0 if len(gains) <= MOST_NUMBERED else 15.0, 12.0
+    bottom = top + row * len(gains)
+    drawing = Drawing(bottom + 40)
+    x = Scale(*span([100 * value for value in ends], 0.06), left, WIDTH - 40)
+    bottom_axis(drawing, x, bottom, "points gained, these test images", top=top)
+    drawing.line((x(0), top - 6), (x(0), bottom), "target")
+    treatment = summary.first.treatment
+    for index, (name, gain) in enumerate(gains.items()):
+        y = top + row * (index + 0.5)
+        drawing.text((left - 8, y + 4), shorten(name, 16), "label" if row > 20 else "small", "end")
+        decided = gain.low is not None and gain.high is not None and not gain.low <= 0 <= gain.high
+        if gain.low is not None and gain.high is not None:
+            drawing.line((x(100 * gain.low), y), (x(100 * gain.high), y), f"stem {look(treatment)}")
+        estimate = 100 * (gain.estimate or 0.0)
+        drawing.mark((x(estimate), y), treatment, 4.5, "mark" if decided else "mark hollow")
+        drawing.text((WIDTH - 2, y + 4), units.signed_points(gain.estimate), "tick", "end")
+    lines = [f"{shorten(name, 40)} {with_interval(gain, units.signed_points)}" for name, gain in gains.items()]
+    first = summary.first
+    return Figure(
+        "Gain by class",
+        drawing.render(identity, f"Points gained by {first.treatment} in each class", f"{'; '.join(lines)}."),
+        f"Share of a class's test images that {first.treatment} finds, less that of {first.control}, each class by "
+        "itself; hollow where the interval holds no difference. Of twenty classes that do not differ one shows a "
+        "difference.",
+    )
