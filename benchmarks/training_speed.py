@@ -48,7 +48,7 @@ def network(classes: int, frozen: tuple[str, ...] = ()) -> Any:
     import keras
 
     from headstart.components.training.freezing import freeze
-    from headstart.components.training.network import build_network
+    from headstart.components.training.networks.paper import build_network
 
     keras.utils.set_random_seed(1)
     model = build_network(IMAGE_SIZE, classes, dropout=0.5)
@@ -75,14 +75,16 @@ def by_loop(
     model: Any, batch: int, train: tuple[Any, Any], validation: tuple[Any, Any] | None, epochs: int, precision: str
 ) -> Side:
     """Return what trains with the loop of `headstart.components.training` and tells the seconds; it has run once."""
+    from headstart.components.training.features import Backbone, frozen_depth, head_of
     from headstart.components.training.loop import TrainingLoop
-    from headstart.components.training.prefix import Prefix, prefix_length, suffix
     from headstart.components.training.recipes import Recipe
 
-    recipe = Recipe.model_validate({"batch_size": batch, "dropout": 0.5, "epochs": epochs, "precision": precision})
-    length = prefix_length(model, recipe)
-    prefix = Prefix(model, length, recipe) if length else None
-    trained = suffix(model, length) if length else model
+    # Keras evaluates with the moving averages too.
+    given = {"batch_size": batch, "dropout": 0.5, "epochs": epochs, "precision": precision}
+    recipe = Recipe.model_validate(given | {"batch_norm_statistics": "moving"})
+    length = frozen_depth(model, recipe)
+    prefix = Backbone(model, length, recipe) if length else None
+    trained = head_of(model, length) if length else model
     if prefix:
         prefix.warm_up(train[0])
     shaped = prefix.features(train[0], training=True) if prefix else train[0]

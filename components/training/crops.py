@@ -6,7 +6,7 @@ from headstart.components.errors import SettingError
 
 
 def flat_side(size: int, stride: int) -> int:
-    """Height and width of what the network's dense layers get of images of `size` pixels; see `network.py`."""
+    """Height and width of what the network's dense layers get of images of `size` pixels; see `networks/paper.py`."""
     side = (size - 5) // stride + 1
     side = side // 2 - 2
     side = side // 2 - 4

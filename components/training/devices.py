@@ -8,38 +8,24 @@ from typing import Any
 import tensorflow as tf
 
 from headstart.components.training.environment import processor
-from headstart.components.training.loop import TrainingLoop
 
 
 class Devices:
-    """Chooses where variables live and which loop trains them."""
+    """Chooses where variables live; `strategy` is None on one device."""
 
     def __init__(self, accelerators: int) -> None:
         """`accelerators`: how many the run was given; that so many are seen has been checked."""
         self.accelerators = accelerators
         self._gpus = tf.config.list_logical_devices("GPU")[:accelerators] if accelerators else []
         names = [device.name for device in self._gpus]
-        self._strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
-
-    @property
-    def several(self) -> bool:
-        """More than one device trains in step."""
-        return self._strategy is not None
+        self.strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
 
     def scope(self) -> AbstractContextManager[Any]:
         """Where variables must be made."""
-        if self._strategy is None:
+        if self.strategy is None:
             return nullcontext()
-        scope: AbstractContextManager[Any] = self._strategy.scope()
+        scope: AbstractContextManager[Any] = self.strategy.scope()
         return scope
-
-    def loop(self, model: Any, recipe: Any, inputs: Any, labels: Any, *, seed: int) -> Any:
-        """Return the loop that trains `model` on these devices."""
-        if self._strategy is not None:
-            from headstart.components.training.distributed_loop import DistributedLoop
-
-            return DistributedLoop(self._strategy, model, recipe, inputs, labels, seed=seed)
-        return TrainingLoop(model, recipe, inputs, labels, seed=seed)
 
     def facts(self) -> dict[str, Any]:
         """Kind, name and number of the devices, for the record."""

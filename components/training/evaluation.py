@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from headstart.components.progress import emit
 from headstart.components.records import Sample
+from headstart.components.training.fit import Loop
 
 Array = npt.NDArray[Any]
 PICTURE_SIZE = 48
@@ -29,7 +30,7 @@ class Outcome(NamedTuple):
     probabilities: Array
 
 
-def evaluate(loop: Any, inputs: Array, labels: Array, *, identity: dict[str, Any]) -> Outcome:
+def evaluate(loop: Loop, inputs: Array, labels: Array, *, identity: dict[str, Any]) -> Outcome:
     """Evaluate in chunks, with a progress event where it takes more than moments."""
     progress = PassProgress("evaluate", len(labels), identity)
     parts, loss = [], 0.0

@@ -1,11 +1,12 @@
-"""The epoch loop: one call of one compiled function an epoch.
+"""The epoch loop for any Keras model: one call of one compiled function for many steps, on one device or several.
 
-What it promises, whatever is inside: the order of images and their augmentation are drawn from (seed, epoch) alone, so
+What it promises: the order of images, their augmentation and all that layers draw come from (seed, epoch) alone, so
 that an epoch can be repeated and no two epochs are alike; all batches have one size, and the images that do not fill
 the last one wait for another epoch; `state` and `restore` carry everything that an epoch depends on.
 
-The inputs are resident on the device as they come (images as uint8), batches are gathered there, and Python is left
-for a whole epoch.
+On several devices the batch size is that of all of them together: each takes an equal part of every batch, gradients
+and the statistics of batch normalisation are those of the whole batch. Replicas draw the same dropout masks for their
+different parts: Keras mirrors the seed.
 """
 
 from __future__ import annotations
@@ -22,61 +23,89 @@ import tensorflow as tf
 
 from headstart.components.errors import SettingError
 from headstart.components.training.augmentation import augmented
-from headstart.components.training.fused_operations import Adam, ForwardPass, keep_moments
-from headstart.components.training.interruption import Interrupted
+from headstart.components.training.fit import Interrupted
+from headstart.components.training.inputs import Resident, Streamed
+from headstart.components.training.layers import computing, logits, trained_normalizations
+from headstart.components.training.optimizer import build_optimizer
 from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
-ITERATIONS = "optimizer/iterations"
 AUTOMATIC_CROP = 0.92  # of an image's side: 48 of 52 pixels
 PART_SECONDS, LONG_SECONDS = 1.0, 10.0
+STATISTICS_IMAGES = 2048
 
 
 class TrainingLoop:
-    """Trains one Keras model whose `trainable` flags are set; the flags are read once, here."""
+    """Trains one Keras model whose `trainable` flags are set; the flags are read once, when it is traced."""
 
-    def __init__(self, model: Any, recipe: Recipe, inputs: Array, labels: Array, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        recipe: Recipe,
+        inputs: Array,
+        labels: Array,
+        *,
+        seed: int,
+        strategy: Any = None,
+        resident_bytes: float = math.inf,
+    ) -> None:
         """Take `inputs` (uint8 N × H × W × 3, or features float32 N × …) and `labels` (int32 N, below the class count).
 
-        `model` ends in a Dense layer with softmax. Augmentation applies to images alone. Raises SettingError where
-        crops of `recipe.crop` pixels do not fit the network.
+        `model` is functional or sequential and answers class probabilities, best from a softmax. Augmentation applies
+        to images alone. `strategy` (tf.distribute) is the one that the model was built under. Inputs of more than
+        `resident_bytes` are streamed. Raises SettingError if crops of `recipe.crop` pixels do not fit the network, or
+        the batch size is not a multiple of the number of devices.
         """
         self.model, self.recipe, self.seed = model, recipe, seed
         self.examples = len(labels)
         self.batch_size = min(recipe.batch_size, self.examples)
         self.steps = self.examples // self.batch_size
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._replicas = self._strategy.num_replicas_in_sync
+        if self.batch_size % self._replicas:
+            # A smaller last part would leave a device with nothing, which TensorFlow does not survive.
+            raise SettingError(
+                f"batch_size: {self.batch_size} cannot be divided by {self._replicas} devices.",
+                f"Choose a multiple of {self._replicas}.",
+            )
         images = inputs.dtype == np.uint8
-        self._inputs = tf.constant(np.asarray(inputs) if images else self._narrowed(inputs))
-        self._labels = tf.constant(np.asarray(labels))
+        self._source = inputs if images else self._narrowed(inputs)
+        self.streams = self._source.nbytes > resident_bytes
+        self._inputs = (
+            Streamed(self._source, labels, self.batch_size) if self.streams else Resident(self._source, labels)
+        )
         self._size = int(inputs.shape[1]) if images else 0
         self._crop = checked_crop(model, recipe, self._size) if images else 0
         self._augments = images and (recipe.flip or recipe.shift > 0)
         self._classes = int(model.output_shape[-1])
         self._variables = model.trainable_variables
-        self._adam = Adam(self._variables, recipe.weight_decay if recipe.optimizer == "adamw" else 0.0)
-        self._iterations = 0
+        with self._strategy.scope():
+            self.optimizer = build_optimizer(recipe, self._variables)
+        weights = {id(weight) for weight in model.weights}
+        self._random = [variable for variable in model.variables if id(variable) not in weights]
         self._part_steps = 16
-        self._trained = ForwardPass(model.layers, recipe.precision)
-        # What is measured is what is saved: evaluation computes in float32 whatever training did.
-        self._evaluated = ForwardPass(model.layers, "float32")
-        jit = compiled_by_xla(recipe)
+        self._recomputes = recipe.batch_norm_statistics == "recomputed" and bool(trained_normalizations(model))
+        self._stale = False
+        # Without AutoGraph, whose rewriting of the sources took longer than all other tracing: no Python statement
+        # here depends on a tensor.
+        plain = {"jit_compile": compiled_by_xla(recipe, self._replicas), "autograph": False}
+        kind = tf.as_dtype(self._source.dtype)
         signature = [
+            tf.TensorSpec(self._inputs.shape, kind),
+            tf.TensorSpec([self._inputs.shape[0]], tf.int32),
             tf.TensorSpec([None, self.batch_size], tf.int32),
             tf.TensorSpec([None], tf.float32),
             tf.TensorSpec([2], tf.int32),
-            tf.TensorSpec([], tf.float32),
-            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([3], tf.int32),
             tf.TensorSpec([2], tf.float32),
         ]
-        # Without AutoGraph, whose rewriting of the sources took longer than all other tracing: no Python statement
-        # here depends on a tensor.
-        plain = {"jit_compile": jit, "autograph": False}
         self._epochs = {
             size: tf.function(functools.partial(self._train_steps, size), signature, **plain)
             for size in {self._size, self._crop or self._size}
         }
         inferred = tf.TensorSpec([None, *inputs.shape[1:]], tf.as_dtype(inputs.dtype))
-        self._predict = tf.function(self._evaluated, [inferred], **plain)
+        self._predict = tf.function(self._logits, [inferred], **plain)
+        self._moments = tf.function(self._batch_moments, [tf.TensorSpec([None, *inputs.shape[1:]], kind)], **plain)
 
     def _narrowed(self, features: Array) -> Array:
         # Features are kept as they are computed with: bfloat16 takes half the memory and half the reading.
@@ -88,7 +117,7 @@ class TrainingLoop:
         return narrow
 
     def learning_rates(self, epoch: int) -> Array:
-        """Learning rate of each step of `epoch` (1 is the first): float32, one a step."""
+        """Learning rate of each step of `epoch` (1 is the first): float32, one per step."""
         total = self.recipe.epochs * self.steps
         step = np.arange((epoch - 1) * self.steps, epoch * self.steps, dtype=np.float64)
         peak = self.recipe.learning_rate
@@ -113,18 +142,17 @@ class TrainingLoop:
         before = self.state()
         for size in self._epochs:
             self._run(0, self.order(0)[:1], self.learning_rates(1)[:1], size)
-        self._predict(tf.constant(self._example()))
-        self.restore(before)
-
-    def _example(self) -> Array:
         spec = self._predict.input_signature[0]
         count = min(self.recipe.evaluation_batch_size, self.examples)
-        return np.zeros([count, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
+        self._predict(tf.zeros([count, *spec.shape[1:]], spec.dtype))
+        if self._recomputes:
+            self._recompute(1)
+        self.restore(before)
 
     def run_epoch(self, epoch: int, interrupted: Callable[[], bool] = lambda: False) -> tuple[float, float]:
         """Train one epoch (1 is the first); return mean training loss and accuracy, read after the device is done.
 
-        Every second or so `interrupted` is asked; where it says so and much of the epoch is left, Interrupted is
+        Every second or so `interrupted` is called; if it returns true and much of the epoch is left, Interrupted is
         raised, and the weights are those of no epoch.
         """
         return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self.image_size(epoch), interrupted)
@@ -132,110 +160,170 @@ class TrainingLoop:
     def _run(
         self, epoch: int, order: Array, rates: Array, size: int, interrupted: Callable[[], bool] = lambda: False
     ) -> tuple[float, float]:
-        key = np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**31, 2, dtype=np.int32)
-        first = np.float32(self._iterations + 1)
-        given = [tf.constant(value) for value in (order, rates, key, first)]
-        # An epoch may take a minute; Python, which hears signals, gets its turn between parts of it. Sums are carried
-        # through the parts, so that where they are divided changes no bit.
-        sums, done = tf.zeros(2), 0
-        while done < len(order):
-            end = min(done + self._part_steps, len(order))
-            began = time.perf_counter()
-            sums = self._epochs[size](*given, tf.constant([done, end]), sums)
-            total = sums.numpy()
-            pace = (time.perf_counter() - began) / (end - done)
-            self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
-            done = end
-            if (len(order) - done) * pace > LONG_SECONDS and interrupted():
-                raise Interrupted(f"interrupted after {done} of {len(order)} steps of epoch {epoch}")
-        self._iterations += len(order)
+        for number, variable in enumerate(self._random):
+            drawn = np.random.default_rng([self.seed, epoch, 2, number])
+            variable.assign(drawn.integers(0, 2**31, variable.shape).astype(variable.dtype))
+        key = tf.constant(np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**31, 2, dtype=np.int32))
+        # An epoch may take a minute; Python, which handles signals, gets its turn between parts of it. Sums are
+        # carried through the parts, so that where they are divided changes no bit.
+        sums, done, given = tf.zeros(2), 0, tf.constant(rates)
+        for chunk in self._inputs.chunks(order):
+            while done < chunk.first_step + chunk.steps:
+                end = min(done + self._part_steps, chunk.first_step + chunk.steps)
+                began = time.perf_counter()
+                part = tf.constant([done, end, chunk.first_step])
+                sums = self._epochs[size](chunk.inputs, chunk.labels, chunk.order, given, key, part, sums)
+                total = sums.numpy()
+                pace = (time.perf_counter() - began) / (end - done)
+                self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
+                done = end
+                if (len(order) - done) * pace > LONG_SECONDS and interrupted():
+                    raise Interrupted(f"interrupted after {done} of {len(order)} steps of epoch {epoch}")
+        self._stale = self._recomputes
         return float(total[0]) / len(order), float(total[1]) / order.size
 
-    def _train_steps(self, size: int, order: Any, rates: Any, key: Any, first: Any, part: Any, sums: Any) -> Any:
+    def _train_steps(
+        self, size: int, inputs: Any, labels: Any, order: Any, rates: Any, key: Any, part: Any, sums: Any
+    ) -> Any:
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
-            drawn = key + tf.stack([0, number * 104_729])
-            iteration = first + tf.cast(number, tf.float32)
-            found = self._train_step(order[number], rates[number], drawn, iteration, size)
-            return number + 1, sums + tf.stack(found)
+            self.optimizer.learning_rate.assign(rates[number])
+            given = (inputs, labels, order[number - part[2]], key, number, size)
+            found = self._strategy.run(self._train_step, args=given)
+            return number + 1, sums + self._strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
 
-        return tf.while_loop(lambda number, _: number < part[1], step, (part[0], sums))[1]
+        with computing(self.model, self.recipe.precision, replicas=self._replicas):
+            return tf.while_loop(lambda number, _: number < part[1], step, (part[0], sums))[1]
 
-    def _train_step(self, batch: Any, rate: Any, key: Any, number: Any, size: int) -> Any:
-        """Train on one batch (indices); return its mean loss and how many answers were right."""
-        labels = tf.gather(self._labels, batch)
+    def _train_step(self, images: Any, labels: Any, batch: Any, key: Any, number: Any, size: int) -> Any:
+        """Train on one device's part of a batch (indices); return its shares of mean loss and of right answers."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        if self._replicas > 1:
+            batch = tf.reshape(batch, [self._replicas, -1])[replica]
+        targets = tf.gather(labels, batch)
         if self._augments or size != self._size:
-            place = key + tf.constant([1, 0])
-            inputs = augmented(self._inputs, batch, place, size=size, shift=self.recipe.shift, flip=self.recipe.flip)
+            place = key + tf.stack([1 + replica, number * 104_729])
+            inputs = augmented(images, batch, place, size=size, shift=self.recipe.shift, flip=self.recipe.flip)
         else:
-            inputs = tf.gather(self._inputs, batch)
-        moments: list[Any] = []
+            inputs = tf.gather(images, batch)
+        smoothing = self.recipe.label_smoothing
+        wanted = tf.one_hot(targets, self._classes) * (1 - smoothing) + smoothing / self._classes
+        values = [variable.value for variable in self._variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([variable.value for variable in self._variables])
-            logits = self._trained(inputs, key=key, moments=moments)
-            target = tf.one_hot(labels, self._classes)
-            smoothing = self.recipe.label_smoothing
-            target = target * (1 - smoothing) + smoothing / self._classes
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
-        gradients = tape.gradient(loss, [variable.value for variable in self._variables])
-        self._adam.apply(gradients, rate, number)
-        keep_moments(moments)
-        return loss, tf.reduce_sum(tf.cast(tf.argmax(logits, -1, tf.int32) == labels, tf.float32))
+            tape.watch(values)
+            answers = self._answers(inputs, training=True)
+            losses = tf.nn.softmax_cross_entropy_with_logits(wanted, answers)
+            loss = tf.reduce_sum(losses) / self.batch_size
+            total = tf.add_n([loss, *(extra / self._replicas for extra in self.model.losses)])
+        self.optimizer.apply(tape.gradient(total, values), self._variables)
+        right = tf.cast(tf.argmax(answers, -1, tf.int32) == targets, tf.float32)
+        return tf.stack([loss, tf.reduce_sum(right)])
+
+    def _answers(self, inputs: Any, *, training: bool) -> Any:
+        # `__call__` refuses images of another size than the model was built for, though its layers take them.
+        expected = self.model.input_shape[1:]
+        call = self.model if tuple(inputs.shape[1:]) == tuple(expected) else self.model.call
+        return logits(call(inputs, training=training))
+
+    def _logits(self, inputs: Any) -> Any:
+        # What is measured is what is saved: evaluation computes in float32 whatever training did.
+        with computing(self.model, "float32"):
+            return self._answers(inputs, training=False)
+
+    def _batch_moments(self, inputs: Any) -> list[Any]:
+        found: list[Any] = []
+        with computing(self.model, "float32", collected=found):
+            self._answers(inputs, training=False)
+        self._normalized = [layer for layer, _, _ in found]
+        return [tf.stack([mean, variance + mean * mean]) for _, mean, variance in found]
+
+    def _recompute(self, batches: int) -> None:
+        """Set the statistics of batch normalisation to those of `batches` batches under the weights as they are.
+
+        Moving averages lag behind the weights by 1 / (1 - momentum) steps, which with few steps per epoch is most of
+        the training. Images come as they are, nothing is dropped, and layers see each batch's own moments, as while
+        training; mean and variance are those of all batches together.
+        """
+        rows = self.order(0)[:batches]
+        sums = [np.asarray(moment, np.float64) for moment in self._moments(self._batch(rows[0]))]
+        for row in rows[1:]:
+            sums = [
+                before + moment.numpy() for before, moment in zip(sums, self._moments(self._batch(row)), strict=True)
+            ]
+        for layer in {id(layer): layer for layer in self._normalized}.values():
+            own = [total for owner, total in zip(self._normalized, sums, strict=True) if owner is layer]
+            mean, square = np.mean(own, axis=0) / len(rows)
+            layer.moving_mean.assign(mean.astype(np.float32))
+            layer.moving_variance.assign(np.maximum(square - mean**2, 0).astype(np.float32))
+
+    def _batch(self, row: Array) -> Any:
+        return tf.constant(np.asarray(self._source[np.sort(row)]))
 
     def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
-        """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) on other inputs."""
+        """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) on other inputs.
+
+        After an epoch, the first call brings the statistics of batch normalisation up to date (see the recipe).
+        """
+        if self._stale:
+            self._recompute(max(1, min(self.examples, STATISTICS_IMAGES) // self.batch_size))
+            self._stale = False
         size = self.recipe.evaluation_batch_size
         parts = [
             self._predict(tf.constant(np.asarray(inputs[start : start + size]))).numpy()
             for start in range(0, len(labels), size)
         ]
-        logits = np.concatenate(parts).astype(np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        logarithms = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        answers = np.concatenate(parts).astype(np.float64)
+        answers -= answers.max(axis=1, keepdims=True)
+        logarithms = answers - np.log(np.exp(answers).sum(axis=1, keepdims=True))
         loss = float(-logarithms[np.arange(len(labels)), labels].mean())
         accuracy = float((logarithms.argmax(axis=1) == labels).mean())
         return (loss if math.isfinite(loss) else math.nan), accuracy, np.exp(logarithms).astype(np.float32)
 
     def state(self) -> dict[str, Array]:
-        """Return copies of all variables of the model and of the optimizer, by their paths."""
-        found = {f"model/{weight.path}": weight.numpy().copy() for weight in self.model.weights}
-        slots = {f"optimizer/{name}": slot.numpy().copy() for name, slot in self._adam.slots.items()}
-        return found | slots | {ITERATIONS: np.asarray(self._iterations, np.int64)}
+        """Return copies of all variables of the model and of the optimizer, by their place and path."""
+        return {name: np.array(variable.numpy()) for name, variable in self._named()}
 
     def restore(self, state: dict[str, Array]) -> None:
-        """Put back what `state` returned; KeyError where one is missing."""
-        for weight in self.model.weights:
-            weight.assign(state[f"model/{weight.path}"])
-        for name, slot in self._adam.slots.items():
-            slot.assign(state[f"optimizer/{name}"])
-        self._iterations = int(state[ITERATIONS])
+        """Put back what `state` returned; KeyError if one is missing."""
+        # By place: Keras numbers layers without a name per process.
+        values = {tuple(name.split("/", 2)[:2]): value for name, value in state.items()}
+        for name, variable in self._named():
+            variable.assign(values[tuple(name.split("/", 2)[:2])])
+        self._stale = False
+
+    def _named(self) -> list[tuple[str, Any]]:
+        groups = (("model", self.model.weights), ("optimizer", self.optimizer.variables))
+        # Paths alone are not unique where models are nested.
+        return [(f"{kind}/{at}/{each.path}", each) for kind, group in groups for at, each in enumerate(group)]
 
 
-def compiled_by_xla(recipe: Recipe) -> bool | None:
+def compiled_by_xla(recipe: Recipe, replicas: int) -> bool | None:
     """Whether XLA compiles the epoch: as the recipe says; `auto` means on one GPU, since on a CPU it is slower."""
     if recipe.jit_compile == "auto":
-        return len(tf.config.list_logical_devices("GPU")) == 1
+        return replicas == 1 and len(tf.config.list_logical_devices("GPU")) == 1
     return recipe.jit_compile == "on"
 
 
 def checked_crop(model: Any, recipe: Recipe, size: int) -> int:
-    """Return the size of crops in pixels, 0 for none; SettingError where they do not fit the network's dense layers."""
-    if not recipe.crop or recipe.crop == size:
+    """Return the size of crops in pixels, 0 for none; SettingError if the network does not take them."""
+    if recipe.crop in (0, size):
         return 0
-    fits = [crop for crop in range(1, size) if _flat_size(model, crop) == _flat_size(model, size)]
     if recipe.crop == "auto":
-        return next((crop for crop in fits if crop >= AUTOMATIC_CROP * size), 0)
-    if recipe.crop not in fits:
+        sizes = range(math.ceil(AUTOMATIC_CROP * size), size)
+        return next((crop for crop in sizes if takes(model, crop)), 0)
+    if recipe.crop > size or not takes(model, recipe.crop):
+        fits = [crop for crop in range(max(1, size - 16), size) if takes(model, crop)]
         raise SettingError(
-            f"crop: {recipe.crop} pixels of images of {size} do not fit the network's dense layers; "
-            f"{'these do: ' + ', '.join(map(str, fits)) if fits else 'no smaller size does'}, and 0 for none."
+            f"crop: {recipe.crop} pixels of images of {size} do not fit the network; "
+            f"{'these do: ' + ', '.join(map(str, fits)) if fits else 'no size a little smaller does'}, and 0 for none."
         )
     return recipe.crop
 
 
-def _flat_size(model: Any, size: int) -> int:
-    for layer in model.layers:
-        if hasattr(layer, "kernel_size"):
-            size = (size - layer.kernel_size[0]) // layer.strides[0] + 1
-        elif hasattr(layer, "pool_size"):
-            size = size // layer.pool_size[0]
-    return size
+def takes(model: Any, size: int) -> bool:
+    """Whether the layers of `model` take images of `size` pixels, though it was built for another size."""
+    traced = tf.function(lambda images: model.call(images, training=False), autograph=False)
+    try:
+        traced.get_concrete_function(tf.TensorSpec([1, size, size, 3], tf.float32))
+    except Exception:  # layers raise nearly anything for a shape that they do not take
+        return False
+    return True

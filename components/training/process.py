@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
     try:
         with clock.phase("startup"):
             environment.prepare_tensorflow(facts.threads, spec.accelerators)
-            from headstart.components.training.fitting import Terminated
+            from headstart.components.training.fit import Terminated
             from headstart.components.training.run import execute
         clock.seconds["startup"] += max(entered - spec.spawned, 0.0) if spec.spawned else 0.0
         try:

@@ -35,7 +35,12 @@ class Recipe(BaseModel):
     weight_decay: float = Field(0.0, ge=0, le=1, description="of kernels, not of biases or batch normalisation")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1, description="after dense_1 and dense_2; 0 leaves the layers out")
-    normalisation_momentum: float = Field(0.99, ge=0, lt=1, description="of batch normalisation's moving statistics")
+    batch_norm_momentum: float = Field(0.99, ge=0, lt=1, description="of batch normalisation's moving statistics")
+    batch_norm_statistics: Literal["recomputed", "moving"] = Field(
+        "recomputed",
+        description="used at evaluation: computed from training images after each epoch, or the moving averages, which "
+        "lag behind the weights when there are few steps",
+    )
     batch_size: int = Field(128, ge=1, le=65536, description="of all devices together")
     flip: bool = Field(False, description="mirror half of the images, drawn from seed and epoch")
     shift: int = Field(0, ge=0, le=64, description="move images by up to so many pixels, drawn from seed and epoch")
@@ -47,17 +52,17 @@ class Recipe(BaseModel):
     whole_epochs: int = Field(2, ge=0, le=100_000, description="last epochs that train on whole images despite `crop`")
     epochs: int = Field(30, ge=1, le=100_000, description="the most that are trained")
     patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
-    minimum_improvement: float = Field(0.0, ge=0, lt=1, description="what counts as better, a fraction")
-    weights: Literal["best", "last"] = Field(
-        "best",
-        description="kept at the end: those of the best validation accuracy, or the last, which a schedule ends on",
+    min_delta: float = Field(0.0, ge=0, lt=1, description="what counts as better, a fraction")
+    restore_best_weights: bool = Field(
+        True,
+        description="end with the weights of the best validation accuracy; else with the last, of a schedule's end",
     )
     stop_at_accuracy: float = Field(0.0, ge=0, le=1, description="stop at this validation accuracy; 0: never")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", description="of the arithmetic, weights are float32; auto: bfloat16 where the processor has it"
     )
     jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")
-    cache_prefix: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")
+    cache_features: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")
     evaluation_batch_size: int = Field(512, ge=1, le=65536)
 
 
@@ -75,7 +80,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
         "label_smoothing": 0.1,
         "precision": "auto",
         "patience": 0,
-        "weights": "last",
+        "restore_best_weights": False,
     }
     if stage == "pretrain":
         return shared | {

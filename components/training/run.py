@@ -22,12 +22,11 @@ from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
 from headstart.components.training.environment import peak_memory_bytes
-from headstart.components.training.fitting import Diverged, Progress, Terminated, Throttle, fit
-from headstart.components.training.network import build_network
-from headstart.components.training.prefix import Prefix, feature_bytes, prefix_length, suffix
+from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
+from headstart.components.training.fit import Diverged, Progress, StopRule, Terminated, Throttle, fit
+from headstart.components.training.loop import TrainingLoop
+from headstart.components.training.networks import network
 from headstart.components.training.specification import RunSpecification
-from headstart.components.training.stage_settings import HEAD
-from headstart.components.training.stop_rule import StopRule
 
 Array = npt.NDArray[Any]
 
@@ -40,12 +39,11 @@ class Run:
     ) -> None:
         self.spec, self.clock, self.termination = spec, clock, termination
         self.recipe, self.stage, self.process = spec.resolved()
+        self.network = network("paper")
         self.frozen = self.stage.frozen_layers(spec.arm)
         self.identity = {"arm": spec.arm, "seed": spec.seed}
         recipe = self.recipe
-        self.progress = Progress(
-            StopRule(recipe.epochs, recipe.patience, recipe.minimum_improvement, recipe.stop_at_accuracy)
-        )
+        self.progress = Progress(StopRule(recipe.epochs, recipe.patience, recipe.min_delta, recipe.stop_at_accuracy))
         self.folder = checkpoint.Folder(spec.checkpoints)
         self.curves = Curves(self.process.tensorboard, f"{spec.arm}-{spec.seed}")
         self.record = spec.blank_record(facts)
@@ -68,6 +66,7 @@ class Run:
                 self.clock,
                 self.validation,
                 identity=self.identity,
+                restore_best_weights=self.recipe.restore_best_weights,
                 save=self._save,
                 termination=self.termination,
             )
@@ -96,16 +95,14 @@ class Run:
                     "Training needs both train and validation; import the data again.",
                 )
 
-    def _network(self, dtype: str = "float32", *, synchronized: bool = False) -> Any:
+    def _network(self) -> Any:
         size = self.data.description.image_size
-        return build_network(
+        return self.network.build(
             size,
             len(self.data.classes),
             first_stride=self.stage.stride(size),
             dropout=self.recipe.dropout,
-            normalisation_momentum=self.recipe.normalisation_momentum,
-            dtype=dtype,
-            synchronized=synchronized,
+            batch_norm_momentum=self.recipe.batch_norm_momentum,
         )
 
     def _build(self) -> None:
@@ -113,13 +110,11 @@ class Run:
         self.record.environment = self.record.environment.model_copy(update=self.devices.facts())
         keras.utils.set_random_seed(self.spec.seed % 2**32)
         with self.devices.scope():
-            # On one device the loop itself computes in bfloat16 where the recipe says so; the model stays float32.
-            narrow = self.devices.several and self.recipe.precision == "bfloat16"
-            self.model = self._network("mixed_bfloat16" if narrow else "float32", synchronized=self.devices.several)
+            self.model = self._network()
             if self.spec.initial_model is not None:
                 # A new object from the file for each run: nothing of an earlier run can be in it.
                 initial, description = export.load_model(self.spec.initial_model)
-                freezing.carry_over(initial, self.model, new_head=HEAD)
+                freezing.carry_over(initial, self.model, new_head=self.network.head)
                 freezing.check_finite(self.model)
                 self.record.initial_model = description["weights"]
                 self.record.started_from = lineage.chain(description)
@@ -142,22 +137,30 @@ class Run:
 
     def _prepare(self) -> None:
         images, labels = self.images["train"]
-        length = prefix_length(self.model, self.recipe)
-        limit = self.process.prefix_memory_share * self.record.environment.memory_bytes
+        length = frozen_depth(self.model, self.recipe)
+        limit = self.process.input_memory_share * self.record.environment.memory_bytes
         if length and feature_bytes(self.model, length, len(labels)) > limit:
             length = 0
-        self.prefix = Prefix(self.model, length, self.recipe, self.identity) if length else None
+        self.backbone = Backbone(self.model, length, self.recipe, self.identity) if length else None
         trained = self.model
-        if self.prefix:
+        if self.backbone:
             with self.clock.phase("compile"):
-                self.prefix.warm_up(images)
+                self.backbone.warm_up(images)
             with self.clock.phase("train") as laps:
-                images = self.prefix.features(images, training=True)
+                images = self.backbone.features(images, training=True)
             self.progress.prefix_seconds = laps[0].wall
-            trained = suffix(self.model, length)
-        self.record.prefix_cached = self.prefix is not None
+            trained = head_of(self.model, length)
+        self.record.prefix_cached = self.backbone is not None
         with self.clock.phase("compile"):
-            self.loop = self.devices.loop(trained, self.recipe, images, labels, seed=self.spec.seed)
+            self.loop = TrainingLoop(
+                trained,
+                self.recipe,
+                images,
+                labels,
+                seed=self.spec.seed,
+                strategy=self.devices.strategy,
+                resident_bytes=limit,
+            )
             self.loop.warm_up()
             gc.freeze()  # what has been built stays; the collector need not look at it again
             gc.enable()
@@ -169,7 +172,7 @@ class Run:
 
     def _inputs(self, split: str) -> tuple[Array, Array]:
         images, labels = self.images[split]
-        return (self.prefix.features(images) if self.prefix else images), labels
+        return (self.backbone.features(images) if self.backbone else images), labels
 
     def _resume(self) -> None:
         content = self.folder.read(checkpoint.CHECKPOINT) if self.attempts.earlier else None
@@ -191,13 +194,13 @@ class Run:
         self.clock.load(stored["clock"])
         emit("resume", **self.identity, epoch=self.progress.epoch)
 
-    def _save(self, forced: bool) -> None:
+    def _save(self, state: dict[str, Array], forced: bool) -> None:
         row = self.progress.rows[-1]
         self.curves.add(row)
         self.attempts.epoch_done(row.epoch, row.train_seconds)
         if not self.folder.uri or not self.throttle.due(forced):
             return
-        state = {f"state/{name}": value for name, value in self.loop.state().items()}
+        arrays = {f"state/{name}": value for name, value in state.items()}
         best = {f"best/{name}": value for name, value in self.progress.best.items()}
         stored = {
             "fingerprint": self.fingerprint,
@@ -206,7 +209,7 @@ class Run:
             "prepared": self.prepared,
         }
         with self._storing("checkpoint"):
-            self.folder.write(checkpoint.CHECKPOINT, checkpoint.pack(state | best, stored))
+            self.folder.write(checkpoint.CHECKPOINT, checkpoint.pack(arrays | best, stored))
             self.attempts.note(self.progress.epoch)
 
     @contextlib.contextmanager
@@ -228,6 +231,7 @@ class Run:
             with self.clock.phase("evaluate"):
                 outcome = evaluation.evaluate(self.loop, *self._inputs("test"), identity=self.identity)
             result.test_loss, result.test_accuracy = outcome.loss, outcome.accuracy
+            result.set_correct(outcome.probabilities.argmax(axis=1) == labels)
             result.confusion = evaluation.confusion(labels, outcome.probabilities)
             result.set_correct(outcome.probabilities.argmax(axis=1) == labels)
             if self.spec.arm == PRODUCT:

@@ -20,6 +20,22 @@ RETIRED = {
 }
 
 
+# Earlier names, which are still accepted.
+RENAMED = {
+    "normalisation_momentum": "batch_norm_momentum",
+    "minimum_improvement": "min_delta",
+    "weights": "restore_best_weights",
+    "cache_prefix": "cache_features",
+    "prefix_memory_share": "input_memory_share",
+}
+
+
+def _renamed(name: str, value: Any) -> tuple[str, Any]:
+    if name == "weights":
+        value = {"best": True, "last": False}.get(value, value) if isinstance(value, str) else value
+    return RENAMED.get(name, name), value
+
+
 class ProcessSettings(BaseModel):
     """How the process runs; none of these changes what is learnt."""
 
@@ -29,7 +45,13 @@ class ProcessSettings(BaseModel):
     checkpoint_seconds: float = Field(2.0, ge=0, allow_inf_nan=False, description="least time between checkpoints")
     grace_seconds: float = Field(20.0, ge=0, allow_inf_nan=False, description="for the epoch to end after SIGTERM")
     kill_retries: int = Field(2, ge=0, le=100, description="times that a killed training process is started again")
-    prefix_memory_share: float = Field(0.4, ge=0, le=1, description="of the memory, the most a cached prefix may take")
+    input_memory_share: float = Field(
+        0.4,
+        ge=0,
+        le=1,
+        description="of the memory, the most that training inputs may take: larger features are not cached, images "
+        "beyond it are streamed from the data set",
+    )
     samples: int = Field(12, ge=0, le=100, description="test images that the record of the final model carries")
     tensorboard: str = Field("", description="folder for TensorBoard logs; empty: none")
 
@@ -59,10 +81,11 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> S
         raise SettingError(f"arm: {arm!r} is not known; there are {', '.join(STAGES)}.")
     groups: tuple[type[BaseModel], ...] = (Recipe, StageSettings, ProcessSettings)
     chosen: dict[str, Any] = {}
-    for key, value in sorted((overrides or {}).items(), key=lambda pair: ("." in pair[0], pair[0] in OWN_RATES)):
+    for key, given in sorted((overrides or {}).items(), key=lambda pair: ("." in pair[0], pair[0] in OWN_RATES)):
         stage, _, name = key.rpartition(".")
         if name in RETIRED:
             raise SettingError(f"{key}: there is no such setting any more.", RETIRED[name])
+        name, value = _renamed(name, given)
         if name not in known() or (stage and stage not in RECIPES and key not in OWN_RATES):
             near = difflib.get_close_matches(name, known(), 1)
             hint = f" Did you mean {near[0]}?" if near and near[0] != name else ""

@@ -38,7 +38,7 @@ def draw(folder: Path, classes: tuple[str, ...], seed: int, train: int = 30, tes
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The network with random weights: what a fine-tuned model looks like, though it has learnt nothing."""
     from headstart.components.training.export import save_model
-    from headstart.components.training.network import build_network
+    from headstart.components.training.networks.paper import build_network
 
     folder = tmp_path_factory.mktemp("prepared") / "model"
     save_model(build_network(52, 5), folder, {"classes": list("abcde"), "image_size": 52, "first_stride": 1})

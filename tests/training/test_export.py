@@ -17,7 +17,7 @@ tf = pytest.importorskip("tensorflow")
 from headstart.components.datasets.images import decode  # noqa: E402
 from headstart.components.errors import HeadstartError  # noqa: E402
 from headstart.components.training import export  # noqa: E402
-from headstart.components.training.network import build_network  # noqa: E402
+from headstart.components.training.networks.paper import build_network  # noqa: E402
 
 CLASSES = ["apple", "pears, ripe", "näise"]
 SIZE = 32

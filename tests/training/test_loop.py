@@ -6,10 +6,10 @@ import tiny_images
 
 keras = pytest.importorskip("keras")
 
+from headstart.components.training.features import Backbone, frozen_depth, head_of  # noqa: E402
 from headstart.components.training.freezing import freeze, layer_digests  # noqa: E402
 from headstart.components.training.loop import TrainingLoop  # noqa: E402
-from headstart.components.training.network import build_network  # noqa: E402
-from headstart.components.training.prefix import Prefix, prefix_length, suffix  # noqa: E402
+from headstart.components.training.networks.paper import build_network  # noqa: E402
 from headstart.components.training.recipes import Recipe  # noqa: E402
 from headstart.components.training.stage_settings import StageSettings  # noqa: E402
 
@@ -179,13 +179,13 @@ def test_batch_normalisation_that_is_not_named_moves_on():
         ({}, "pretrain", {}, None),
         ({}, "transfer", {"flip": True}, None),
         ({}, "transfer", {"shift": 1}, None),
-        ({}, "transfer", {"cache_prefix": False}, None),
+        ({}, "transfer", {"cache_features": False}, None),
     ],
 )
 def test_how_far_the_prefix_reaches(settings, arm, recipe, ends_before):
     chosen = Recipe(**recipe)
     model = build(chosen, StageSettings(**settings).frozen_layers(arm))
-    length = prefix_length(model, chosen)
+    length = frozen_depth(model, chosen)
     assert (model.layers[length].name if length else None) == ends_before
 
 
@@ -197,10 +197,10 @@ def test_training_on_the_prefix_computed_once_is_the_same_training(settings, arm
     frozen = StageSettings(**settings).frozen_layers(arm)
     whole = loop_of(recipe, frozen=frozen)
     model = build(recipe, frozen)
-    prefix = Prefix(model, prefix_length(model, recipe), recipe)
+    prefix = Backbone(model, frozen_depth(model, recipe), recipe)
     features = prefix.features(IMAGES, training=True)
     assert features.dtype == np.float32
-    cached = TrainingLoop(suffix(model, prefix_length(model, recipe)), recipe, features, LABELS, seed=7)
+    cached = TrainingLoop(head_of(model, frozen_depth(model, recipe)), recipe, features, LABELS, seed=7)
     cached.warm_up()
     for epoch in (1, 2, 3):
         assert cached.run_epoch(epoch) == pytest.approx(whole.run_epoch(epoch), rel=1e-4)
@@ -220,4 +220,4 @@ def test_features_that_are_not_finite_are_refused():
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel, np.full_like(bias, np.inf)])
     with pytest.raises(FloatingPointError, match="not finite"):
-        Prefix(model, prefix_length(model, recipe), recipe).features(IMAGES)
+        Backbone(model, frozen_depth(model, recipe), recipe).features(IMAGES)

@@ -7,7 +7,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from headstart.components.training.network import build_network  # noqa: E402
+from headstart.components.training.networks.paper import build_network  # noqa: E402
 
 # The paper's Table 1: layer, output (width, height, filters), parameters. Worked out by hand besides:
 # 1216 = 16·(5·5·3+1), 64 = 4·16, 4640 = 32·(3·3·16+1), 128 = 4·32, 18496 = 64·(3·3·32+1), 73856 = 128·(3·3·64+1),
@@ -63,11 +63,3 @@ def test_pixels_go_in_as_they_are():
     whole = np.asarray(model(pixels))
     assert np.array_equal(whole, np.asarray(model(pixels.astype(np.float32))))
     assert not np.allclose(whole, np.asarray(model(pixels.astype(np.float32) / 255)), atol=1e-6)
-
-
-def test_bfloat16_answers_in_float32_and_keeps_float32_weights():
-    model = build_network(32, 4, dtype="mixed_bfloat16")
-    answers = np.asarray(model(np.zeros((3, 32, 32, 3), np.uint8)))
-    assert answers.dtype == np.float32
-    assert np.allclose(answers.sum(axis=1), 1, atol=1e-6)
-    assert {str(weight.dtype) for weight in model.weights} == {"float32"}

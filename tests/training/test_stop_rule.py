@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from headstart.components.training.stop_rule import StopRule
+from headstart.components.training.fit import StopRule
 
 
 def run(rule: StopRule, accuracies: list[float]) -> tuple[int, str]:
@@ -25,7 +25,7 @@ def run(rule: StopRule, accuracies: list[float]) -> tuple[int, str]:
         ({"epochs": 3, "patience": 2}, [0.1, 0.2, 0.3, 0.4], (3, "max_epochs"), 3),
         ({"epochs": 4, "patience": 0}, [0.4, 0.3, 0.2, 0.1], (4, "max_epochs"), 1),
         ({"epochs": 9, "patience": 5, "stop_at_accuracy": 0.55}, [0.5, 0.56, 0.6], (2, "target_reached"), 2),
-        ({"epochs": 9, "patience": 2, "minimum_improvement": 0.05}, [0.5, 0.54, 0.549], (3, "early_stopping"), 1),
+        ({"epochs": 9, "patience": 2, "min_delta": 0.05}, [0.5, 0.54, 0.549], (3, "early_stopping"), 1),
         # What is not a number is never the best and stops nothing from being it.
         ({"epochs": 3, "patience": 9}, [math.nan, 0.2, 0.1], (3, "max_epochs"), 2),
         ({"epochs": 9, "patience": 2}, [0.0, 0.0, 0.0], (3, "early_stopping"), 1),

@@ -124,3 +124,18 @@ def test_what_each_stage_freezes(changes, arm, frozen):
 def test_stride_follows_the_image_size_unless_it_is_set():
     assert (StageSettings().stride(52), StageSettings().stride(100)) == (1, 2)
     assert StageSettings(first_stride=3).stride(52) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"normalisation_momentum": 0.9}, ("batch_norm_momentum", 0.9)),
+        ({"minimum_improvement": 0.01}, ("min_delta", 0.01)),
+        ({"weights": "last"}, ("restore_best_weights", False)),
+        ({"target.weights": "best"}, ("restore_best_weights", True)),
+        ({"cache_prefix": False}, ("cache_features", False)),
+    ],
+)
+def test_earlier_names_are_accepted(old, new):
+    assert getattr(resolve("fast", "baseline", old).recipe, new[0]) == new[1]
+    assert resolve("paper", "final", {"prefix_memory_share": 0.1}).process.input_memory_share == 0.1

@@ -12,9 +12,8 @@ tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceCo
 import keras  # noqa: E402
 import tiny_images  # noqa: E402
 
-from headstart.components.training.distributed_loop import DistributedLoop  # noqa: E402
 from headstart.components.training.loop import TrainingLoop  # noqa: E402
-from headstart.components.training.network import build_network  # noqa: E402
+from headstart.components.training.networks.paper import build_network  # noqa: E402
 from headstart.components.training.recipes import Recipe  # noqa: E402
 
 recipe = Recipe(**json.loads(sys.argv[1]))
@@ -23,10 +22,10 @@ keras.utils.set_random_seed(1)
 single = build_network(tiny_images.SIZE, 3, dropout=recipe.dropout)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 with strategy.scope():
-    mirrored = build_network(tiny_images.SIZE, 3, dropout=recipe.dropout, synchronized=True)
+    mirrored = build_network(tiny_images.SIZE, 3, dropout=recipe.dropout)
     mirrored.set_weights(single.get_weights())
 one = TrainingLoop(single, recipe, images, labels, seed=3)
-two = DistributedLoop(strategy, mirrored, recipe, images, labels, seed=3)
+two = TrainingLoop(mirrored, recipe, images, labels, seed=3, strategy=strategy)
 one.warm_up()
 two.warm_up()
 untouched = [float(np.abs(a - b).max()) for a, b in zip(single.get_weights(), mirrored.get_weights(), strict=True)]
@@ -37,12 +36,12 @@ apart = [
     for a, b in zip(single.get_weights(), mirrored.get_weights(), strict=True)
 ]
 after = two.state()
-moments = [name for name in after if "momentum" in name and after[name].size > 1]
-slots = {name.removeprefix("optimizer/first/").replace("/", "_"): value for name, value in one.state().items()}
-compared = []
-for name in moments:
-    match = [value for key, value in slots.items() if name.endswith(f"{key}_momentum")]
-    compared += [float(np.abs(value - after[name]).max() / np.abs(value).max()) for value in match]
+slots = list(one.state().items())
+compared = [
+    float(np.abs(value - other).max() / np.abs(value).max())
+    for (name, value), other in zip(slots, after.values(), strict=True)
+    if name.startswith("optimizer") and "momentum" in name
+]
 two.restore(first)
 again = [two.run_epoch(epoch)[0] for epoch in (1, 2)]
 print(

@@ -1,12 +1,15 @@
-"""Epoch after epoch until the stop rule says so, with the clock, the checkpoints and the checks around each."""
+"""Epoch after epoch until the stop rule ends it, with the clock, the checkpoints and the checks around each.
+
+`Loop` is the seam to what trains: nothing here knows TensorFlow.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +17,69 @@ import numpy.typing as npt
 from headstart.components.progress import emit
 from headstart.components.records import Epoch
 from headstart.components.training.clock import Clock
-from headstart.components.training.interruption import Interrupted
-from headstart.components.training.stop_rule import StopRule
 
 Array = npt.NDArray[Any]
+
+
+class Loop(Protocol):
+    """What trains a model. An epoch depends on seed, number and `state` alone, and gives the same bits each time."""
+
+    steps: int
+
+    def warm_up(self) -> None:
+        """Trace, compile and run everything once, and leave every variable as it was."""
+
+    def run_epoch(self, epoch: int, interrupted: Callable[[], bool]) -> tuple[float, float]:
+        """Train one epoch (1 is the first) and return mean loss and accuracy; Interrupted if it was left."""
+
+    def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
+        """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) of N inputs."""
+
+    def state(self) -> dict[str, Array]:
+        """Return copies of everything that the next epoch depends on; names of weights begin with `model/`."""
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Put back what `state` returned."""
+
+
+@dataclass
+class StopRule:
+    """When a run stops: early stopping on validation accuracy with patience, a maximum, or an accuracy to reach.
+
+    Both arms share it. Its state is two numbers and travels in the checkpoint, so that a resumed run stops where an
+    undisturbed one would have.
+    """
+
+    epochs: int
+    patience: int
+    min_delta: float = 0.0
+    stop_at_accuracy: float = 0.0
+    best_accuracy: float = -math.inf
+    best_epoch: int = 0
+
+    def better(self, epoch: int, accuracy: float) -> bool:
+        """Take the accuracy of `epoch`; True if it is the best so far and its weights are to be kept.
+
+        A value that is not a number is never the best.
+        """
+        if not accuracy > self.best_accuracy + (self.min_delta if self.best_epoch else 0.0):
+            return False
+        self.best_accuracy, self.best_epoch = accuracy, epoch
+        return True
+
+    def reason(self, epoch: int) -> str:
+        """Return why training ends after `epoch`, or an empty text."""
+        if self.stop_at_accuracy and self.best_accuracy >= self.stop_at_accuracy:
+            return "target_reached"
+        if epoch >= self.epochs:
+            return "max_epochs"
+        if self.patience and epoch - self.best_epoch >= self.patience:
+            return "early_stopping"
+        return ""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is an outcome, not an error
+    """A loop left an epoch unfinished because it was asked to; the weights are those of no epoch."""
 
 
 class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
@@ -65,19 +127,20 @@ class Progress:
 
 
 def fit(
-    loop: Any,
+    loop: Loop,
     progress: Progress,
     clock: Clock,
     validation: tuple[Array, Array],
     *,
     identity: dict[str, Any],
-    save: Callable[[bool], None],
+    restore_best_weights: bool,
+    save: Callable[[dict[str, Array], bool], None],
     termination: Callable[[], bool],
 ) -> str:
-    """Train until the stop rule ends it, restore the best weights and return why it ended.
+    """Train until the stop rule ends it, restore the best weights (or keep the last) and return why it ended.
 
-    `save(forced)` writes a checkpoint, `termination()` says whether the process was asked to stop; `identity` is put
-    into every progress event. Raises Diverged and Terminated.
+    `save(state, forced)` writes a checkpoint, `termination()` says whether the process was asked to stop; `identity` is
+    put into every progress event. Raises Diverged and Terminated.
     """
     rule = progress.rule
     reason = rule.reason(progress.epoch) if progress.rows else ""
@@ -90,8 +153,11 @@ def fit(
             # Waiting for the end of a long epoch would outlast the grace period; the last checkpoint stands.
             raise Terminated(str(error)) from error
         with clock.phase("evaluate") as evaluation:
-            check_finite(loop, epoch, loss)
+            if not math.isfinite(loss):
+                raise Diverged(f"training loss is {loss} in epoch {epoch}")
             validation_loss, validation_accuracy, _ = loop.evaluate(*validation)
+            state = loop.state()
+            check_finite(state, epoch)
         if not math.isfinite(validation_loss):
             raise Diverged(f"validation loss is {validation_loss} in epoch {epoch}")
         progress.rows.append(
@@ -107,11 +173,11 @@ def fit(
                 validation_accuracy=validation_accuracy,
             )
         )
-        if rule.better(epoch, validation_accuracy) or loop.recipe.weights == "last":
-            progress.best = {name: value for name, value in loop.state().items() if name.startswith("model/")}
+        if rule.better(epoch, validation_accuracy) or not restore_best_weights:
+            progress.best = {name: value for name, value in state.items() if name.startswith("model/")}
         reason = rule.reason(epoch)
         with clock.phase("checkpoint"):
-            save(bool(reason) or termination())
+            save(state, bool(reason) or termination())
         report(progress, identity)
         if termination():
             raise Terminated(f"terminated after epoch {epoch}")
@@ -119,13 +185,11 @@ def fit(
     return reason
 
 
-def check_finite(loop: Any, epoch: int, loss: float) -> None:
-    """Raise Diverged where the loss or a weight is not finite: the loss alone can hide it behind a ReLU."""
-    if not math.isfinite(loss):
-        raise Diverged(f"training loss is {loss} in epoch {epoch}")
-    for weight in loop.model.weights:
-        if not np.isfinite(weight.numpy()).all():
-            raise Diverged(f"weights of {weight.path} are not finite after epoch {epoch}")
+def check_finite(state: dict[str, Array], epoch: int) -> None:
+    """Raise Diverged if a weight is not finite: the loss alone can hide it behind a ReLU."""
+    for name, value in state.items():
+        if name.startswith("model/") and not np.isfinite(value).all():
+            raise Diverged(f"weights of {name.split('/', 2)[-1]} are not finite after epoch {epoch}")
 
 
 def report(progress: Progress, identity: dict[str, Any]) -> None:
@@ -150,14 +214,14 @@ def report(progress: Progress, identity: dict[str, Any]) -> None:
 
 
 class Throttle:
-    """Lets something happen at most once in so many seconds, or whenever it is forced."""
+    """Lets something happen at most once in a number of seconds, or whenever it is forced."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._last = -math.inf
 
     def due(self, forced: bool) -> bool:
-        """True where it is time; the time is taken."""
+        """True if it is time; the time is taken."""
         now = time.monotonic()
         if not forced and now - self._last < self._seconds:
             return False

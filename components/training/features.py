@@ -1,7 +1,8 @@
-"""The frozen prefix, computed once: where it ends and what comes out of it."""
+"""Cached features: the outputs of a frozen backbone, computed once."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -10,28 +11,37 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from headstart.components.training.evaluation import PassProgress
-from headstart.components.training.fused_operations import ForwardPass
+from headstart.components.training.layers import computing
 from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
 
 
-def prefix_length(model: Any, recipe: Recipe) -> int:
+def frozen_depth(model: Any, recipe: Recipe) -> int:
     """Number of first layers whose output is the same in every epoch: frozen or without weights, and not random.
 
-    0 where the images are augmented, where nothing is frozen before the first trainable layer, or where the recipe
-    turns it off. The last layer never belongs to it.
+    0 if the images are augmented, if no layer with weights is among them, or if the recipe turns it off. The last
+    layer never belongs to them, and everything after them must depend on the output of the last of them alone.
     """
-    if not recipe.cache_prefix or recipe.flip or recipe.shift or recipe.crop:
+    if not recipe.cache_features or recipe.flip or recipe.shift or recipe.crop:
         return 0
-    length = frozen = 0
+    length = 0
     for layer in model.layers[:-1]:
-        if isinstance(layer, keras.layers.Dropout) or (layer.weights and layer.trainable_weights):
+        parts = list(layer._flatten_layers())
+        random = len(layer.variables) > len(layer.weights)
+        if random or layer.trainable_weights or _moves(parts):
             break
         length += 1
-        frozen = length if layer.weights else frozen
     # Layers without weights after the last frozen one (pooling, flattening) shrink the features.
-    return length if frozen else 0
+    while any(layer.weights for layer in model.layers[:length]):
+        if head_of(model, length) is not None:
+            return length
+        length -= 1
+    return 0
+
+
+def _moves(parts: list[Any]) -> bool:
+    return any(isinstance(part, keras.layers.BatchNormalization) and part.trainable for part in parts)
 
 
 def feature_bytes(model: Any, length: int, count: int) -> int:
@@ -40,27 +50,35 @@ def feature_bytes(model: Any, length: int, count: int) -> int:
     return 4 * count * int(np.prod(shape))
 
 
-def suffix(model: Any, length: int) -> Any:
-    """The layers after the first `length`, the same objects, as a model: training it trains `model`."""
-    return keras.Sequential([keras.Input(model.layers[length - 1].output.shape[1:]), *model.layers[length:]])
+def head_of(model: Any, length: int) -> Any:
+    """The layers after the first `length`, the same objects, as a model: training it trains `model`.
+
+    None if they need more than the output of the last of the first layers.
+    """
+    try:
+        return keras.Model(model.layers[length - 1].output, model.outputs[0])
+    except ValueError:
+        return None
 
 
-class Prefix:
+class Backbone:
     """The first layers as one compiled function, in the recipe's precision or, for evaluation, in float32."""
 
     def __init__(self, model: Any, length: int, recipe: Recipe, identity: dict[str, Any] | None = None) -> None:
         """`identity` is put into progress events."""
         self._identity = identity or {}
-        self._shape = model.layers[length - 1].output.shape[1:]
+        self._model = keras.Model(model.inputs, model.layers[length - 1].output)
         self._batch_size = recipe.evaluation_batch_size
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
-        # A pass ends before its last layer, which is never called here.
-        layers = [*model.layers[: length + 1]]
         self._passes = {
-            precision: tf.function(ForwardPass(layers, precision).body, [images], autograph=False)
+            precision: tf.function(functools.partial(self._pass, precision), [images], autograph=False)
             for precision in {recipe.precision, "float32"}
         }
         self._trained = self._passes[recipe.precision]
+
+    def _pass(self, precision: str, batch: Any) -> Any:
+        with computing(self._model, precision, wide_output=False):
+            return tf.cast(self._model(batch, training=False), tf.float32)
 
     def warm_up(self, images: Array) -> None:
         """Trace and run one batch."""
@@ -70,14 +88,14 @@ class Prefix:
     def features(self, images: Array, *, training: bool = False) -> Array:
         """Return the outputs for `images` (uint8 N × H × W × 3) as float32 N × …, to train on or to evaluate.
 
-        Raises FloatingPointError where one is not finite.
+        Raises FloatingPointError if one is not finite.
         """
         compiled = self._trained if training else self._passes["float32"]
         progress = PassProgress("prefix", len(images), self._identity)
-        out = np.empty((len(images), *self._shape), np.float32)
+        out = np.empty((len(images), *self._model.output_shape[1:]), np.float32)
         for start in range(0, len(images), self._batch_size):
             batch = np.asarray(images[start : start + self._batch_size])
-            out[start : start + len(batch)] = tf.cast(compiled(tf.constant(batch)), tf.float32).numpy()
+            out[start : start + len(batch)] = compiled(tf.constant(batch)).numpy()
             progress.done(len(batch))
         if not np.isfinite(out).all():
             raise FloatingPointError("the outputs of the frozen layers are not finite")
