@@ -17,13 +17,14 @@ from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
 from headstart.components.records import Data, Environment, FrozenLayer, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
+from headstart.components.stop_rule import StopRule
 from headstart.components.training import checkpoint, devices, evaluation, export, freezing, lineage
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
 from headstart.components.training.environment import peak_memory_bytes
 from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
-from headstart.components.training.fit import Diverged, Progress, StopRule, Terminated, Throttle, fit
+from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
 from headstart.components.training.loop import TrainingLoop
 from headstart.components.training.networks import network
 from headstart.components.training.specification import RunSpecification

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from headstart.components.training.fit import StopRule
+from headstart.components.stop_rule import StopRule
 
 
 def run(rule: StopRule, accuracies: list[float]) -> tuple[int, str]:

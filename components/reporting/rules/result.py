@@ -15,7 +15,7 @@ from headstart.components.reporting.rules.registry import Broken, Problem, group
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import percent
 from headstart.components.stages import STAGES
-from headstart.components.training.stop_rule import StopRule
+from headstart.components.stop_rule import StopRule
 
 # Where the answer is wrong, the true class got at most half of the probability, so each wrong answer adds at least
 # this much to the sum of the cross-entropies.
@@ -196,7 +196,8 @@ def _stop_rule(record: RunRecord) -> StopRule:
     return StopRule(
         int(recipe.get("epochs") or 0),
         int(recipe.get("patience") or 0),
-        float(recipe.get("minimum_improvement") or 0.0),
+        # The older name is that of records before the setting was renamed.
+        float(recipe.get("min_delta", recipe.get("minimum_improvement")) or 0.0),
         float(recipe.get("stop_at_accuracy") or 0.0),
     )
 
