@@ -3,6 +3,10 @@ PYTHON ?= python3
 HEADSTART = .venv/bin/headstart
 VERSION = 0.1.0
 ARGS ?=
+QUICK = tests/documentation tests/api tests/pipelines/test_configuration.py tests/pipelines/test_records.py \
+	tests/pipelines/test_stage_table.py tests/pipelines/test_golden.py tests/reporting/test_statistics.py \
+	tests/reporting/test_answer.py tests/reporting/test_verify.py tests/reporting/test_documentation.py \
+	tests/training/test_training_settings.py tests/training/test_stop_rule.py tests/datasets/test_selection.py
 IMAGE ?= headstart:$(VERSION)
 
 .DEFAULT_GOAL := help
@@ -24,8 +28,11 @@ bench: setup ## measure against the Keras notebook; DATA=FOLDER for real images,
 bench-gpu: setup ## measure training on a GPU, where TensorFlow sees one
 	.venv/bin/python -m benchmarks.gpu $(ARGS)
 
-lint: .venv/.development ## check style and types
-	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy
+lint: .venv/.development ## check style, types and import contracts
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports --no-logo
+
+check: lint ## lint, and the quick tests: about a minute
+	.venv/bin/python -m pytest -n 2 -m "not slow and not docker and not browser" $(QUICK)
 
 golden: .venv/.development ## renew the committed golden of the compiled packages
 	HEADSTART_RENEW_GOLDEN=1 .venv/bin/python -m pytest tests/pipelines/test_golden.py
@@ -69,4 +76,4 @@ clean-results: ## remove outputs with every result and model in it
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	@touch $@
 
-.PHONY: image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean clean-results
+.PHONY: check image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean clean-results

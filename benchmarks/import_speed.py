@@ -35,7 +35,7 @@ def _processor_seconds() -> float:
 def _finish(images: int, start: float, processor: float, launched: float) -> None:
     # Imported here, since what it brings along belongs to no side's start.
     ended, used = time.perf_counter(), _processor_seconds()
-    from headstart.components.training.environment import peak_memory_bytes
+    from headstart.components.machine import peak_memory_bytes
 
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     print(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import REPOSITORY
+from headstart.components import machine
 from headstart.components.atomic_files import write_json, write_text
 from headstart.components.training import environment
 
@@ -87,12 +88,12 @@ class Entry:
         return value >= float(limit) if sign == ">=" else value <= float(limit)
 
 
-def machine() -> dict[str, Any]:
+def this_machine() -> dict[str, Any]:
     """Say what the figures were measured on."""
     return {
-        "processor": environment.processor(),
-        "cores": environment.usable_cores(),
-        "memory_gib": round(environment.memory_limit() / 2**30, 1),
+        "processor": machine.processor(),
+        "cores": machine.usable_cores(),
+        "memory_gib": round(machine.memory_limit() / 2**30, 1),
         "versions": environment.versions(),
         "load": list(os.getloadavg()),
     }
@@ -109,7 +110,7 @@ def read(file: Path) -> dict[str, Entry]:
 def merge(file: Path, measured: Sequence[Entry]) -> dict[str, Entry]:
     """Put `measured` in the place of earlier figures with the same key and write results.json and results.md."""
     entries = read(file) | {entry.key: entry for entry in measured}
-    write_json(file, {"machine": machine(), "entries": [asdict(entry) for entry in entries.values()]})
+    write_json(file, {"machine": this_machine(), "entries": [asdict(entry) for entry in entries.values()]})
     write_text(file.with_suffix(".md"), markdown(list(entries.values())))
     return entries
 
@@ -150,7 +151,7 @@ HEADINGS = ["what", "ours", "notebook", "times better", "target", "n", "others",
 
 def markdown(entries: Sequence[Entry]) -> str:
     """Render results.md."""
-    here = machine()
+    here = this_machine()
     versions = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
     lines = [
         "# Measured against the notebook",

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from headstart.components.training.environment import peak_memory_bytes
+from headstart.components.machine import peak_memory_bytes
 
 IMAGE_SIZE, CLASSES = 52, 100
 

@@ -161,7 +161,7 @@ def _ask(process: subprocess.Popen[bytes], request: list[Any]) -> Outcome:
 
 def main(root: str, size: int, parent: int) -> None:
     """Answer requests until there are no more."""
-    from headstart.components.training.process import die_with
+    from headstart.components.machine import die_with
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     die_with(parent)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.components.datasets.packed import SPLITS, Digests, Labels, Pixels, digests_of, streamed_digest
-from headstart.components.training.environment import thread_count, usable_cores
+from headstart.components.machine import thread_count, usable_cores
 
 THRESHOLD = 3.0
 """Mean absolute difference, of 255, below which two thumbnails are called near-twins."""

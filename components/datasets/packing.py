@@ -17,8 +17,8 @@ from headstart.components.datasets.collection import Collection
 from headstart.components.datasets.decoding import Decoders, Outcome, write_at
 from headstart.components.datasets.images import resize_alike
 from headstart.components.datasets.packed import SPLITS, Labels, Pixels
+from headstart.components.machine import thread_count, usable_cores
 from headstart.components.progress import emit
-from headstart.components.training.environment import thread_count, usable_cores
 
 _BLOCK = 256
 """Images a worker decodes at a time; what is in memory is one such block a worker."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from headstart.components.training.environment import processor
+from headstart.components.machine import processor
 
 
 class Devices:

@@ -1,85 +1,18 @@
-"""Where a run runs: processors that the container may use, threads, memory, device, versions."""
+"""Where a run runs, for its record: device, precision, versions; and TensorFlow made ready for it."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import os
 import platform
 import re
-import resource
-import sys
-from pathlib import Path
 from typing import Any
 
+from headstart.components import machine
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Environment
 
 _VERSIONED = ("headstart", "tensorflow-cpu", "tensorflow", "keras", "numpy")
-_UNLIMITED = 1 << 60
-
-
-def quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> float | None:
-    """Processors by the container's CPU quota (cgroup v2 `cpu.max`, v1 `cpu.cfs_quota_us`); None: no quota.
-
-    TensorFlow starts a thread for each processor that it sees and does not know of the quota. The least of the quotas
-    on the way from the process's own group to the root counts.
-    """
-    found: list[float] = []
-    for folder in _groups(root, membership, "cpu"):
-        try:
-            limit, period = (folder / "cpu.max").read_text(encoding="ascii").split()[:2]
-        except (OSError, ValueError):
-            try:
-                limit = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
-                period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
-            except OSError:
-                continue
-        if re.fullmatch(r"\d+", limit) and re.fullmatch(r"\d+", period) and int(period) and int(limit):
-            found.append(int(limit) / int(period))
-    return min(found, default=None)
-
-
-def memory_limit(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
-    """Bytes of memory that this process may use: the container's limit or the machine's memory, whichever is less."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for folder in _groups(root, membership, "memory"):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            try:
-                text = (folder / name).read_text(encoding="ascii").strip()
-            except OSError:
-                continue
-            if text.isdigit() and int(text) < _UNLIMITED:
-                found.append(int(text))
-    return min(found)
-
-
-def _groups(root: Path, membership: Path, controller: str) -> list[Path]:
-    # A line of /proc/self/cgroup is `number:controllers:path`; version 2 has the number 0 and no controllers.
-    folders = [root, root / controller]
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return folders
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        base = root / controller if controllers else root
-        parts = [part for part in path.split("/") if part not in ("", "..")]
-        folders += [base.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
-    return folders
-
-
-def usable_cores() -> float:
-    """Processors that this process may use: its affinity or the container's quota, whichever is less."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(float(affinity), quota() or float(affinity))
-
-
-def thread_count(cores: float) -> int:
-    """Threads for so many processors: whole ones, at least one; more than the quota would only be throttled."""
-    return max(1, int(cores))
 
 
 def versions() -> dict[str, str]:
@@ -93,20 +26,6 @@ def versions() -> dict[str, str]:
     return {("tensorflow" if name == "tensorflow-cpu" else name): version for name, version in found.items()}
 
 
-def processor() -> str:
-    """Name of the processor and the instruction sets that decide in which order TensorFlow adds numbers."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine()
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
-    has = set(flags.group(1).split()) if flags else set()
-    sets = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in has]
-    label = name.group(1).strip() if name else platform.machine()
-    return f"{label} ({' '.join(sets)})" if sets else label
-
-
 def precision(asked: str, accelerators: int, described: str | None = None) -> str:
     """Return the precision to compute in, where `auto` is asked for: bfloat16 where the processor multiplies in it.
 
@@ -115,32 +34,21 @@ def precision(asked: str, accelerators: int, described: str | None = None) -> st
     """
     if asked != "auto":
         return asked
-    name = processor() if described is None else described
+    name = machine.processor() if described is None else described
     return "bfloat16" if not accelerators and re.search(r"\b(avx512_bf16|amx_bf16)\b", name) else "float32"
 
 
 def describe(*, threads: int, image: str) -> Environment:
     """Return what can be said without TensorFlow; the device is unknown."""
     return Environment(
-        processor=processor(),
-        cores=usable_cores(),
+        processor=machine.processor(),
+        cores=machine.usable_cores(),
         threads=threads,
-        memory_bytes=memory_limit(),
+        memory_bytes=machine.memory_limit(),
         hostname=platform.node(),
         image=image,
         versions=versions() | {"onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")},
     )
-
-
-def peak_memory_bytes() -> int:
-    """Most memory that this process has had resident."""
-    # What getrusage says includes what the parent had resident when it started this process.
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def prepare_tensorflow(threads: int, accelerators: int) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.components import machine
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.training import environment
 
@@ -96,7 +97,7 @@ def classify(model: Path, images: Iterable[Path], top: int = 3) -> Iterator[Pred
     """Yield the `top` classes of each image file, in the order given; files that cannot be read say why."""
     kind, folder = kind_of(model)
     with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
-        environment.prepare_tensorflow(environment.thread_count(environment.usable_cores()), 0)
+        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
     answer = _Served(folder) if kind == "served" else _Keras(folder)
     yield from answer.all(images, top)
 

@@ -6,7 +6,6 @@ checkpoint. It does not outlive its parent.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import signal
@@ -17,25 +16,6 @@ import traceback
 from pathlib import Path
 
 TERMINATED = 143
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when the thread of `parent` that started it ends; elsewhere, watch for it."""
-    if not parent:
-        return
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
-    else:
-
-        def watch() -> None:
-            while os.getppid() == parent:
-                time.sleep(1)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        threading.Thread(target=watch, daemon=True).start()
-    if os.getppid() != parent:  # it ended before we asked
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def lighten_imports() -> None:
@@ -58,6 +38,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     from headstart.components.errors import HeadstartError
+    from headstart.components.machine import die_with
     from headstart.components.training import environment
     from headstart.components.training.clock import Clock
     from headstart.components.training.specification import RunSpecification

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
+from headstart.components.machine import peak_memory_bytes
 from headstart.components.progress import emit
 from headstart.components.records import Data, Environment, FrozenLayer, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
@@ -22,7 +23,6 @@ from headstart.components.training import checkpoint, devices, evaluation, expor
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
-from headstart.components.training.environment import peak_memory_bytes
 from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
 from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
 from headstart.components.training.loop import TrainingLoop

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from headstart.components import machine
 from headstart.components.records import Arm, Environment, RunRecord
 from headstart.components.training import environment
 from headstart.components.training.settings import Settings, resolve
@@ -47,7 +48,7 @@ class RunSpecification(BaseModel):
 
     def threads(self) -> int:
         """Threads that TensorFlow is to use."""
-        return self.resolved().process.threads or environment.thread_count(environment.usable_cores())
+        return self.resolved().process.threads or machine.thread_count(machine.usable_cores())
 
     def blank_record(self, facts: Environment) -> RunRecord:
         """Return a record with what is known before anything has run; its status is failed until it is not."""
@@ -82,7 +83,7 @@ class RunSpecification(BaseModel):
             "initial": initial_digest,
             "accelerators": self.accelerators,
             "threads": self.threads(),
-            "processor": environment.processor(),
+            "processor": machine.processor(),
             "image": self.image,
             "versions": environment.versions(),
         }

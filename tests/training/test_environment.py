@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.components import machine
 from headstart.components.training import environment
 
 
@@ -37,29 +38,29 @@ def tree(root: Path, files: dict[str, str], membership: str) -> tuple[Path, Path
     ],
 )
 def test_quota(tmp_path, files, membership, expected):
-    assert environment.quota(*tree(tmp_path, files, membership)) == expected
+    assert machine.quota(*tree(tmp_path, files, membership)) == expected
 
 
 def test_memory_limit(tmp_path):
-    everything = environment.memory_limit(tmp_path / "absent", tmp_path / "none")
+    everything = machine.memory_limit(tmp_path / "absent", tmp_path / "none")
     assert everything > 1 << 28
     limited = tree(tmp_path / "2", {"memory.max": "1073741824\n"}, "0::/\n")
-    assert environment.memory_limit(*limited) == 1 << 30
+    assert machine.memory_limit(*limited) == 1 << 30
     unlimited = tree(tmp_path / "3", {"memory.max": "max\n"}, "0::/\n")
-    assert environment.memory_limit(*unlimited) == everything
+    assert machine.memory_limit(*unlimited) == everything
     old = tree(tmp_path / "1", {"memory/pod/memory.limit_in_bytes": "536870912"}, "4:memory:/pod\n")
-    assert environment.memory_limit(*old) == 1 << 29
+    assert machine.memory_limit(*old) == 1 << 29
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(0.5, 1), (1.0, 1), (1.5, 1), (2.0, 2), (3.9, 3)])
 def test_threads_never_exceed_the_quota_but_there_is_one(cores, threads):
-    assert environment.thread_count(cores) == threads
+    assert machine.thread_count(cores) == threads
 
 
 def test_versions_and_processor_are_known_without_tensorflow():
     found = environment.versions()
     assert {"python", "tensorflow", "keras", "numpy", "headstart"} <= set(found)
-    assert environment.processor()
+    assert machine.processor()
     described = environment.describe(threads=2, image="registry/image:1")
     assert (described.threads, described.image, described.device_kind) == (2, "registry/image:1", "unknown")
     assert described.cores > 0
