@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import fcntl
 import json
 import os
@@ -49,8 +48,8 @@ class ExperimentRequest:
     """What `headstart run` was asked for; `parameters` are those of the pipeline, see `experiment.py`."""
 
     parameters: dict[str, Any]
+    output: Path
     report_settings: dict[str, Any] = field(default_factory=dict)
-    output: Path | None = None
     restart: bool = False
     docker_image: str = ""
     keep_work: bool = False
@@ -70,7 +69,7 @@ def run_experiment(request: ExperimentRequest) -> int:
     """Run the experiment, print its summary and return the command's exit status."""
     check_request(request)
     console = lasting_console()
-    output = (request.output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")).resolve()
+    output = request.output.resolve()
     _make_folder(output)
     with _locked(output) as lock:
         run_id = _begin(output, request)
@@ -265,7 +264,9 @@ def _write_configuration(file: Path, request: ExperimentRequest) -> None:
     """Write the options that were given, apart from where to write, in the form that `--config` reads."""
     import yaml
 
-    options = {name: value for name, value in request.configuration.items() if name not in ("output", "restart")}
+    options = {
+        name: value for name, value in request.configuration.items() if name not in ("output", "restart", "json")
+    }
     lines = f"{CONFIGURATION_HEADER}\n# headstart run --config {file.name} --output FOLDER\n"
     write_text(file, lines + yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
 

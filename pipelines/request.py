@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -91,7 +92,7 @@ def experiment_request(
             "price_per_hour": price_per_hour,
             "command": shlex.join(["headstart", *map(masked_address, sys.argv[1:])]),
         },
-        output=output,
+        output=output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"),
         restart=restart,
         docker_image=docker,
         keep_work=keep_work,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from headstart.pipelines.json_output import json_option, print_json
+
 
 @click.command(name="compare")
 @click.argument("a", type=click.Path(path_type=Path))
@@ -28,7 +30,16 @@ import click
     help="Points that B may be less accurate without being called so.",
 )
 @click.option("--anyway", is_flag=True, help="Compare in spite of other images or other hardware.")
-def command(a: Path, b: Path, confidence: float, time_tolerance: float, accuracy_tolerance: float, anyway: bool) -> int:
+@json_option
+def command(
+    a: Path,
+    b: Path,
+    confidence: float,
+    time_tolerance: float,
+    accuracy_tolerance: float,
+    anyway: bool,
+    as_json: bool,
+) -> int:
     """Say whether B is slower or less accurate than A beyond noise.
 
     A and B are output folders of a run, their summary.json, or folders of run records. The exit status is 0 if B is no
@@ -46,6 +57,9 @@ def command(a: Path, b: Path, confidence: float, time_tolerance: float, accuracy
         accuracy_tolerance=accuracy_tolerance / 100,
         anyway=anyway,
     )
+    if as_json:
+        print_json(found)
+        return 1 if found.worse else 0
     console = Console()
     for notice in found.notices:
         console.print(notice, style="yellow", markup=False)

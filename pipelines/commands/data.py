@@ -19,6 +19,7 @@ from headstart.components.datasets.settings import ImportSettings, SelectionSett
 from headstart.components.foreign_text import echo
 from headstart.components.progress import parse
 from headstart.pipelines.commands.data_table import print_description
+from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.setting_options import parse_classes
 
 _OWN = frozenset({"layout", "classes"})
@@ -83,9 +84,10 @@ def command() -> None:
 def _import(uri: str, output: Path, layout: str, settings: dict[str, Any]) -> None:
     from headstart.components.datasets.importing import import_dataset
 
+    as_json = settings.pop("as_json")
     with _watched():
         description = import_dataset(uri, output, layout=layout, **settings)
-    print_description(description, output)
+    print_json(description) if as_json else print_description(description, output)
 
 
 _OUTPUT = click.option(
@@ -97,6 +99,7 @@ _OUTPUT = click.option(
 @click.argument("uri")
 @_OUTPUT
 @setting_options(ImportSettings)
+@json_option
 def cifar100(uri: str, output: Path, **settings: Any) -> None:
     """Import CIFAR-100: the python or binary version, a folder or archive, or class folders of images."""
     _import(uri, output, "cifar100", settings)
@@ -106,6 +109,7 @@ def cifar100(uri: str, output: Path, **settings: Any) -> None:
 @click.argument("uri")
 @_OUTPUT
 @setting_options(ImportSettings)
+@json_option
 def fruits360(uri: str, output: Path, **settings: Any) -> None:
     """Import any release of Fruits-360: a folder or an archive with Training and Test in it."""
     _import(uri, output, "fruits360", settings)
@@ -122,6 +126,7 @@ def fruits360(uri: str, output: Path, **settings: Any) -> None:
     help="what it is",
 )
 @setting_options(ImportSettings)
+@json_option
 def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
     """Import your own images: <split>/<class>/*, <class>/*, or a CSV of paths and labels; demo:fruits works too."""
     _import(uri, output, layout, settings)
@@ -140,27 +145,34 @@ def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
     "[default: apple=apple pears=pear noise=*]",
 )
 @setting_options(SelectionSettings)
+@json_option
 def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) -> None:
     """Derive a data set of a few merged classes from a packed one, such as apple, pears and noise."""
     from headstart.components.datasets.selection import select_classes
 
+    as_json = settings.pop("as_json")
     settings["classes"] = parse_classes(rules)
     with _watched():
         description = select_classes(packed, output, **settings)
-    print_description(description, output)
+    print_json(description) if as_json else print_description(description, output)
 
 
 @command.command()
 @click.argument("packed", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--verify", is_flag=True, help="read everything and compare the digest")
-def show(packed: Path, verify: bool) -> None:
+@json_option
+def show(packed: Path, verify: bool, as_json: bool) -> None:
     """Print what a packed data set holds."""
     from headstart.components.datasets.packed import PackedDataset
 
     dataset = PackedDataset(packed, checked=False)
-    print_description(dataset.description, packed)
+    if not as_json:
+        print_description(dataset.description, packed)
     if verify:
         dataset.verify(images=True)
+    if as_json:
+        print_json(dataset.description)
+    elif verify:
         echo("The digest is right: the images and labels are those that were imported.")
 
 

@@ -10,6 +10,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.commands import model_upkeep
 from headstart.pipelines.commands.store_option import store_option
+from headstart.pipelines.json_output import json_option, print_json
 
 
 def _name_skipped(skipped: list[str]) -> None:
@@ -298,7 +299,8 @@ def verify(store_uri: str, version: int | None) -> int:
 @command.command()
 @store_option
 @click.option("--last", default=10, show_default=True, type=click.IntRange(1, 200), help="How many.")
-def history(store_uri: str, last: int) -> None:
+@json_option
+def history(store_uri: str, last: int, as_json: bool) -> None:
     """Show how the last retrainings ended."""
     from rich.table import Table
 
@@ -308,6 +310,9 @@ def history(store_uri: str, last: int) -> None:
     skipped: list[str] = []
     outcomes = open_store(store_uri).outcomes(last, skipped)
     _name_skipped(skipped)
+    if as_json:
+        print_json(outcomes)
+        return
     if not outcomes:
         echo("No retraining has ended here yet.")
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from headstart.components.foreign_text import echo
+from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.setting_options import split_pairs
 
 
@@ -22,6 +23,7 @@ from headstart.pipelines.setting_options import split_pairs
 @click.option("--confidence", default=0.95, show_default=True, help="Coverage of the intervals.")
 @click.option("--rule", "rules", multiple=True, metavar="NAME=SEVERITY", help="error, warning or off for one rule.")
 @click.option("--strict", is_flag=True, help="End with status 1 if the measurement is not sound.")
+@json_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -34,6 +36,7 @@ def command(
     confidence: float,
     rules: tuple[str, ...],
     strict: bool,
+    as_json: bool,
 ) -> int:
     """Render report.html, report.md, runs.csv and summary.json from run records.
 
@@ -54,6 +57,9 @@ def command(
     }
     check_report_folder(output, "--output")
     found = report_on(records, output, settings)
-    print_summaries(found)
-    echo(f"Report: {output / 'report.html'}")
+    if as_json:
+        print_json(dict(found))
+    else:
+        print_summaries(found)
+        echo(f"Report: {output / 'report.html'}")
     return 1 if strict and not all(summary.sound for _, summary in found) else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS
 from headstart.components.errors import SettingError
 from headstart.components.stages import ARMS, DEFAULT_ARMS
 from headstart.pipelines.configuration import config_option, given_options
+from headstart.pipelines.experiment_outputs import read_summary
+from headstart.pipelines.interruption import INTERRUPTED
+from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.local_experiment import run_experiment
 from headstart.pipelines.request import experiment_request, parse_seeds
 from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
@@ -69,6 +74,7 @@ def _by_preset(place: int) -> str:
 @click.option("--restart", is_flag=True, help="Begin again where the output folder holds an earlier run.")
 @click.option("--docker", metavar="IMAGE", help="Run every task in a container of this image.")
 @click.option("--keep-work", is_flag=True, help="Keep imported data and the tasks' own folders.")
+@json_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Run the whole experiment on this machine.
@@ -82,7 +88,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "--baseline-data: arms that train on different data cannot be compared.",
             "Leave it out: all arms train on the target images.",
         )
-    seeds, docker = options.pop("seeds"), options.pop("docker")
+    seeds, docker, as_json = options.pop("seeds"), options.pop("docker"), options.pop("as_json")
     request = experiment_request(
         **{name: value for name, value in options.items() if value is not None and name not in _PARSED},
         arms=options["arms"].split(","),
@@ -93,4 +99,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         verbose=ctx.obj["verbose"],
         configuration=given_options(ctx),
     )
-    ctx.exit(run_experiment(request))
+    if not as_json:
+        ctx.exit(run_experiment(request))
+    with contextlib.redirect_stdout(sys.stderr):
+        status = run_experiment(request)
+    if status != INTERRUPTED:
+        print_json(read_summary(request.output))
+    ctx.exit(status)
