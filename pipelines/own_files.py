@@ -36,6 +36,7 @@ _REPORT: dict[str, Callable[[str], bool]] = {
     "report.html": lambda text: "default-src 'none'; style-src 'sha256-" in text,
     "report.md": lambda text: "\nVerdict: **" in text or text.startswith("# Several runs side by side"),
     "runs.csv": lambda text: text.startswith("arm,seed,run_id,"),
+    "reproduce.py": lambda text: text.startswith('"""Works out the figures of this report from the run records'),
     "summary.json": _is_summary,
 }
 REPORT_FILES = tuple(_REPORT)

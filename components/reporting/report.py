@@ -1,8 +1,9 @@
-"""Write the report of an experiment: report.html, report.md, runs.csv and summary.json, from run records alone."""
+"""Write the report of an experiment from run records alone: page, Markdown, table, summary and a script."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def write_report(
     settings: Mapping[str, Any] | None = None,
     unreadable: Sequence[str] = (),
 ) -> Summary:
-    """Write report.html, report.md, runs.csv and summary.json into `output` and return the summary.
+    """Write report.html, report.md, runs.csv, reproduce.py and summary.json into `output` and return the summary.
 
     `run_id` is the pipeline run that the records must belong to; empty: the one most of them name. `unreadable` says of
     each record that could not be read what was wrong with it. It never raises for
@@ -71,5 +72,7 @@ def _write(report: Report, output: Path) -> None:
     write_text(output / "runs.csv", to_csv(report.experiment, report.summary.target_accuracy))
     write_text(output / "report.md", markdown.render(report))
     write_text(output / "report.html", html.render([report]))
+    script = resources.files("headstart.components.reporting").joinpath("reproduce.py")
+    write_text(output / "reproduce.py", script.read_text(encoding="utf-8"))
     # Last, since it is what programs look for: when it is there, the others are.
     write_text(output / "summary.json", report.summary.model_dump_json(indent=2) + "\n")

@@ -38,7 +38,7 @@ def command(
     strict: bool,
     as_json: bool,
 ) -> int:
-    """Render report.html, report.md, runs.csv and summary.json from run records.
+    """Render report.html, report.md, runs.csv, reproduce.py and summary.json from run records.
 
     RECORD… are record files, or folders that hold them (also the output folder of a run). Records of several runs are
     put side by side.

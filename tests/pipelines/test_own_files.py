@@ -77,7 +77,7 @@ def test_a_restart_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> 
     assert contents(tmp_path) == mine
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.md", "runs.csv", "summary.json"])
+@pytest.mark.parametrize("name", ["report.html", "report.md", "reproduce.py", "runs.csv", "summary.json"])
 def test_report_refuses_files_of_somebody_elses_and_replaces_its_own(name: str, tmp_path: Path) -> None:
     RunRecord(arm="baseline", seed=1, run_id="r", status="failed", reason="why").write(tmp_path / "baseline-01.json")
     out = tmp_path / "out"

@@ -75,8 +75,9 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 def assert_report(folder: Path) -> dict[str, Any]:
-    """All four files are there and hold together; returns the summary."""
-    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.md", "runs.csv", "summary.json"]
+    """All five files are there and hold together; returns the summary."""
+    files = ["report.html", "report.md", "reproduce.py", "runs.csv", "summary.json"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     assert_harmless((folder / "report.html").read_text(encoding="utf-8"))
 
     def refuse(word: str) -> float:

@@ -51,7 +51,7 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
         Markup("").join(panels),
         "Lower is better; the error, 100 % less the validation accuracy, has a logarithmic axis. Thin: every run. "
         "Thick: the median over the runs of an arm, from when half of them have an epoch until half have ended."
-        + (f" Second: {', '.join(shifted)} begins when its preparation has ended." if len(panels) > 1 else "")
+        + (f" Second: {', '.join(shifted)} after preparation." if len(panels) > 1 else "")
         + (f" {left_out} of the thin lines are left out, evenly, to keep it readable." if left_out else ""),
         wide=True,
     )
