@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from headstart.components.records import Arm, Attempt, Data, Environment, Epoch, FrozenLayer, Phases, Result, RunRecord
+from headstart.components.stages import order
+from headstart.components.training.stage_settings import StageSettings
 
 EPOCHS = {"pretrain": 15, "finetune": 8, "final": 25, "baseline": 25, "transfer": 25}
-FROZEN = {"finetune": 3, "final": 4, "transfer": 4}
+SETTINGS = StageSettings()
 WEIGHTS = {"pretrain": "d" * 64, "finetune": "e" * 64}
 
 
 def record(arm: Arm, seed: int, *, classes: int = 3) -> RunRecord:
     """Return one record of `arm`; `seed` moves its curve, `classes` sets its confusion matrix."""
-    rng = np.random.default_rng([seed, EPOCHS[arm], FROZEN.get(arm, 0)])
+    rng = np.random.default_rng([seed, order(arm)])
     pace = 0.3 if arm == "transfer" else 1.5
     rows: list[Epoch] = []
     for epoch in range(1, EPOCHS[arm] + 1):
@@ -25,7 +27,10 @@ def record(arm: Arm, seed: int, *, classes: int = 3) -> RunRecord:
         accuracy = float(np.clip((0.98 if arm == "transfer" else 0.93) - np.exp(-0.3 * epoch) / 2, 0, 1))
         accuracy = float(np.clip(accuracy + rng.normal(0, 0.005), 0, 1))
         elapsed = took + (rows[-1].elapsed if rows else 0.0)
-        scores = {"accuracy": accuracy, "validation_accuracy": accuracy, "loss": 1 - accuracy}
+        # Whole numbers of images, and a loss that such an accuracy can have.
+        trained, validated = (round(accuracy * count * classes) / (count * classes) for count in (384, 40))
+        loss = 1.05 - accuracy + 0.01 * rng.random()
+        scores = {"accuracy": trained, "validation_accuracy": validated, "loss": loss, "validation_loss": loss}
         rows.append(Epoch(epoch=epoch, train_seconds=took, cpu_seconds=1.9 * took, elapsed=elapsed, **scores))
     best = max(rows, key=lambda row: row.validation_accuracy or 0)
     tested = 20 * classes
@@ -38,11 +43,9 @@ def record(arm: Arm, seed: int, *, classes: int = 3) -> RunRecord:
             source="drawn",
             image_size=52,
             classes=[f"class {number}" for number in range(classes)],
-            counts={"train": 400 * classes, "validation": 40 * classes, "test": tested},
+            counts={"train": 384 * classes, "validation": 40 * classes, "test": tested},
         ),
-        "frozen": [
-            FrozenLayer(layer=f"conv2d_{n + 1}", before="a" * 64, after="a" * 64) for n in range(FROZEN.get(arm, 0))
-        ],
+        "frozen": [FrozenLayer(layer=layer, before="a" * 64, after="a" * 64) for layer in SETTINGS.frozen_layers(arm)],
         "result": Result(
             test_accuracy=0.95,
             test_loss=0.2,
@@ -67,13 +70,13 @@ def record(arm: Arm, seed: int, *, classes: int = 3) -> RunRecord:
             Attempt(number=1, started_at=began.isoformat(timespec="seconds"), epochs=len(rows), ended="completed")
         ],
         preset="fast",
-        recipe={"batch_size": 32, "optimizer": "adam", "epochs": 60, "patience": 8},
-        stage={"final_trainable": "last_two"},
+        recipe={"batch_size": 32, "optimizer": "adam", "epochs": EPOCHS[arm], "patience": 0},
+        stage=SETTINGS.model_dump(mode="json") | {"frozen": list(SETTINGS.frozen_layers(arm))},
         environment=Environment(device_kind="cpu", device_count=1, cores=2, threads=2),
         phases=Phases(startup=3.5, data=0.1, compile=1.0, train=rows[-1].elapsed, evaluate=1.0),
         epochs=rows,
-        stop_reason="early_stopping",
-        final_weights=WEIGHTS.get(arm, f"{seed:064x}"),
+        stop_reason="max_epochs",
+        final_weights=WEIGHTS.get(arm, f"{order(arm)}{seed:063x}"),
         train_cpu_seconds=1.9 * rows[-1].elapsed,
         peak_memory_bytes=1 << 30,
         **values,
