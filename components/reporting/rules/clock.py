@@ -224,7 +224,7 @@ def _attempts(record: RunRecord) -> Iterator[Problem]:
             f"{wall:.2f} s.",
         )
     timed = phases.data + phases.compile + phases.train + phases.evaluate + phases.checkpoint
-    if len(attempts) == 1 and wall > 1.5 * timed + 10:
+    if len(attempts) == 1 and wall > 1.25 * timed + 2:
         yield Problem(
             "untimed",
             record,

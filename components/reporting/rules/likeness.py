@@ -105,17 +105,22 @@ def same_network(experiment: Experiment, settings: ReportSettings) -> Iterable[B
     for records in experiment.by_stage.values():
         yield from _differences(
             succeeded(records),
-            lambda record: (
-                {"trainable parameters": record.trainable_parameters, "freezing and model settings": record.stage}
-                if record.total_parameters
-                else None
-            ),
+            lambda record: {
+                "trainable parameters": record.trainable_parameters,
+                "frozen outputs computed once": record.prefix_cached,
+                **record.stage,
+            },
             "settings of the network",
         )
-    yield from grouped(problem for record in trained if (problem := _trainable(record, experiment)))
+    # An arm that freezes layers trains fewer parameters than one that freezes nothing.
+    whole = max(
+        (record.trainable_parameters for record in _arms(experiment) if STAGES[record.arm].frozen == "nothing"),
+        default=0,
+    )
+    yield from grouped(problem for record in trained if (problem := _trainable(record, whole)))
 
 
-def _trainable(record: RunRecord, experiment: Experiment) -> Problem | None:
+def _trainable(record: RunRecord, whole: int) -> Problem | None:
     trainable, total = record.trainable_parameters, record.total_parameters
     if not total:
         return None
@@ -123,19 +128,12 @@ def _trainable(record: RunRecord, experiment: Experiment) -> Problem | None:
         return Problem(
             "share", record, f"{record.name} trained {trainable:,} parameters of a network that has {total:,}."
         )
-    # An arm that freezes layers trains fewer parameters than one that freezes nothing.
-    whole = [
-        other.trainable_parameters
-        for arm, records in experiment.arms.items()
-        for other in succeeded(records)[:1]
-        if STAGES[arm].frozen == "nothing"
-    ]
-    if STAGES[record.arm].is_arm and record.frozen and whole and trainable >= max(whole):
+    if STAGES[record.arm].is_arm and record.frozen and whole and trainable >= whole:
         return Problem(
             "frozen",
             record,
-            f"{record.name} froze {len(record.frozen)} layers, but trained {trainable:,} parameters, as many as the "
-            "arm that freezes nothing.",
+            f"{record.name} froze {len(record.frozen)} layers, but trained {trainable:,} parameters, as many as an arm "
+            "that freezes nothing.",
         )
     return None
 

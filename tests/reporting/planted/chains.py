@@ -1,0 +1,322 @@
+"""Planted inconsistencies in which runs there are, what they start from, freeze, train on, and run on."""
+
+from __future__ import annotations
+
+import copy
+
+from planted.edits import (
+    Plant,
+    Records,
+    add_copy,
+    both,
+    named,
+    noise,
+    plus,
+    put,
+    remove,
+    take,
+    times,
+)
+
+TRANSFER, BASELINE, OTHER = "transfer-01", "baseline-01", "transfer-p0-d1-03"
+BASELINES, TRANSFERS, ARMS = "baseline-*", "transfer-*", "*-0?"
+
+
+def _identity(of: Records, target: str, source: str) -> None:
+    """Let `target` be a copy of `source` in everything but who it says that it is."""
+    own = {key: of[target][key] for key in ("arm", "seed", "preparation", "draw")}
+    of[target] = {**copy.deepcopy(of[source]), **own}
+
+
+def _disguised(records: Records) -> None:
+    """Replace what a run measured by that of another, and change every number of it that could give it away."""
+    target, source = records[TRANSFER], records[OTHER]
+    for key in ("epochs", "result", "phases", "stop_reason", "prefix_seconds", "train_cpu_seconds"):
+        target[key] = copy.deepcopy(source[key])
+    for key in ("epochs", "wall_seconds"):
+        target["attempts"][0][key] = source["attempts"][0][key]
+    target["attempts"][0]["wall_seconds"] *= 1.1
+    noise(TRANSFER, times=0.1, losses=0.1)(records)
+
+
+def _frozen_otherwise(records: Records) -> None:
+    for layer in records[TRANSFER]["frozen"]:
+        layer["before"] = layer["after"] = layer["before"][::-1]
+
+
+def _shifted_seed(records: Records) -> None:
+    for name in named(records, "*-01"):
+        records[name]["seed"] = 77
+
+
+COMPLETE = [
+    Plant("a transfer run removed", "complete", remove(TRANSFER)),
+    Plant("the slowest baseline run removed", "complete", remove(BASELINE)),
+    Plant("a seed removed from all arms", "complete", remove("*-03")),
+    Plant(
+        "a seed removed from all arms, where it is not known what was asked for",
+        "no_gap",
+        remove("*-03"),
+        planned=False,
+    ),
+    Plant(
+        "a transfer run removed, where it is not known what was asked for", "complete", remove(TRANSFER), planned=False
+    ),
+    Plant("a run that nobody asked for", "complete", add_copy(TRANSFER, "extra", seed=9)),
+    Plant("another seed than asked for", "complete", _shifted_seed),
+    Plant("another seed in one arm", "complete", put(TRANSFER, "seed", 9), planned=False),
+    Plant("another preparation named", "complete", put(TRANSFER, "preparation", 1)),
+    Plant("another draw named", "complete", put(TRANSFER, "draw", 1)),
+    Plant("all but two runs of an arm removed", "enough_runs", remove("baseline-p0-d1-03 baseline-p1-d1-04")),
+    Plant("a whole arm removed", "enough_runs", remove(BASELINES)),
+    Plant("four runs called enough", "few_runs", remove("*-04")),
+    Plant("no record of pretraining", "preparation", remove("pretrain pretrain-p1")),
+    Plant("no record of the second pretraining", "preparation", remove("pretrain-p1")),
+    Plant("no record of the second fine-tuning", "preparation", remove("finetune-p1")),
+    Plant("fine-tuning failed", "preparation", put("finetune", "status", "failed")),
+    Plant("no record of the final model", "final_model", remove("final")),
+    Plant("the final model failed", "final_model", put("final", "status", "failed")),
+    Plant("two records of pretraining", "distinct_seeds", add_copy("pretrain", "again", final_weights="0" * 64)),
+    Plant("a run twice", "distinct_seeds", add_copy(TRANSFER, "again")),
+    Plant("a record of another pipeline run", "own_run", put(TRANSFER, "run_id", "20250101-000000-aaaaaa")),
+]
+
+CHAIN = [
+    Plant("fine-tuning not from this pretraining", "initial_weights", put("finetune", "initial_model", "0" * 64)),
+    Plant(
+        "fine-tuning from the other pretraining",
+        "initial_weights",
+        take("finetune", "finetune-p1", "initial_model", "started_from"),
+    ),
+    Plant("fine-tuning from random weights", "initial_weights", put("finetune", "initial_model", None)),
+    Plant("transfer from pretraining", "initial_weights", take(TRANSFER, "finetune", "initial_model")),
+    Plant(
+        "transfer from the other preparation", "initial_weights", take(TRANSFER, "transfer-p1-d0-02", "initial_model")
+    ),
+    Plant(
+        "transfer from the other preparation, with its lineage",
+        "initial_weights",
+        take(TRANSFER, "transfer-p1-d0-02", "initial_model", "started_from"),
+    ),
+    Plant("transfer from a foreign model", "initial_weights", put(TRANSFER, "initial_model", "f" * 64)),
+    Plant("transfer from random weights", "initial_weights", put(TRANSFER, "initial_model", None)),
+    Plant("baseline from the fine-tuned model", "initial_weights", take(BASELINE, TRANSFER, "initial_model")),
+    Plant("baseline from weights of no model", "initial_weights", put(BASELINE, "initial_weights", "0" * 64)),
+    Plant(
+        "final model from another preparation", "initial_weights", take("final", "transfer-p1-d0-02", "initial_model")
+    ),
+    Plant("pretraining ended with other weights", "initial_weights", put("pretrain", "final_weights", "1" * 64)),
+    Plant("pretraining from a model", "initial_weights", take("pretrain", TRANSFER, "initial_model")),
+    Plant("no final weights of pretraining", "lineage", put("pretrain", "final_weights", None)),
+    Plant("no final weights of a run", "lineage", put(BASELINE, "final_weights", None)),
+    Plant("a stage left out of the lineage", "lineage", put(TRANSFER, "started_from", lambda stages: stages[1:])),
+    Plant("no lineage", "lineage", put(TRANSFER, "started_from", [])),
+    Plant("a lineage for the baseline", "lineage", take(BASELINE, TRANSFER, "started_from")),
+    Plant("lineage with another seed", "lineage", put(TRANSFER, "started_from.0.seed", plus(1))),
+    Plant("lineage with other images", "lineage", put(TRANSFER, "started_from.0.data", "2" * 64)),
+    Plant("lineage with other weights", "lineage", put(TRANSFER, "started_from.0.weights", "2" * 64)),
+    Plant(
+        "pretraining on other images than the lineage names",
+        "lineage",
+        put("pretrain pretrain-p1", "data.digest", "3" * 64),
+    ),
+    Plant("fine-tuning with another seed than the lineage names", "lineage", put("finetune", "seed", 5)),
+]
+
+FROZEN = [
+    Plant("nothing frozen", "frozen_as_said", put(TRANSFER, "frozen", [])),
+    Plant("a layer less frozen", "frozen_as_said", put(TRANSFER, "frozen", lambda layers: layers[:-1])),
+    Plant("another layer frozen", "frozen_as_said", put(TRANSFER, "frozen.0.layer", "dense_3")),
+    Plant("layers frozen in the baseline", "frozen_as_said", take(BASELINE, TRANSFER, "frozen")),
+    Plant("a frozen layer changed", "frozen_unchanged", put(TRANSFER, "frozen.2.after", "4" * 64)),
+    Plant("frozen layers of another model", "frozen_as_said", _frozen_otherwise),
+    Plant("frozen layers of the other preparation", "frozen_as_said", take(TRANSFER, "transfer-p1-d0-02", "frozen")),
+    Plant(
+        "a layer that fine-tuning froze has other weights than in transfer",
+        "frozen_as_said",
+        both(put("finetune", "frozen.0.before", "5" * 64), put("finetune", "frozen.0.after", "5" * 64)),
+    ),
+    Plant(
+        "other layers frozen, in the settings too",
+        "same_network",
+        both(
+            put(TRANSFER, "frozen", lambda layers: layers[:-1]),
+            put(TRANSFER, "stage.frozen", lambda layers: layers[:-1]),
+            put(TRANSFER, "stage.final_trainable", "dense"),
+        ),
+    ),
+    Plant(
+        "everything trained",
+        "same_network",
+        lambda r: r[TRANSFER].update(trainable_parameters=r[BASELINE]["trainable_parameters"]),
+    ),
+    Plant(
+        "everything trained in all transfer runs",
+        "same_network",
+        lambda r: [
+            r[name].update(trainable_parameters=r[BASELINE]["trainable_parameters"]) for name in named(r, TRANSFERS)
+        ],
+    ),
+    Plant("nothing trained", "same_network", put(TRANSFERS, "trainable_parameters", 0)),
+    Plant("more trained than there is", "same_network", put(BASELINE, "trainable_parameters", times(10))),
+    Plant(
+        "ended with the weights that it started from",
+        "frozen_as_said",
+        lambda r: r[TRANSFER].update(final_weights=r[TRANSFER]["initial_weights"]),
+    ),
+    Plant("a larger network in one arm", "same_network", put(BASELINES, "total_parameters", times(2))),
+    Plant("a smaller network in one run", "same_network", put(TRANSFER, "total_parameters", plus(-1000))),
+    Plant("another network by name", "same_network", put(BASELINES, "network", "residual")),
+    Plant("another stride", "same_network", put(BASELINE, "stage.first_stride", 2)),
+    Plant("another stride in pretraining", "same_network", put("pretrain pretrain-p1", "stage.first_stride", 2)),
+    Plant("larger images in one arm", "same_data", put(BASELINES, "data.image_size", 100)),
+    Plant("larger images in pretraining", "same_network", put("pretrain pretrain-p1", "data.image_size", 100)),
+    Plant("classes in another order", "same_data", put(TRANSFER, "data.classes", lambda names: names[::-1])),
+]
+
+COPIES = [
+    Plant("a run a copy of another, under its own seed", "not_copied", lambda r: _identity(r, TRANSFER, OTHER)),
+    Plant(
+        "a copy with other times",
+        "not_copied",
+        both(lambda r: _identity(r, TRANSFER, OTHER), noise(TRANSFER, times=0.1)),
+    ),
+    Plant(
+        "a copy with other times and weights",
+        "not_copied",
+        both(
+            lambda r: _identity(r, TRANSFER, OTHER),
+            noise(TRANSFER, times=0.1),
+            put(TRANSFER, "final_weights", "6" * 64),
+        ),
+    ),
+    Plant(
+        "a copy with other times and losses",
+        "not_copied",
+        both(lambda r: _identity(r, TRANSFER, OTHER), noise(TRANSFER, times=0.1, losses=0.1)),
+    ),
+    Plant(
+        "a copy of which one epoch was changed",
+        "not_copied",
+        both(
+            lambda r: _identity(r, BASELINE, "baseline-p0-d1-03"),
+            put(BASELINE, "epochs.0.loss", times(1.01)),
+            put(BASELINE, "final_weights", "6" * 64),
+        ),
+    ),
+    Plant("a transfer run a copy of the final model", "not_copied", lambda r: _identity(r, TRANSFER, "final")),
+    Plant("epochs of a transfer run in the baseline", "not_copied", take(BASELINE, TRANSFER, "epochs")),
+    Plant(
+        "the second preparation a copy of the first",
+        "not_copied",
+        lambda r: (_identity(r, "pretrain-p1", "pretrain"), _identity(r, "finetune-p1", "finetune")),
+    ),
+    Plant("the baseline ended with the fine-tuned weights", "not_copied", take(BASELINE, "finetune", "final_weights")),
+]
+
+LIKENESS = [
+    Plant("other images in one run", "same_data", put(TRANSFER, "data.digest", "7" * 64)),
+    Plant("more training images in one arm", "same_data", put(TRANSFERS, "data.counts.train", plus(60))),
+    Plant("images of another source", "same_data", put(TRANSFER, "data.source", "gs://other/fruit")),
+    Plant("images of the second pretraining differ", "same_data", put("pretrain-p1", "data.digest", "7" * 64)),
+    Plant("another batch size", "same_recipe", put(BASELINE, "recipe.batch_size", 16)),
+    Plant("another learning rate in one arm", "same_recipe", put(BASELINES, "recipe.learning_rate", 0.1)),
+    Plant("another optimiser", "same_recipe", put(BASELINE, "recipe.optimizer", "adamw")),
+    Plant("less patience in one arm", "same_recipe", put(TRANSFERS, "recipe.patience", 1)),
+    Plant("a larger maximum of epochs in one arm", "same_recipe", put(BASELINES, "recipe.epochs", 90)),
+    Plant("dropout in one run", "same_recipe", put(BASELINE, "recipe.dropout", 0.5)),
+    Plant("another preset named", "same_recipe", put(BASELINE, "preset", "paper")),
+    Plant("a setting of the recipe missing", "same_recipe", lambda r: r[BASELINE]["recipe"].pop("weight_decay")),
+    Plant("another recipe in the second pretraining", "same_recipe", put("pretrain-p1", "recipe.weight_decay", 0.5)),
+    Plant("more processors in one arm", "same_hardware", put(TRANSFERS, "environment.cores", 16.0)),
+    Plant(
+        "another device",
+        "same_hardware",
+        both(put(TRANSFERS, "environment.device_kind", "gpu"), put(TRANSFERS, "environment.device_name", "NVIDIA L4")),
+    ),
+    Plant(
+        "another processor in one run", "same_hardware", put(BASELINE, "environment.processor", "Intel Xeon 2.2 GHz")
+    ),
+    Plant("another version of TensorFlow", "same_image", put(BASELINE, "environment.versions.tensorflow", "2.17.0")),
+    Plant("another container image", "same_image", put(BASELINES, "environment.image", "headstart:other")),
+    Plant("another machine in one arm", "same_machine", put(BASELINES, "environment.hostname", "node-b")),
+    Plant("another machine in one run", "same_machine", put(TRANSFER, "environment.hostname", "node-b")),
+    Plant(
+        "preparation on other hardware",
+        "same_for_preparation",
+        put("pretrain pretrain-p1", "environment.device_name", "NVIDIA H100"),
+    ),
+    Plant(
+        "preparation with another version",
+        "same_for_preparation",
+        put("finetune", "environment.versions.tensorflow", "2.17.0"),
+    ),
+]
+
+IMAGES = [
+    Plant("test images in training", "test_not_in_training", put(ARMS, "data.duplicates_across_splits", 7)),
+    Plant(
+        "test images of a preparing stage in its training",
+        "preparation_test_not_in_training",
+        put("pretrain pretrain-p1", "data.duplicates_across_splits", 10),
+    ),
+    Plant(
+        "test images of the target in preparation",
+        "test_not_in_preparation",
+        put("final transfer-* finetuned-* head-*", "seen_before.test_images", 163),
+    ),
+    Plant(
+        "test images of the target in preparation, in one run",
+        "test_not_in_preparation",
+        put(TRANSFER, "seen_before.test_images", 1),
+    ),
+    Plant(
+        "test images of fine-tuning in pretraining",
+        "preparation_test_not_in_preparation",
+        put("finetune finetune-p1", "seen_before.test_images", 3),
+    ),
+    Plant("what was seen before removed", "preparation_images_known", put(TRANSFER, "seen_before", None)),
+    Plant(
+        "fewer training images seen before in one run",
+        "consistent_images",
+        put(TRANSFER, "seen_before.training_images", 0),
+    ),
+    Plant(
+        "fewer labelled images of the classes seen before in one run",
+        "consistent_images",
+        put(TRANSFER, "seen_before.class_images", 0),
+    ),
+    Plant(
+        "more seen before than there are",
+        "consistent_images",
+        put("final transfer-* finetuned-* head-*", "seen_before.training_images", 5000),
+    ),
+    Plant("what was seen before in the baseline", "consistent_images", take(BASELINE, TRANSFER, "seen_before")),
+    Plant(
+        "near-twins of the test images in training",
+        "near_duplicates",
+        put(ARMS, "data.near_duplicates_across_splits", 40),
+    ),
+    Plant("images that could not be read", "nothing_skipped", put(ARMS, "data.skipped", 3)),
+]
+
+CONSISTENT = [
+    Plant(
+        "a run copied, with every time and loss changed",
+        None,
+        _disguised,
+        "what is left of the copy is what any run of the arm could have",
+    ),
+    Plant(
+        "test images of the target in preparation, and the count of them set to 0 in all records",
+        None,
+        put("final transfer-* finetuned-* head-*", "seen_before.test_images", 0),
+        "only the images themselves could tell",
+    ),
+    Plant(
+        "a consistent rewrite of all records, digests included",
+        None,
+        put(ARMS, "final_weights", lambda digest: digest[::-1]),
+        "without a key that the author does not have there is nothing that a rewrite cannot make agree",
+    ),
+]

@@ -1,0 +1,128 @@
+"""Planted inconsistencies in copies of genuine records: each is found by the rule that is named, or known not to be.
+
+`genuine` holds records as training wrote them, of runs with few and small images on a busy machine: `demo` with all
+arms on two preparations and two draws, `fast` and `paper` with the default arms, `resumed` after two kills. Changed in
+them are only the sample pictures, of which two are kept, and in `resumed` the address of the images.
+"""
+
+import copy
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted import chains, clocks, results
+from planted.edits import Plant
+from test_documentation import DOCS, renewed
+
+from headstart.components.design import Cell
+from headstart.components.records import RunRecord
+from headstart.components.reporting.experiment import experiment
+from headstart.components.reporting.settings import report_settings
+from headstart.components.reporting.summary import Finding
+from headstart.components.reporting.verify import RULES, verify
+
+GENUINE = Path(__file__).parent / "genuine"
+GROUPS: dict[str, list[Plant]] = {
+    "Results": results.RESULTS,
+    "Epochs": results.ROWS,
+    "Why training ended": results.STOP,
+    "Clocks": clocks.CLOCKS,
+    "Which runs there are": chains.COMPLETE,
+    "What a run starts from": chains.CHAIN,
+    "What is frozen, and in which network": chains.FROZEN,
+    "Copies": chains.COPIES,
+    "Recipe, hardware, software": chains.LIKENESS,
+    "Images": chains.IMAGES,
+    "Nothing can find": [*results.CONSISTENT, *clocks.CONSISTENT, *chains.CONSISTENT],
+}
+PLANTS = [plant for group in GROUPS.values() for plant in group]
+# What is true of these genuine records: little was learned from so few images, in few runs, and the machine was busy.
+TRUE = {"few_runs", "above_chance", "undisturbed", "plausible_speed"}
+
+
+def read(name: str) -> dict[str, dict[str, Any]]:
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted((GENUINE / name).glob("*.json"))}
+
+
+def cells(records: dict[str, dict[str, Any]]) -> list[Cell]:
+    arms: dict[tuple[int, int, int], list[str]] = {}
+    for record in records.values():
+        if record["arm"] not in ("pretrain", "finetune", "final"):
+            arms.setdefault((record["seed"], record["preparation"], record["draw"]), []).append(record["arm"])
+    return [Cell(*cell, tuple(names)) for cell, names in arms.items()]
+
+
+def findings(records: dict[str, dict[str, Any]], planned: list[Cell] | None = None, **settings: Any) -> list[Finding]:
+    read_back = [RunRecord.model_validate_json(json.dumps(record)) for record in records.values()]
+    return verify(experiment(read_back, planned=planned or ()), report_settings(settings))
+
+
+DEMO = read("demo")
+PLANNED = cells(DEMO)
+BEFORE = {(finding.rule, finding.message) for finding in findings(DEMO, PLANNED)}
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=[plant.what for plant in PLANTS])
+def test_it_is_found_by_the_rule_that_is_named(plant: Plant) -> None:
+    records = copy.deepcopy(DEMO)
+    plant.change(records)
+    found = findings(records, PLANNED if plant.planned else None)
+    new = [finding for finding in found if (finding.rule, finding.message) not in BEFORE]
+    if plant.rule is None:
+        # What was true before may be said in other numbers.
+        assert {finding.rule for finding in new} <= {rule for rule, _ in BEFORE}, new
+        assert plant.why
+        return
+    assert plant.rule in {finding.rule for finding in new}, new
+    assert records != DEMO
+
+
+def test_there_are_enough_and_each_once() -> None:
+    assert [what for what, count in Counter(plant.what for plant in PLANTS).items() if count > 1] == []
+    assert sum(plant.rule is not None for plant in PLANTS) >= 120
+
+
+@pytest.mark.parametrize("name", ["demo", "fast", "paper", "resumed"])
+def test_genuine_records_pass(name: str) -> None:
+    records = read(name)
+    wanted = (
+        TRUE
+        | {
+            "demo": set(),
+            "fast": set(),
+            # Three epochs of a recipe with a stop rule.
+            "paper": {"stopped_by_rule"},
+            # Two runs were killed, and the version that wrote these did not yet say what was seen before.
+            "resumed": {"uninterrupted", "preparation_images_known"},
+        }[name]
+    )
+    found = findings(records, cells(records), minimum_succeeded=1)
+    assert {finding.rule for finding in found} <= wanted, found
+    assert wanted - TRUE <= {finding.rule for finding in found}
+
+
+@pytest.mark.parametrize("name", ["demo", "fast", "paper", "resumed"])
+def test_genuine_records_as_version_1_wrote_them_pass(name: str) -> None:
+    records = {key: value for key, value in read(name).items() if not value["preparation"] and not value["draw"]}
+    for record in records.values():
+        record["schema_version"] = 1
+        for key in ("preparation", "draw", "started_from", "seen_before", "network"):
+            del record[key]
+        del record["result"]["correct"]
+    found = findings(records, minimum_succeeded=1)
+    assert {finding.rule for finding in found} <= TRUE | {"stopped_by_rule", "uninterrupted"}, found
+
+
+def test_what_is_planted_is_documented() -> None:
+    assert {plant.rule for plant in PLANTS if plant.rule} <= set(RULES)
+    rows = [
+        f"| {group} | {plant.what} | `{plant.rule}` |"
+        for group, plants in GROUPS.items()
+        for plant in plants
+        if plant.rule
+    ]
+    renewed(DOCS / "verify.md", "| | planted | found by |\n|---|---|---|\n", rows)
+    rows = [f"| {plant.what} | {plant.why} |" for plant in PLANTS if not plant.rule]
+    renewed(DOCS / "verify.md", "| passes | because |\n|---|---|\n", rows)
