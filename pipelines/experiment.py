@@ -209,6 +209,7 @@ def experiment(
                 runs=dsl.Collected(trained.outputs["records"]),
                 run_id=run_id,
                 settings=report_settings,
+                cells=gathered.outputs["Output"],
             ),
             "report",
             "Report",

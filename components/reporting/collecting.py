@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headstart.components.design import Cell
 from headstart.components.errors import SettingError
 from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.report import write_report, write_side_by_side
@@ -79,12 +80,17 @@ def _unused(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def report_on(paths: Sequence[Path], output: Path, settings: Mapping[str, Any]) -> list[tuple[str, Summary]]:
-    """Report on the records under `paths`; several experiments get one page, and a folder each for their own files."""
+def report_on(
+    paths: Sequence[Path], output: Path, settings: Mapping[str, Any], planned: Sequence[Cell] = ()
+) -> list[tuple[str, Summary]]:
+    """Report on the records under `paths`; several experiments get one page, and a folder each for their own files.
+
+    `planned` are the runs that were asked for, where the paths are those of one experiment and it is known.
+    """
     groups = group(find_records(paths))
     if len(groups) == 1:
         ((name, records),) = groups.items()
-        return [(name, write_report(records, output, settings=settings))]
+        return [(name, write_report(records, output, settings=settings, planned=planned))]
     return write_side_by_side(groups, output, settings=settings)
 
 

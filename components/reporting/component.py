@@ -21,6 +21,7 @@ def report(
     markdown: Output[Markdown],
     summary: Output[Artifact],
     metrics: Output[Metrics],
+    cells: list = [],  # type: ignore[type-arg]  # noqa: B006
 ) -> None:
     """Make the report from the run records of all stages and arms; it renders whatever failed before it.
 
@@ -35,6 +36,7 @@ def report(
         markdown: The report as Markdown.
         summary: A folder with all forms of the report and summary.json.
         metrics: The main results, for the KFP UI.
+        cells: What each task of the loop was asked to train.
     """
     from headstart.components.reporting.stage import report_stage
 
@@ -45,6 +47,7 @@ def report(
         html=html.path,
         markdown=markdown.path,
         summary=summary.path,
+        cells=cells,
     )
     for name, value in found.items():
         metrics.log_metric(name, value)

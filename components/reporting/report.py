@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.atomic_files import write_text
+from headstart.components.design import Cell
 from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import experiment as sort_runs
 from headstart.components.reporting.measured import Report
@@ -24,14 +25,15 @@ def write_report(
     run_id: str = "",
     settings: Mapping[str, Any] | None = None,
     unreadable: Sequence[str] = (),
+    planned: Sequence[Cell] = (),
 ) -> Summary:
     """Write report.html, report.md, runs.csv, reproduce.py and summary.json into `output` and return the summary.
 
     `run_id` is the pipeline run that the records must belong to; empty: the one most of them name. `unreadable` says of
-    each record that could not be read what was wrong with it. It never raises for
+    each record that could not be read what was wrong with it, `planned` which runs were asked for. It never raises for
     runs that failed, diverged or are missing: the report then says so. SettingError for a setting that is wrong.
     """
-    report = measure(records, run_id=run_id, settings=settings, unreadable=unreadable)
+    report = measure(records, run_id=run_id, settings=settings, unreadable=unreadable, planned=planned)
     _write(report, Path(output))
     return report.summary
 
@@ -43,10 +45,11 @@ def measure(
     name: str = "",
     settings: Mapping[str, Any] | None = None,
     unreadable: Sequence[str] = (),
+    planned: Sequence[Cell] = (),
 ) -> Report:
     """Sort and measure the records of one experiment."""
     checked = report_settings(settings)
-    runs = sort_runs(records, run_id, name, unreadable)
+    runs = sort_runs(records, run_id, name, unreadable, planned)
     return Report(runs, summarise(runs, checked), checked)
 
 

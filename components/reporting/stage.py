@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.atomic_files import whole_file
+from headstart.components.design import read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
 from headstart.components.records import read_record
@@ -17,11 +18,18 @@ from headstart.components.reporting.summary import read_summary
 
 
 def report_stage(
-    *, records: Sequence[str], run_id: str, settings: Mapping[str, Any], html: str, markdown: str, summary: str
+    *,
+    records: Sequence[str],
+    run_id: str,
+    settings: Mapping[str, Any],
+    html: str,
+    markdown: str,
+    summary: str,
+    cells: Sequence[str] = (),
 ) -> dict[str, float]:
     """Write the report to its three places (`summary` is a folder) and return the numbers to log as metrics.
 
-    `records` are record files and folders of them.
+    `records` are record files and folders of them, `cells` the runs that were asked for as the training tasks got them.
     A record that cannot be read is left out of the report, which says so, and `verify` fails for it.
     """
     emit("stage", stage="report", state="start")
@@ -32,8 +40,8 @@ def report_stage(
         except HeadstartError as error:
             emit("warning", what=f"record left out: {error}")
             unreadable.append(error.message)
-    folder = Path(summary)
-    found = write_report(read, folder, run_id=run_id, settings=settings, unreadable=unreadable)
+    folder, planned = Path(summary), [cell for text in cells for cell in read_cells(text)]
+    found = write_report(read, folder, run_id=run_id, settings=settings, unreadable=unreadable, planned=planned)
     for name, target in (("report.html", html), ("report.md", markdown)):
         with whole_file(target) as partial:
             shutil.copyfile(folder / name, partial)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.setting_options import split_pairs
+
+if TYPE_CHECKING:
+    from headstart.components.design import Cell
 
 
 @click.command(name="report")
@@ -56,10 +61,24 @@ def command(
         "rules": split_pairs(rules, "--rule", "NAME=SEVERITY", "few_runs=off"),
     }
     check_report_folder(output, "--output")
-    found = report_on(records, output, settings)
+    found = report_on(records, output, settings, _planned(records))
     if as_json:
         print_json(dict(found))
     else:
         print_summaries(found)
         echo(f"Report: {output / 'report.html'}")
     return 1 if strict and not all(summary.sound for _, summary in found) else 0
+
+
+def _planned(records: tuple[Path, ...]) -> list[Cell]:
+    """The runs that were asked for, where `records` is the output folder of one run, which says so."""
+    from headstart.components.design import plan
+    from headstart.pipelines.own_files import earlier_run
+
+    if len(records) != 1 or not records[0].is_dir():
+        return []
+    try:
+        run = earlier_run(records[0])
+        return plan(run.parameters).cells if run else []
+    except (HeadstartError, TypeError, ValueError):
+        return []  # a folder of records that no run of this version wrote

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 
 import builders
 import pytest
+from test_planted import PLANTS
 
+from headstart.components.design import Cell
 from headstart.components.errors import SettingError
 from headstart.components.records import Attempt, FrozenLayer, RunRecord
 from headstart.components.reporting.experiment import experiment
@@ -32,6 +34,16 @@ def edit(records: list[RunRecord], name: str, part: str, **values: object) -> li
 
 def all_transfers(records: list[RunRecord], alter: Callable[[RunRecord], RunRecord]) -> list[RunRecord]:
     return [alter(record) if record.arm == "transfer" else record for record in records]
+
+
+def still_rising(record: RunRecord) -> RunRecord:
+    """The run with full training accuracy from the first epoch on, its validation accuracy rising until the end."""
+    rows, count = record.epochs, len(record.epochs)
+    changed = [
+        row.model_copy(update={"accuracy": 1.0, "validation_accuracy": round(60 + 50 * row.epoch / count) / 120})
+        for row in rows
+    ]
+    return record.model_copy(update={"epochs": changed})
 
 
 Fault = Callable[[list[RunRecord]], list[RunRecord]]
@@ -121,6 +133,12 @@ FAULTS: list[tuple[str, str, Fault]] = [
         "40 of 2,250",
         lambda all_: edit(all_, "baseline-00", "data", near_duplicates_across_splits=40),
     ),
+    (
+        "above_chance",
+        "pretrain answers 5.0 %",
+        lambda all_: [builders.record("pretrain", accuracy=0.05), *(r for r in all_ if r.arm != "pretrain")],
+    ),
+    ("settled", "10 of 10 transfer runs", lambda all_: all_transfers(all_, still_rising)),
     ("nothing_skipped", "3 images", lambda all_: edit(all_, "baseline-00", "data", skipped=3)),
 ]
 
@@ -139,8 +157,67 @@ def test_a_fault_is_found_by_its_rule(rule: str, said: str, fault: Fault) -> Non
 
 
 def test_every_rule_has_a_fault_and_a_reason() -> None:
-    assert {rule for rule, _, _ in FAULTS} <= set(RULES)
+    assert {rule for rule, _, _ in FAULTS} | {plant.rule for plant in PLANTS if plant.rule} | {"unreadable"} == set(
+        RULES
+    )
     assert all(rule.why.endswith(".") for rule in RULES.values())
+
+
+def test_a_recipe_without_a_stop_rule_ends_at_its_maximum_by_design() -> None:
+    def fixed(record: RunRecord) -> RunRecord:
+        recipe = {**record.recipe, "patience": 0, "epochs": 24}
+        made = builders.record(record.arm, record.seed, epochs=24, recipe=recipe, stop_reason="max_epochs")
+        return made
+
+    records = [fixed(r) if r.arm in ("baseline", "transfer") else r for r in builders.experiment()]
+    assert "stopped_by_rule" not in {finding.rule for finding in found(records)}
+
+
+def test_a_near_duplicate_in_hundreds_does_not_cost_the_sound() -> None:
+    records = builders.experiment()
+    for record in records:
+        if record.data:
+            record.data.near_duplicates_across_splits = record.data.counts["test"] // 100
+    assert found(records) == []
+
+
+def test_work_of_the_experiment_itself_is_told_from_other_work() -> None:
+    records = builders.experiment()
+    for record in records:
+        record.attempts[0].host, record.attempts[0].wall_seconds = "node-a", record.phases.train * 1.2
+    # One run a minute, as drawn; the first baseline run is moved into pretraining.
+    by_name = {record.name: record for record in records}
+    assert by_name["pretrain"].attempts[0].wall_seconds > 240
+    moved = by_name["baseline-05"]
+    moved.stolen_share = 0.4
+    messages = [finding.message for finding in found(records) if finding.rule == "undisturbed"]
+    assert messages == [
+        "Other work took more than 5 % of the processor time during 1 of 10 baseline runs (up to 40 %). During 1 of "
+        "them another run of this experiment was under way."
+    ]
+    moved.attempts[0].host = "node-b"
+    [message] = [finding.message for finding in found(records) if finding.rule == "undisturbed"]
+    assert "another run" not in message
+
+
+def test_runs_that_were_asked_for_and_are_not_there_are_an_error() -> None:
+    records = [record for record in builders.experiment() if record.seed != 3]
+    cells = [Cell(seed, 0, 0, ("baseline", "transfer")) for seed in range(10)]
+    findings = verify(experiment(records, planned=cells), report_settings({}))
+    assert [(finding.rule, finding.message) for finding in findings] == [
+        ("complete", f"The {arm} arm lacks 1 run that was asked for: seed 3.") for arm in ("baseline", "transfer")
+    ]
+    # Where nobody knows what was asked for, the gap shows all the same.
+    assert [finding.rule for finding in found(records)] == ["no_gap"]
+
+
+def test_a_stolen_moment_below_what_the_kernel_counts_is_no_disturbance() -> None:
+    records = builders.experiment()
+    for record in records:
+        if record.arm == "transfer":
+            # 20 epochs of 10 ms: each can be wrong by a whole tick of the kernel.
+            record.stolen_share = 0.04 + 0.01 * len(record.epochs) / record.phases.train
+    assert found(records) == []
 
 
 def test_records_that_could_not_be_read_are_an_error() -> None:

@@ -84,7 +84,8 @@ def few_runs(experiment: Experiment, settings: ReportSettings) -> Iterable[Broke
     counts = {arm: len(succeeded(records)) for arm, records in experiment.arms.items()}
     few = {arm: count for arm, count in counts.items() if 0 < count < FEW_RUNS}
     if few:
-        said = " and ".join(f"{count} {arm}" for arm, count in few.items())
+        *most, last = (f"{count} {arm}" for arm, count in few.items())
+        said = f"{', '.join(most)} and {last}" if most else last
         yield f"Only {said} runs succeeded: the intervals are rough ({FEW_RUNS} or more are better).", []
 
 
@@ -120,7 +121,7 @@ def complete(experiment: Experiment, settings: ReportSettings) -> Iterable[Broke
         missing, extra = sorted(wanted - cells.get(arm, set())), sorted(cells.get(arm, set()) - wanted)
         # A record that cannot be read is one that is there, and said of by a rule of its own.
         if len(missing) > len(experiment.unreadable):
-            why = "that were asked for" if planned else "that another arm has"
+            why = f"that {'was' if len(missing) == 1 else 'were'} asked for" if planned else "that another arm has"
             yield f"The {arm} arm lacks {counted(len(missing), 'run')} {why}: {_listed(missing)}.", []
         if extra:
             yield f"The {arm} arm has {counted(len(extra), 'run')} that nobody asked for: {_listed(extra)}.", []

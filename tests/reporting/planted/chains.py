@@ -68,7 +68,7 @@ COMPLETE = [
     Plant("another preparation named", "complete", put(TRANSFER, "preparation", 1)),
     Plant("another draw named", "complete", put(TRANSFER, "draw", 1)),
     Plant("all but two runs of an arm removed", "enough_runs", remove("baseline-p0-d1-03 baseline-p1-d1-04")),
-    Plant("a whole arm removed", "enough_runs", remove(BASELINES)),
+    Plant("a whole arm removed", "complete", remove(BASELINES)),
     Plant("four runs called enough", "few_runs", remove("*-04")),
     Plant("no record of pretraining", "preparation", remove("pretrain pretrain-p1")),
     Plant("no record of the second pretraining", "preparation", remove("pretrain-p1")),

@@ -80,7 +80,7 @@ CLOCKS = [
     Plant("less evaluation than the epochs had", "consistent_clock", put("pretrain", "phases.evaluate", times(0.1))),
     Plant("no evaluation at all", "consistent_clock", put(BASELINE, "phases.evaluate", 0.0)),
     Plant("no training time in a run that succeeded", "consistent_clock", put(BASELINE, "phases.train", 0.0)),
-    Plant("the compiling left out", "consistent_clock", put(BASELINE, "phases.compile", 0.0)),
+    Plant("the compiling left out", "consistent_clock", put("baseline-p0-d1-03", "phases.compile", 0.0)),
     Plant("no attempt", "consistent_clock", put(BASELINE, "attempts", [])),
     Plant(
         "fewer epochs in the attempt than in the record",
