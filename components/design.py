@@ -2,7 +2,8 @@
 
 A *cell* is one seed on one preparation and one draw of the target's training images; every arm is run in it, one right
 after the other, so that a machine that gets slower or faster meets all arms alike. The order of the arms alternates
-within every preparation and draw.
+within every preparation and draw. On a learning curve a cell is also of one size: how many of
+the training images are used.
 """
 
 from __future__ import annotations
@@ -29,15 +30,20 @@ IMAGES_PER_CLASS = {"paper": 400, "fast": 400, "demo": 250}
 
 
 class Cell(NamedTuple):
-    """One seed on one preparation and draw, and the arms in the order in which they are run."""
+    """One seed on one preparation and draw, and the arms in the order in which they are run.
+
+    `size` is the number of training images per class on a learning curve; 0: all there are, without a curve.
+    """
 
     seed: int
     preparation: int
     draw: int
     arms: tuple[str, ...]
+    size: int = 0
 
     def __str__(self) -> str:
-        return f"{self.seed}/{self.preparation}/{self.draw}:{','.join(self.arms)}"
+        numbers = [self.seed, self.preparation, self.draw, *([self.size] if self.size else [])]
+        return f"{'/'.join(map(str, numbers))}:{','.join(self.arms)}"
 
 
 class Plan(NamedTuple):
@@ -45,7 +51,7 @@ class Plan(NamedTuple):
 
     Attributes:
         preset: the recipe; the one after which the defaults below are chosen, where none was asked for.
-        images_per_class: training images of each target class.
+        images_per_class: training images of each target class; of a learning curve, those of its largest size.
         preparations: numbers of the chains of pretraining and fine-tuning, from 0.
         draws: how many draws of the target's training images there are.
         arms: in the order of the table of stages.
@@ -93,7 +99,11 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     # A preparation is an iteration of two tasks.
     size = -(-len(cells) // (LARGEST_LOOPS - 2 * preparations))
     tasks = [" ".join(map(str, cells[start : start + size])) for start in range(0, len(cells), size)]
-    images = _count("images_per_class", parameters.get("images_per_class") or IMAGES_PER_CLASS.get(preset, 400), 10**9)
+    sizes = parameters.get("sizes") or []
+    usual_images = (
+        max(check_sizes(sizes)) if sizes and list(sizes) != [AUTO_SIZES] else IMAGES_PER_CLASS.get(preset, 400)
+    )
+    images = _count("images_per_class", parameters.get("images_per_class") or usual_images, 10**9)
     return Plan(preset, images, list(range(preparations)), draws, arms, cells, tasks)
 
 
@@ -103,14 +113,70 @@ def read_cells(text: str) -> list[Cell]:
     for word in text.split():
         try:
             numbers, _, arms = word.partition(":")
-            seed, preparation, draw = map(int, numbers.split("/"))
-            cells.append(Cell(seed, preparation, draw, tuple(arms.split(","))))
+            seed, preparation, draw, *size = map(int, numbers.split("/"))
+            if len(size) > 1:
+                raise ValueError(word)
+            cells.append(Cell(seed, preparation, draw, tuple(arms.split(",")), *size))
         except ValueError:
-            raise SettingError(f"cells: {word!r} is not SEED/PREPARATION/DRAW:ARM,ARM.") from None
+            raise SettingError(f"cells: {word!r} is not SEED/PREPARATION/DRAW:ARM,ARM or …/DRAW/SIZE:….") from None
         unknown = [arm for arm in cells[-1].arms if arm not in STAGES]
         if unknown:
             raise SettingError(f"cells: {word!r} names {unknown[0]!r}, which is not an arm.")
     return cells
+
+
+# The sizes of a learning curve that follow from how many images there are.
+AUTO_SIZES = "auto"
+
+
+def check_sizes(sizes: Any, images_per_class: int = 0) -> list[int]:
+    """Return the sizes of a learning curve in training images per class, ascending; empty: there is no curve.
+
+    `["auto"]` are `default_sizes(images_per_class)`. SettingError unless they are two or more whole numbers, each
+    once, and none larger than `images_per_class` where that is known (not 0).
+    """
+    if not isinstance(sizes, list | tuple):
+        raise SettingError(f"sizes: found {sizes!r}, expected a list of whole numbers such as [12, 25, 50].")
+    if list(sizes) == [AUTO_SIZES]:
+        sizes = default_sizes(images_per_class or 32)
+    found = sorted(_count("sizes", size, 10**9) for size in sizes)
+    if len(set(found)) < len(found):
+        raise SettingError("sizes: one of them is given twice.", "Name every size once.")
+    if len(found) == 1:
+        raise SettingError(f"sizes: {found[0]} alone is no curve.", "Give two sizes or more, six for a good curve.")
+    if images_per_class and found and found[-1] > images_per_class:
+        raise SettingError(
+            f"sizes: {found[-1]} training images per class; the target set has {images_per_class}.",
+            f"Give sizes up to {images_per_class}, or select more with images_per_class.",
+        )
+    return found
+
+
+def default_sizes(images_per_class: int) -> list[int]:
+    """Return 1/32, 1/16 … 1 of `images_per_class`, rounded; of one and more, each once."""
+    return sorted({max(1, round(images_per_class / 2**halvings)) for halvings in range(6)})
+
+
+def curve_tasks(cells: Sequence[Cell], sizes: Sequence[int], loops: int = LARGEST_LOOPS) -> list[str]:
+    """Return what each training task works through so that every cell is run at every size: texts for `read_cells`.
+
+    A task has all sizes of one cell, the smallest first, the order of the arms alternating from size to size; where
+    there are more cells than `loops`, those of several. SettingError where they are too many runs for one curve.
+    """
+    runs = len(sizes) * sum(len(cell.arms) for cell in cells)
+    if runs > MOST_RUNS:
+        raise SettingError(
+            f"sizes: {len(sizes)} sizes make {runs:,} runs; one curve holds at most {MOST_RUNS:,}.",
+            "Use fewer sizes or fewer runs.",
+        )
+    per_cell = [
+        " ".join(
+            str(cell._replace(size=size, arms=cell.arms[:: -1 if place % 2 else 1])) for place, size in enumerate(sizes)
+        )
+        for cell in cells
+    ]
+    several = -(-len(cells) // loops)
+    return [" ".join(per_cell[start : start + several]) for start in range(0, len(cells), several)]
 
 
 def _cell(index: int, seed: int, preparations: int, draws: int, arms: Sequence[str]) -> Cell:

@@ -182,6 +182,13 @@ class SeenBefore(_Part):
     test_images: int = Field(ge=0, description="of this run's test images, those among them, pixel by pixel")
 
 
+class Subset(_Part):
+    """Which part of the target's training images a run of a learning curve had."""
+
+    size_per_class: int = Field(ge=1, description="training images per class; of unequal classes, their mean")
+    images: int = Field(ge=1, description="training images in all")
+
+
 class Sample(_Part):
     """One test image with the model's answer, for the report's strip of pictures."""
 
@@ -203,6 +210,7 @@ class RunRecord(_Part):
     draw: int = Field(
         0, ge=0, description="which drawing of the target's training images, from 0; the test images stay"
     )
+    subset: Subset | None = Field(None, description="its size on a learning curve; null: not part of one")
     run_id: str = Field(description="pipeline run id; the report refuses records of another run")
     status: Status
     reason: str = Field("", description="why it failed or diverged, one line a person can act on")
@@ -242,19 +250,21 @@ class RunRecord(_Part):
     def name(self) -> str:
         """File-name stem that is unique within an experiment: `transfer-03`, `pretrain`.
 
-        Beyond the first preparation or draw also their numbers: `transfer-p1-d2-03`, `pretrain-p1`.
+        Beyond the first preparation or draw also their numbers: `transfer-p1-d2-03`, `pretrain-p1`. On a learning curve
+        the size too: `transfer-n50-03`.
         """
-        return record_name(self.arm, self.seed, self.preparation, self.draw)
+        size = self.subset.size_per_class if self.subset else 0
+        return record_name(self.arm, self.seed, self.preparation, self.draw, size)
 
     def write(self, path: str | Path) -> None:
         """Write the record as JSON, whole or not at all."""
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
 
-def record_name(arm: str, seed: int, preparation: int, draw: int) -> str:
+def record_name(arm: str, seed: int, preparation: int, draw: int, size: int = 0) -> str:
     """Return the name of a run's record, see `RunRecord.name`."""
     is_arm = STAGES[arm].is_arm
-    parts = [arm]
+    parts = [arm, *([f"n{size}"] if size else [])]
     if preparation or draw:
         parts += [f"p{preparation}", *([f"d{draw}"] if is_arm else [])]
     return "-".join([*parts, *([f"{seed:02d}"] if is_arm else [])])

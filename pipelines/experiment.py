@@ -56,6 +56,7 @@ def experiment(
         arms: list[str] = list(DEFAULT_ARMS),  # noqa: B006 - kfp reads the default once, when compiling
         preparations: int = 0,
         draws: int = 0,
+        sizes: list = [],  # noqa: B006
         hold_out_target: bool = False,
         preset: str = "",
         settings: dict = {},  # noqa: B006
@@ -87,6 +88,7 @@ def experiment(
                 arms=arms,
                 preparations=preparations,
                 draws=draws,
+                sizes=sizes,
                 preset=preset,
                 settings=settings,
                 classes=classes,
@@ -177,9 +179,11 @@ def experiment(
         gathered = placed(
             gather_prepared(
                 models=dsl.Collected(finetuned.outputs["model"]),
+                dataset=selected.outputs["dataset"],
                 seeds=seeds,
                 arms=arms,
                 draws=ready.outputs["plan_draws"],
+                sizes=sizes,
             ),
             "data",
             "Gather the prepared models",

@@ -11,13 +11,14 @@ from headstart.components.atomic_files import whole_file, whole_folder
 from headstart.components.records import RunRecord, read_record
 from headstart.components.stages import PREPARATION, PRODUCT
 from headstart.components.training.checkpoint import is_model
+from headstart.components.training.lineage import TRAINED_ON
 
 MODELS = {"pretrain": "pretrained", "finetune": "finetuned", "final": "final"}
 
 
 def _outputs(root: Path, task: str, output: str) -> list[Path]:
     """Return what `task` wrote as `output`, oldest first; a task in a loop has one for each iteration."""
-    found = [path for path in root.glob(f"headstart-experiment-*/**/{task}/{output}") if path.exists()]
+    found = [path for path in root.glob(f"headstart-*-*/**/{task}/{output}") if path.exists()]
     return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
@@ -37,12 +38,13 @@ def collect_records(root: Path, output: Path) -> list[RunRecord]:
 def collect(root: Path, output: Path) -> list[RunRecord]:
     """Bring records, report, summary and models from the pipeline's folder `root` into `output`."""
     records = collect_records(root, output)
-    for task, output_name, file in (("report", "html", "report.html"), ("report", "markdown", "report.md")):
-        for path in _outputs(root, task, output_name)[-1:]:
-            _copy(path, output / file)
-    for folder in _outputs(root, "report", "summary")[-1:]:
-        for path in sorted(folder.iterdir()):
-            _copy(path, output / path.name)
+    for task in ("report", "report-curve"):
+        for output_name, file in (("html", "report.html"), ("markdown", "report.md")):
+            for path in _outputs(root, task, output_name)[-1:]:
+                _copy(path, output / file)
+        for folder in _outputs(root, task, "summary")[-1:]:
+            for path in sorted(folder.iterdir()):
+                _copy(path, output / path.name)
     for task, name in MODELS.items():
         for folder in _outputs(root, task, "model"):
             if not (folder / "model.json").exists():
@@ -51,6 +53,8 @@ def collect(root: Path, output: Path) -> list[RunRecord]:
             stem = f"{name}-p{number}" if number else name
             for part in sorted(folder.glob("model.*")):
                 _copy(part, output / "model" / f"{stem}{part.suffix}")
+            if (folder / TRAINED_ON).exists():
+                _copy(folder / TRAINED_ON, output / "model" / f"{stem}.{TRAINED_ON}")
     for folder in _outputs(root, "final", "saved_model")[-1:]:
         if any(folder.iterdir()):
             with whole_folder(output / "model" / "saved_model", is_model) as partial:

@@ -16,7 +16,7 @@ from typing import IO, Any
 from headstart.components.atomic_files import write_json, write_text
 from headstart.components.console import Console
 from headstart.components.credentials import reveal
-from headstart.components.design import plan
+from headstart.components.design import check_sizes, plan
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training.checkpoint import FINISHED
@@ -45,7 +45,10 @@ LOCK_SECONDS = 30.0
 
 @dataclass
 class ExperimentRequest:
-    """What `headstart run` was asked for; `parameters` are those of the pipeline, see `experiment.py`."""
+    """What `headstart run` or `headstart curve` was asked for.
+
+    `parameters` are those of the pipeline: of `curve.py` where they name prepared models, else of `experiment.py`.
+    """
 
     parameters: dict[str, Any]
     output: Path
@@ -98,6 +101,23 @@ def check_request(request: ExperimentRequest) -> None:
 
 def _rows(request: ExperimentRequest) -> list[Row]:
     planned = plan(request.parameters)
+    sizes = len(check_sizes(request.parameters.get("sizes", []), planned.images_per_class)) or 1
+    runs = [
+        Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", sizes * len(planned.cells)) for arm in planned.arms
+    ]
+    if request.parameters.get("prepared"):
+        before = [
+            Row("import-dataset", "Import intermediate set"),
+            Row("select-classes", "Select target classes"),
+            Row("fetch-prepared", "Fetch prepared models"),
+        ]
+        return [
+            Row("preflight", "Check this machine"),
+            *before,
+            *runs,
+            Row("report-curve", "Report"),
+            Row("verify", "Verify"),
+        ]
     repeats = {name: len(planned.preparations) for name in PREPARATION}
     return [
         Row("preflight", "Check this machine"),
@@ -106,7 +126,7 @@ def _rows(request: ExperimentRequest) -> list[Row]:
         Row("select-classes", "Select target classes"),
         Row("hold-out", "Hold out test images"),
         *(Row(name, STAGES[name].title, repeats.get(name, 1)) for name in (*PREPARATION, PRODUCT)),
-        *(Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", len(planned.cells)) for arm in planned.arms),
+        *runs,
         Row("report", "Report"),
         Row("verify", "Verify"),
     ]
@@ -118,7 +138,9 @@ def _local_run(request: ExperimentRequest, run_id: str, output: Path, lock: int)
     if request.docker_image:
         docker = _docker_options(request, work)
     return LocalRun(
-        builder="headstart.pipelines.experiment:experiment",
+        builder="headstart.pipelines.curve:curve"
+        if request.parameters.get("prepared")
+        else "headstart.pipelines.experiment:experiment",
         arguments={
             **request.parameters,
             "report_settings": request.report_settings,
@@ -143,7 +165,8 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
         (work / "checkpoints").mkdir(parents=True, exist_ok=True)
         for folder in (work, work / "checkpoints"):
             folder.chmod(0o777)
-    sources = [request.parameters[name] for name in ("source_data", "intermediate_data", "target_data")]
+    sources = [request.parameters.get(name, "") for name in ("source_data", "intermediate_data", "target_data")]
+    sources += request.parameters.get("prepared", [])
     for source in sources:
         if reveal(source) != source:
             raise SettingError(
@@ -236,7 +259,7 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
             )
     write_json(file, {"state": "running", "run_id": run_id, "request": request.identity()})
     # What earlier starts computed lies in the checkpoints; their task folders would be taken for this one's.
-    for folder in (output / WORK_FOLDER).glob("headstart-experiment-*"):
+    for folder in (output / WORK_FOLDER).glob("headstart-*-*"):
         shutil.rmtree(folder, ignore_errors=True)
     return run_id
 

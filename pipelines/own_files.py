@@ -129,7 +129,7 @@ def remove_results(output: Path) -> None:
                 record.unlink()
     for file in list((output / "model").glob("*")):
         # Those of preparation 0 have no number.
-        if re.fullmatch(r"(pretrained|finetuned|final)(-p\d+)?\.(keras|json)", file.name):
+        if re.fullmatch(r"(pretrained|finetuned|final)(-p\d+)?\.(keras|json|trained_on\.npz)", file.name):
             file.unlink()
     for name in (LOG_FILE, CONFIGURATION_FILE, *REPORT_FILES):
         (output / name).unlink(missing_ok=True)

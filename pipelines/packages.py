@@ -13,7 +13,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.placement import Placement
 from headstart.pipelines.yaml_files import read_documents
 
-PipelineName = Literal["experiment", "retraining"]
+PipelineName = Literal["experiment", "curve", "retraining"]
 
 # Argo Workflows keeps a run in one Kubernetes object, which may hold 1.5 MiB; past that a run cannot be started.
 LARGEST_OBJECT_BYTES = 3 * 512 * 1024
@@ -95,11 +95,15 @@ def build_pipeline(name: PipelineName, placement: Placement, **build: Any) -> An
         from headstart.pipelines.experiment import experiment
 
         return experiment(placement, **build)
+    if name == "curve":
+        from headstart.pipelines.curve import curve
+
+        return curve(placement, **build)
     if name == "retraining":
         from headstart.pipelines.retraining import retraining
 
         return retraining(placement, **build)
-    raise SettingError(f"There is no pipeline {name!r}.", "There are experiment and retraining.")
+    raise SettingError(f"There is no pipeline {name!r}.", "There are experiment, curve and retraining.")
 
 
 def compile_package(name: PipelineName, output: Path, placement: Placement, **build: Any) -> Package:

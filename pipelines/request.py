@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.credentials import conceal, masked_address
+from headstart.components.curve.prepared import find_models
 from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.design import AUTO_SIZES, check_sizes
 from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, chosen_arms
 from headstart.pipelines.local_experiment import ExperimentRequest
 
+# Parameters of the experiment that the pipeline of a curve on prepared models has not.
+PREPARING = ("source_data", "source_layout", "hold_out_target", "preparations")
 # Role of a data set → its published name and what is drawn for it.
 ROLES = {"source": ("cifar100", "demo:source"), "intermediate": ("fruits360", "demo:fruits")}
 
@@ -44,6 +48,9 @@ def experiment_request(
     data_settings: Mapping[str, Any] | None = None,
     target_accuracy: float = 0.0,
     price_per_hour: float = 0.0,
+    price_per_label: float = 0.0,
+    sizes: Sequence[int | str] = (),
+    prepared: Sequence[str | Path] = (),
     output: Path | None = None,
     restart: bool = False,
     docker: str = "",
@@ -53,12 +60,15 @@ def experiment_request(
 ) -> ExperimentRequest:
     """Check what can be checked without reading data and return the request; the names are those of `headstart run`.
 
+    With `sizes` those of `headstart curve`, see `headstart.components.design.check_sizes`; `prepared` are outputs
+    of earlier runs, or models, whose weights are transferred, so that nothing is prepared.
+
     0 and empty mean the default of the preset. `configuration` is what a file for `--config` would say; it is written
     beside the results. SettingError names the option that is wrong.
     """
     given = {"source": (source, cifar100), "intermediate": (intermediate, fruits360)}
     layouts = {"source": source_layout, "intermediate": intermediate_layout}
-    if target and not str(target).startswith("demo:"):
+    if target and not prepared and not str(target).startswith("demo:"):
         _refuse_drawn_preparation(str(target), [role for role, uris in given.items() if not any(uris)])
     sets: dict[str, Any] = {}
     for role, (own, published) in given.items():
@@ -69,7 +79,7 @@ def experiment_request(
         sets[f"{role}_layout"] = alias if published else layouts[role]
     if seeds is not None and runs is not None:
         raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
-    return ExperimentRequest(
+    request = ExperimentRequest(
         parameters={
             **sets,
             "target_data": _absolute(str(target), "target"),
@@ -90,6 +100,7 @@ def experiment_request(
         report_settings={
             "target_accuracy": target_accuracy,
             "price_per_hour": price_per_hour,
+            "price_per_label": price_per_label,
             "command": shlex.join(["headstart", *map(masked_address, sys.argv[1:])]),
         },
         output=output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"),
@@ -99,6 +110,22 @@ def experiment_request(
         verbose=verbose,
         configuration=dict(configuration or {}),
     )
+    if sizes:
+        request.parameters["sizes"] = check_sizes(sizes) if list(sizes) != [AUTO_SIZES] else [AUTO_SIZES]
+    if prepared:
+        request.parameters["prepared"] = [_absolute(str(uri), "prepared") for uri in prepared]
+        for name, value in {"--preparations": preparations, "--source": source or cifar100,
+                            "--hold-out-target": hold_out_target}.items():  # fmt: skip
+            if value:
+                raise SettingError(
+                    f"{name}: the prepared models are given by --prepared; none is made.", "Leave one of them out."
+                )
+        for name in PREPARING:
+            del request.parameters[name]
+        for uri in request.parameters["prepared"]:
+            if "://" not in uri:
+                find_models(uri)  # a slip is said here, not in a task
+    return request
 
 
 def parse_seeds(text: str) -> list[int]:

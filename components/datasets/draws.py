@@ -6,14 +6,12 @@ whose test images are those of draw 0.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.components.datasets.packed import Description, PackedDataset, packed_folder, write_packed
+from headstart.components.datasets.packed import Description, PackedDataset, packed_folder, share_split, write_packed
 from headstart.components.datasets.selection import select_classes, select_target
 from headstart.components.datasets.splitting import generator
 
@@ -54,7 +52,7 @@ def select_draws(
             divide_anew(folder, place, seed=seed, draw=draw)
         else:
             select_classes(intermediate, place, **{"seed": seed, **selection, **(settings or {}), "draw": draw})
-        _share_test_images(folder, place)
+        share_split(folder, place, "test")
     return description
 
 
@@ -85,13 +83,3 @@ def divide_anew(packed: str | Path, folder: str | Path, *, seed: int, draw: int)
                 "test": source.split("test"),
             },
         )
-
-
-def _share_test_images(first: Path, other: Path) -> None:
-    """Let two sets with the same test images share their files, if the file system can; none is ever changed."""
-    for file in (first / "test").iterdir():
-        twin = other / "test" / file.name
-        with contextlib.suppress(OSError):
-            partial = twin.with_suffix(".link")
-            os.link(file, partial)
-            partial.replace(twin)

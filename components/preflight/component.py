@@ -22,6 +22,7 @@ def preflight(
     arms: list = [],  # type: ignore[type-arg]  # noqa: B006
     preparations: int = 0,
     draws: int = 0,
+    sizes: list = [],  # type: ignore[type-arg]  # noqa: B006
     preset: str = "",
     settings: dict = {},  # type: ignore[type-arg]  # noqa: B006 - kfp reads a default once, when compiling
     classes: dict = {},  # type: ignore[type-arg]  # noqa: B006
@@ -50,6 +51,7 @@ def preflight(
         arms: Arms to run; empty: baseline and transfer.
         preparations: Chains of pretraining and fine-tuning; 0: as the preset has it.
         draws: Draws of the target's training images; 0: as the preset has it.
+        sizes: Sizes of a learning curve in training images per class; empty: none.
         preset: Recipe; empty: demo for a stage on demonstration data, else paper.
         settings: Training settings.
         classes: Rule for the target classes.
@@ -75,6 +77,7 @@ def preflight(
         "arms": arms,
         "preparations": preparations,
         "draws": draws,
+        "sizes": sizes,
         "preset": preset,
         "settings": settings,
         "classes": classes,

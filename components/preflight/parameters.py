@@ -20,7 +20,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     What is absent is not looked at: it has a default.
     """
     from headstart.components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
-    from headstart.components.design import plan
+    from headstart.components.design import check_sizes, plan
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import report_settings
     from headstart.components.stages import NAMES
@@ -42,8 +42,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in ("preparation_seed", "selection_seed"):
         if name in given:
             _whole_number(name, given[name], 0, LARGEST_SEED)
-    if {"seeds", "arms", "preparations", "draws"} & set(given):
+    if {"seeds", "arms", "preparations", "draws", "sizes"} & set(given):
         plan(given)
+    known = (
+        0 if given.get("target_data") else _whole_number("images_per_class", given.get("images_per_class", 0), 0, 10**9)
+    )
+    check_sizes(given.get("sizes", []), known)
     for arm in NAMES:
         settings = resolve(str(given.get("preset") or "paper"), arm, given.get("settings"))
         if given.get("image_size"):

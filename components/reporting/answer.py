@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from headstart.components.reporting.break_even import ordinal
+from headstart.components.reporting.labels_text import labels_sentence
 from headstart.components.reporting.summary import Compared, Interval, Summary
 from headstart.components.reporting.units import counted, duration, factor, number, points, signed_points
 from headstart.components.stages import STAGES, chain
@@ -19,8 +20,12 @@ def answer(summary: Summary) -> str:
     """Return how many times as fast, how much more accurate, when preparation has paid for itself, over what it holds.
 
     No claim is made that the intervals do not carry: a difference whose interval holds zero is called undecided, and
-    then it says what this design could have seen.
+    then it says what this design could have seen. A learning curve comes first: how many labels are saved.
     """
+    return f"{labels_sentence(summary)} {_time_and_accuracy(summary)}".strip()
+
+
+def _time_and_accuracy(summary: Summary) -> str:
     first = summary.first
     if first.speedup.train.estimate is None:
         missing = [arm for arm in (first.control, first.treatment) if not summary.arms[arm].train_seconds.n]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from headstart.components.design import Cell
@@ -26,7 +26,10 @@ PHASES: tuple[str, ...] = tuple(Phases.model_fields)
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs by stage, each list sorted by preparation, draw and seed; what was `planned`, where that is known."""
+    """Runs by stage, each list sorted by preparation, draw and seed; what was `planned`, where that is known.
+
+    Of a learning curve, `records` and all that follows from it hold the largest size; `smaller` holds the runs on less.
+    """
 
     records: tuple[RunRecord, ...]
     run_id: str = ""
@@ -34,6 +37,7 @@ class Experiment:
     unreadable: tuple[str, ...] = ()
     by_stage: dict[str, list[RunRecord]] = field(default_factory=dict)
     planned: tuple[Cell, ...] = ()
+    smaller: tuple[RunRecord, ...] = ()
 
     def of(self, stage: str) -> list[RunRecord]:
         """The runs of a stage or arm; empty where there is none."""
@@ -67,6 +71,21 @@ class Experiment:
         return self.of(PRODUCT)
 
     @property
+    def every(self) -> tuple[RunRecord, ...]:
+        """All runs, of every size of a learning curve, the largest size first."""
+        return (*self.records, *self.smaller)
+
+    def at_sizes(self) -> dict[int, Experiment]:
+        """The experiment as it was at each smaller size (training images per class), ascending; empty: no curve."""
+        sizes = sorted({record.subset.size_per_class for record in self.smaller if record.subset})
+        return {
+            size: _sorted((*self.once, *self._of(size)), self.run_id, self.name, (), self.planned) for size in sizes
+        }
+
+    def _of(self, size: int) -> list[RunRecord]:
+        return [record for record in self.smaller if record.subset and record.subset.size_per_class == size]
+
+    @property
     def once(self) -> list[RunRecord]:
         """The runs that are no arm's: preparation and the final model."""
         return [record for record in self.records if not STAGES[record.arm].is_arm]
@@ -80,14 +99,29 @@ def experiment(
     planned: Sequence[Cell] = (),
 ) -> Experiment:
     """Sort records; the order in which they come does not matter. Without `run_id` it is the most frequent one."""
+    largest = max((record.subset.size_per_class for record in records if record.subset), default=0)
+    smaller = [record for record in records if record.subset and record.subset.size_per_class < largest]
     if not run_id and records:
         run_id = Counter(record.run_id for record in records).most_common(1)[0][0]
+    found = _sorted(
+        [record for record in records if not record.subset or record.subset.size_per_class == largest],
+        run_id,
+        name,
+        unreadable,
+        planned,
+    )
+    return replace(found, smaller=tuple(sorted(smaller, key=_place)))
 
-    def place(record: RunRecord) -> tuple[int, int, int, int, str, str]:
-        at = order(record.arm), record.preparation, record.draw, record.seed
-        return *at, record.run_id, record.started_at
 
-    ordered = sorted(records, key=place)
+def _place(record: RunRecord) -> tuple[int, int, int, int, int, str, str]:
+    at = order(record.arm), record.preparation, record.draw, record.seed
+    return record.subset.size_per_class if record.subset else 0, *at, record.run_id, record.started_at
+
+
+def _sorted(
+    records: Sequence[RunRecord], run_id: str, name: str, unreadable: Sequence[str], planned: Sequence[Cell]
+) -> Experiment:
+    ordered = sorted(records, key=_place)
     by_stage: dict[str, list[RunRecord]] = {}
     for record in ordered:
         by_stage.setdefault(record.arm, []).append(record)

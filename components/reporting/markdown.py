@@ -9,6 +9,7 @@ from headstart.components.foreign_text import printable
 from headstart.components.reporting import beside_paper, conditions, first_screen, statistics_tables
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts.comparison import overview_table
+from headstart.components.reporting.labels_text import curve_table, offer_sentence
 from headstart.components.reporting.measured import Report
 from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table, class_accuracy_table, preparation_table, runs_table
@@ -51,6 +52,16 @@ def code_block(text: str) -> str:
     return f"{fence}\n{printable(text, lines=True)}\n{fence}\n"
 
 
+def learning_curve(summary: Summary) -> list[str]:
+    """The learning curves as a table; without one, what it would take and its command."""
+    curves = curve_table(summary)
+    if curves is not None:
+        return ["## Labels\n", table(curves)]
+    if summary.curve_offer is None:
+        return []
+    return ["## Labels\n", f"{escape(offer_sentence(summary))}\n", code_block(summary.curve_offer.command)]
+
+
 def render(report: Report) -> str:
     """The whole report as Markdown; the pictures are in report.html."""
     experiment, summary = report.experiment, report.summary
@@ -58,6 +69,7 @@ def render(report: Report) -> str:
     about = (first_screen.advice(summary), first_screen.images(experiment), first_screen.seen(summary))
     parts += [f"{escape(text)}\n" for text in about if text]
     parts += [findings(summary)]
+    parts += learning_curve(summary)
     parts += ["## Runs\n", *(table(runs_table(experiment, summary, arm)) for arm in experiment.arms)]
     parts += [table(preparation_table(experiment))]
     by_class = class_accuracy_table(experiment)

@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
-from headstart.components.reporting import time_to_accuracy
+from headstart.components.reporting import labels, time_to_accuracy
 from headstart.components.reporting.answer import answer
 from headstart.components.reporting.break_even import break_even
 from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
@@ -30,6 +30,7 @@ from headstart.components.reporting.summary import (
     Compared,
     Cost,
     Failure,
+    Finding,
     HoldsOver,
     Interval,
     Preparation,
@@ -91,12 +92,13 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
     """Measure an experiment; nothing here raises for runs that failed or are missing."""
     target, origin = time_to_accuracy.target_accuracy(experiment.control, settings.target_accuracy)
     prepared, chains = _preparation(experiment)
-    findings = verify(experiment, settings)
+    findings = _findings(experiment, settings)
     compared = [
         _compare(experiment, control, treatment, settings, target, prepared, chains)
         for control, treatment in experiment.comparisons
     ]
     first = compared[0]
+    curve = labels.measure(experiment, first.control, first.treatment, settings)
     both = [record for records in experiment.arms.values() for record in records]
     summary = Summary(
         run_id=experiment.run_id,
@@ -119,10 +121,12 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
         final_accuracy=next(iter(values(experiment.final, test_accuracy)), None),
         failures=[
             Failure(run=record.name, status=record.status, reason=record.reason or "no reason given")
-            for record in experiment.records
+            for record in experiment.every
             if record.status != "succeeded"
         ],
         cost=_cost(experiment, settings),
+        **curve,
+        curve_offer=None if curve else labels.offer(experiment, settings),
         confidence=settings.confidence,
         command=settings.command,
         data_digest=next((record.data.digest for record in both if record.data), ""),
@@ -135,6 +139,19 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
         ),
     )
     return summary.model_copy(update={"answer": answer(summary)})
+
+
+def _findings(experiment: Experiment, settings: ReportSettings) -> list[Finding]:
+    """What the rules find at the largest size of a learning curve, then what only smaller sizes break."""
+    findings = verify(experiment, settings)
+    for size, part in experiment.at_sizes().items():
+        known = {finding.rule for finding in findings}
+        findings += [
+            finding.model_copy(update={"message": f"With {size} training images per class: {finding.message}"})
+            for finding in verify(part, settings)
+            if finding.rule not in known
+        ]
+    return findings
 
 
 def _compare(

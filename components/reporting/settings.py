@@ -29,6 +29,9 @@ class ReportSettings(BaseModel):
     price_per_hour: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="price of one accelerator, or of one machine, for one hour")
     ] = 0.0
+    price_per_label: Annotated[float, Field(ge=0, allow_inf_nan=False, description="price of labelling one image")] = (
+        0.0
+    )
     currency: Annotated[str, Field(max_length=12)] = "USD"
     rules: Annotated[dict[str, Severity], Field(description="severity of single rules of `verify`")] = {}
     minimum_succeeded: Annotated[int, Field(ge=0, description="runs that must have succeeded in each arm")] = 3

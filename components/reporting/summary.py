@@ -195,6 +195,74 @@ class Compared(_Part):
         return new if new.method != "none" else self.accuracy_gain.these_images
 
 
+class LabelsSaved(_Part):
+    """How many labelled images the treatment saves: those with which the control is as accurate, less its own."""
+
+    size: int = Field(description="training images of the treatment, in all")
+    unit: str = "images"
+    equal_size: Number | None = Field(None, description="with so many images the control is as accurate")
+    estimate: Number | None = Field(None, description="equal_size less size; negative: it costs labels; null: see note")
+    low: Number | None = Field(None, description="null beside a method: below what was measured")
+    high: Number | None = Field(None, description="null beside a method: more than was measured")
+    method: str = Field("none", description="the t test of the gain in accuracy, inverted")
+    extrapolated: bool = Field(False, description="the estimate lies beyond the control's largest size")
+    money: Number | None = Field(None, description="estimate times the price of a label")
+    note: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether the estimate lies within what was measured."""
+        return self.estimate is not None and not self.extrapolated
+
+
+class CurvePoint(_Part):
+    """One arm at one size."""
+
+    arm: str
+    size: int = Field(description="training images in all")
+    size_per_class: int
+    runs: int = Field(0, description="that succeeded")
+    accuracy: Interval = Field(default_factory=Interval, description="on the test split")
+    train_seconds: Number | None = Field(None, description="mean")
+    equal_size: Interval | None = Field(
+        None, description="of a treatment: with how many images the first control is as accurate"
+    )
+
+
+class BackTest(_Part):
+    """What the control's smaller sizes predict for its largest one."""
+
+    size: int
+    predicted: Number
+    measured: Interval
+    holds: bool = Field(description="an extrapolation is only given where it does")
+
+
+class LearningCurve(_Part):
+    """What a curve shows beyond its points, of the first comparison."""
+
+    control: str
+    treatment: str
+    labels_saved_measured: LabelsSaved | None = Field(
+        None, description="at the largest size for which the control's measured sizes reach far enough"
+    )
+    stops_paying: Interval = Field(
+        default_factory=Interval, description="from this size on the treatment is no more accurate"
+    )
+    back_test: BackTest | None = None
+    left_out: int = Field(0, description="runs without a partner at every size")
+    price_per_label: Number = 0.0
+    currency: str = ""
+
+
+class CurveOffer(_Part):
+    """What a learning curve would cost where there is none."""
+
+    seconds: Number
+    runs: int
+    command: str
+
+
 class HoldsOver(_Part):
     """How many of what was sampled the first comparison rests on; one: it holds for that one only."""
 
@@ -240,6 +308,10 @@ class Summary(_Part):
     final_accuracy: Number | None = Field(None, description="of the model that is shipped, on the test split")
     failures: list[Failure] = Field(default_factory=list)
     cost: Cost | None = None
+    labels_saved: LabelsSaved | None = Field(None, description="at the largest size; null: there is no learning curve")
+    curve: list[CurvePoint] = Field(default_factory=list, description="a row per size and arm")
+    learning_curve: LearningCurve | None = None
+    curve_offer: CurveOffer | None = None
     confidence: Number = 0.95
     command: str = ""
     data_digest: str = ""

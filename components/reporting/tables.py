@@ -179,8 +179,9 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
         + [f"{phase}_seconds" for phase in PHASES if phase != "train"]
         + ["total_seconds", "train_cpu_seconds", "seconds_to_target", "best_validation_accuracy", "test_accuracy"]
         + ["trainable_parameters", "peak_memory_bytes", "attempts", "data_digest", "device", "image", "started_at"]
+        + ["size_per_class", "training_images"]
     )
-    for record in experiment.records:
+    for record in experiment.every:
         reached = finite(time_to(record, target)) if target is not None else None
         environment = record.environment
         cells: list[object] = [record.arm, record.seed, record.run_id, record.preparation, record.draw]
@@ -191,5 +192,6 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
         cells += [record.result.test_accuracy, record.trainable_parameters, record.peak_memory_bytes]
         cells += [len(record.attempts), record.data.digest if record.data else "", environment.device_name]
         cells += [environment.image, record.started_at]
+        cells += [record.subset.size_per_class, record.subset.images] if record.subset else [None, None]
         writer.writerow([csv_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     return out.getvalue()

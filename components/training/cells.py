@@ -10,9 +10,10 @@ from typing import Any
 
 from headstart.components.atomic_files import whole_folder
 from headstart.components.datasets.draws import draw_folder
-from headstart.components.design import read_cells
+from headstart.components.datasets.subsets import subset
+from headstart.components.design import Cell, read_cells
 from headstart.components.errors import HeadstartError
-from headstart.components.records import RunRecord
+from headstart.components.records import RunRecord, Subset
 from headstart.components.stages import STAGES
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.stages import run_stage
@@ -27,23 +28,30 @@ def run_cells(cells: str, *, dataset: Path, prepared: Path, records: Path, **how
     records.mkdir(parents=True, exist_ok=True)
     done = []
     for cell in read_cells(cells):
-        for arm in cell.arms:
-            record = run_stage(
-                arm=arm,
-                dataset=draw_folder(dataset, cell.draw),
-                initial_model=prepared / str(cell.preparation) if STAGES[arm].starts_from else None,
-                seed=cell.seed,
-                preparation=cell.preparation,
-                draw=cell.draw,
-                # Where it is written first; its name is known once there is a record.
-                record=records / "run.part",
-                model=None,
-                saved_model=None,
-                **how,
-            )
-            (records / "run.part").replace(records / f"{record.name}.json")
-            done.append(record)
+        with subset(draw_folder(dataset, cell.draw), cell.size) as (images, part):
+            done += [_run(cell, arm, images, part, prepared, records, how) for arm in cell.arms]
     return done
+
+
+def _run(
+    cell: Cell, arm: str, images: Path, part: Subset | None, prepared: Path, records: Path, how: dict[str, Any]
+) -> RunRecord:
+    record = run_stage(
+        arm=arm,
+        dataset=images,
+        subset=part,
+        initial_model=prepared / str(cell.preparation) if STAGES[arm].starts_from else None,
+        seed=cell.seed,
+        preparation=cell.preparation,
+        draw=cell.draw,
+        # Where it is written first; its name is known once there is a record.
+        record=records / "run.part",
+        model=None,
+        saved_model=None,
+        **how,
+    )
+    (records / "run.part").replace(records / f"{record.name}.json")
+    return record
 
 
 def gather_prepared(models: Sequence[Path], prepared: Path, first: Path) -> list[int]:

@@ -101,9 +101,11 @@ def finetune(
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def gather_prepared(
     models: Input[List[Model]],  # noqa: UP006
+    dataset: Input[Dataset],
     seeds: list,
     arms: list,
     draws: int,
+    sizes: list,
     prepared: Output[Model],
     first: Output[Model],
 ) -> List[str]:  # noqa: UP006
@@ -111,9 +113,11 @@ def gather_prepared(
 
     Args:
         models: The fine-tuned model of every preparation.
+        dataset: The packed target images.
         seeds: One for every run of each arm.
         arms: What to run.
         draws: How often the target's training images were drawn.
+        sizes: Training images per class at which every run is repeated: a learning curve; empty: none.
         prepared: A folder for each preparation, named by its number.
         first: The model of preparation 0, from which the model that is shipped is made.
 
@@ -122,11 +126,11 @@ def gather_prepared(
     """
     from pathlib import Path
 
-    from headstart.components.design import plan
+    from headstart.components.curve.planning import tasks
     from headstart.components.training.cells import gather_prepared
 
     found = gather_prepared([Path(model.path) for model in models], Path(prepared.path), Path(first.path))
-    return plan({"seeds": seeds, "arms": arms, "draws": draws, "preparations": len(found)}).tasks
+    return tasks(Path(dataset.path), len(found), seeds=seeds, arms=arms, draws=draws, sizes=sizes)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from headstart.components import machine
-from headstart.components.records import Arm, Environment, RunRecord
+from headstart.components.records import Arm, Environment, RunRecord, Subset
 from headstart.components.training import environment
 from headstart.components.training.settings import Settings, resolve
 
@@ -26,6 +26,7 @@ class RunSpecification(BaseModel):
     seed: int
     preparation: int = 0
     draw: int = 0
+    subset: Subset | None = None
     run_id: str = ""
     preset: str
     settings: dict[str, Any] = {}
@@ -58,6 +59,7 @@ class RunSpecification(BaseModel):
             seed=self.seed,
             preparation=self.preparation,
             draw=self.draw,
+            subset=self.subset,
             run_id=self.run_id,
             status="failed",
             preset=self.preset,

@@ -23,7 +23,7 @@ from typing import Any
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import printable
 from headstart.components.progress import emit
-from headstart.components.records import Arm, RunRecord, read_record
+from headstart.components.records import Arm, RunRecord, Subset, read_record
 from headstart.components.training import attempts, checkpoint, environment
 from headstart.components.training.specification import RunSpecification
 
@@ -51,6 +51,7 @@ def run_stage(
     saved_model: Path | None,
     preparation: int = 0,
     draw: int = 0,
+    subset: Subset | None = None,
 ) -> RunRecord:
     """Train one run of `arm` in a process of its own and return its record, which is also written to `record`.
 
@@ -68,13 +69,16 @@ def run_stage(
         seed=seed,
         preparation=preparation,
         draw=draw,
+        subset=subset,
         run_id=run_id,
         preset=preset or _default_preset(dataset),
         settings=settings,
         dataset=Path(dataset).absolute(),
         initial_model=Path(initial_model).absolute() if initial_model else None,
         # Below the run id: what another pipeline run finished must never be taken for a result of this one.
-        checkpoints="/".join(filter(None, (checkpoints.rstrip("/"), run_id, _place(arm, seed, preparation, draw))))
+        checkpoints="/".join(
+            filter(None, (checkpoints.rstrip("/"), run_id, _place(arm, seed, preparation, draw, subset)))
+        )
         if checkpoints
         else "",
         accelerators=accelerators,
@@ -109,7 +113,9 @@ def _default_preset(dataset: Path) -> str:
     return "demo" if source.startswith("demo:") else "paper"
 
 
-def _place(arm: Arm, seed: int, preparation: int, draw: int) -> str:
+def _place(arm: Arm, seed: int, preparation: int, draw: int, subset: Subset | None) -> str:
+    if subset:
+        return f"{arm}-n{subset.size_per_class}-p{preparation}-d{draw}-{seed}"
     return f"{arm}-p{preparation}-d{draw}-{seed}" if preparation or draw else f"{arm}-{seed}"
 
 

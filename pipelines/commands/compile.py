@@ -15,13 +15,13 @@ from headstart.pipelines.placement_options import placement_options, read_placem
 
 
 @click.command()
-@click.argument("pipeline", type=click.Choice(["experiment", "retraining"]))
+@click.argument("pipeline", type=click.Choice(["experiment", "curve", "retraining"]))
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write.  [default: PIPELINE.yaml]"
 )
 @click.option(
     "--parallelism", type=click.IntRange(1, 100), default=1, show_default=True,
-    help="Runs of an arm at a time (experiment). More than 1 needs as many equal nodes, or timings disturb each other.",
+    help="Training tasks at a time. More than 1 needs as many equal nodes, or they disturb each other.",
 )  # fmt: skip
 @placement_options
 def command(pipeline: PipelineName, output: Path | None, parallelism: int, **placement: Any) -> None:
@@ -35,7 +35,7 @@ def command(pipeline: PipelineName, output: Path | None, parallelism: int, **pla
       kfp --endpoint URL run create -e headstart -f experiment.yaml preset=fast
     """
     where = read_placement(**placement)
-    build = {"parallelism": parallelism} if pipeline == "experiment" else {}
+    build = {"parallelism": parallelism} if pipeline != "retraining" else {}
     file = output or Path(f"{pipeline}.yaml")
     check_package_file(file, "--output")
     package = compile_package(pipeline, file, where, **build)

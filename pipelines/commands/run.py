@@ -16,7 +16,7 @@ from headstart.pipelines.configuration import config_option, given_options
 from headstart.pipelines.experiment_outputs import read_summary
 from headstart.pipelines.interruption import INTERRUPTED
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.local_experiment import run_experiment
+from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
 from headstart.pipelines.request import experiment_request, parse_seeds
 from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
@@ -83,13 +83,19 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     the same --output stopped. Exit status: 0 done and sound, 1 failed, 2 wrong use, 3 done but not sound,
     130 interrupted.
     """
+    as_json = options.pop("as_json")
+    execute(ctx, read_request(ctx, options), as_json)
+
+
+def read_request(ctx: click.Context, options: dict[str, Any], **more: Any) -> ExperimentRequest:
+    """Return what the options of the command line, and `more` of `experiment_request`, ask for."""
     if options.pop("baseline_data") != "selected":
         raise SettingError(
             "--baseline-data: arms that train on different data cannot be compared.",
             "Leave it out: all arms train on the target images.",
         )
-    seeds, docker, as_json = options.pop("seeds"), options.pop("docker"), options.pop("as_json")
-    request = experiment_request(
+    seeds, docker = options.pop("seeds"), options.pop("docker")
+    return experiment_request(
         **{name: value for name, value in options.items() if value is not None and name not in _PARSED},
         arms=options["arms"].split(","),
         seeds=parse_seeds(seeds) if seeds is not None else None,
@@ -98,7 +104,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         docker=docker or "",
         verbose=ctx.obj["verbose"],
         configuration=given_options(ctx),
+        **more,
     )
+
+
+def execute(ctx: click.Context, request: ExperimentRequest, as_json: bool) -> None:
+    """Run it and end the command; with `as_json` only the summary is printed, whatever is shown meanwhile."""
     if not as_json:
         ctx.exit(run_experiment(request))
     with contextlib.redirect_stdout(sys.stderr):

@@ -19,7 +19,7 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 
 
 @click.command()
-@click.argument("pipeline", type=click.Choice(["retraining", "experiment"]), required=False)
+@click.argument("pipeline", type=click.Choice(["retraining", "experiment", "curve"]), required=False)
 @click.option(
     "--cron",
     "expression",

@@ -68,7 +68,7 @@ def command(
     parallelism: int | None,
     **placement: Any,
 ) -> int:
-    """Submit PIPELINE (experiment, retraining, or a compiled package), follow it, and bring the report back.
+    """Submit PIPELINE (experiment, curve, retraining, or a compiled package), follow it, and bring the report back.
 
     Ends with 0 where the run succeeded, 1 where it failed or nothing was submitted, 2 for wrong use, 3 where the run
     was canceled, 4 where --timeout ran out, 5 where the API was lost or no longer knows us; in the last two the run
@@ -113,14 +113,14 @@ def command(
 
 
 def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
-    if pipeline in ("experiment", "retraining"):
-        build = {"parallelism": parallelism or 1} if pipeline == "experiment" else {}
+    if pipeline in ("experiment", "curve", "retraining"):
+        build = {"parallelism": parallelism or 1} if pipeline != "retraining" else {}
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"{pipeline}.yaml"
             return compile_package(pipeline, file, read_placement(**placement), **build)  # type: ignore[arg-type]
     path = Path(pipeline)
     if not path.is_file():
-        raise SettingError(f"{pipeline}: neither experiment nor retraining nor a file.")
+        raise SettingError(f"{pipeline}: none of experiment, curve and retraining, nor a file.")
     if parallelism is not None or any(value not in (None, ()) for value in placement.values()):
         raise SettingError(
             f"{path} is compiled already; where its tasks run, and how many at once, is fixed in it.",

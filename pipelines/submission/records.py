@@ -58,7 +58,7 @@ def _records_of(artifact: StoredArtifact) -> list[str]:
         cells = read_cells(artifact.cells)
     except HeadstartError:
         return []
-    names = [record_name(arm, cell.seed, cell.preparation, cell.draw) for cell in cells for arm in cell.arms]
+    names = [record_name(arm, cell.seed, cell.preparation, cell.draw, cell.size) for cell in cells for arm in cell.arms]
     return [f"{artifact.uri.rstrip('/')}/{name}.json" for name in names]
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from kfp import compiler
 
+from headstart.pipelines.curve import curve
 from headstart.pipelines.experiment import experiment
 from headstart.pipelines.placement import Placement
 
@@ -15,6 +16,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 PACKAGES = {
     "experiment-cpu": lambda: experiment(Placement(image="registry.example/headstart:1.0")),
+    "curve-cpu": lambda: curve(Placement(image="registry.example/headstart:1.0")),
     "experiment-gpu": lambda: experiment(Placement(image="registry.example/headstart:1.0", accelerators=1)),
 }
 

@@ -1,0 +1,1 @@
+"""Learning curves: the sizes that are run, and the prepared models that they start from."""

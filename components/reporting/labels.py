@@ -1,0 +1,246 @@
+"""From the runs of a learning curve to the labels that transfer saves; and, without one, what one would cost."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.components.design import default_sizes
+from headstart.components.errors import HeadstartError
+from headstart.components.records import RunRecord
+from headstart.components.reporting.curve import (
+    Curve,
+    back_test,
+    band,
+    equal_size,
+    extrapolated_size,
+    stops_paying,
+)
+from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
+from headstart.components.reporting.sampling import Bits
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.summary import (
+    BackTest,
+    CurveOffer,
+    CurvePoint,
+    Interval,
+    LabelsSaved,
+    LearningCurve,
+)
+from headstart.components.stages import chain
+
+# What `headstart curve` runs where nothing else is asked for.
+OFFERED_RUNS = 6
+# Options of `headstart run` that the command of a curve does without: each with a value, or alone.
+_WITH_VALUE = {
+    "--runs",
+    "--seeds",
+    "--preparations",
+    "--draws",
+    "--target-accuracy",
+    "--source",
+    "--source-layout",
+    "--cifar100",
+}
+_ALONE = {"--restart", "--keep-work", "--hold-out-target"}
+
+
+def answers(record: RunRecord) -> Bits | None:
+    """Whether each test image was answered correctly; None where the record does not tell."""
+    try:
+        found = record.result.answers(record.data.counts.get("test", 0)) if record.data else None
+    except HeadstartError:
+        return None
+    return found if found is not None and found.size else None
+
+
+def arm_curve(experiment: Experiment, arm: str) -> tuple[Curve, int] | None:
+    """The learning curve of an arm, and how many of its runs are left out since they lack a size; None: it has none."""
+    runs: dict[tuple[int, int, int], dict[int, RunRecord]] = defaultdict(dict)
+    images: dict[int, list[int]] = defaultdict(list)
+    for record in succeeded([record for record in experiment.every if record.arm == arm]):
+        if record.subset and record.result.test_accuracy is not None:
+            size = record.subset.size_per_class
+            runs[record.preparation, record.draw, record.seed][size] = record
+            images[size].append(record.subset.images)
+    sizes = sorted(images)
+    complete = {key: found for key, found in runs.items() if len(found) == len(sizes)}
+    if len(sizes) < 2 or not complete:
+        return None
+    left_out = sum(map(len, runs.values())) - len(sizes) * len(complete)
+    rows = [[found[size] for size in sizes] for found in complete.values()]
+    values = [[record.result.test_accuracy for record in row] for row in rows]
+    bits = [[answers(record) for record in row] for row in rows]
+    known = {each.size if each is not None else 0 for row in bits for each in row}
+    curve = Curve(
+        np.array([float(np.median(images[size])) for size in sizes]),
+        np.array(values, dtype=np.float64),
+        [key[0] for key in complete] if chain(arm) else [],
+        [key[1] for key in complete],
+        np.array(bits, dtype=bool) if len(known) == 1 and 0 not in known else None,
+        _films(rows[0][0], max(known)),
+    )
+    return curve, left_out
+
+
+def _films(record: RunRecord, images: int) -> list[str] | None:
+    groups = record.data.test_groups if record.data else None
+    if groups is None or len(groups) != images:
+        return None
+    return [f"group {group}" if group is not None else f"image {index}" for index, group in enumerate(groups)]
+
+
+def measure(experiment: Experiment, control: str, treatment: str, settings: ReportSettings) -> dict[str, Any]:
+    """Return the parts of the summary that a learning curve gives, by their names; none without a curve."""
+    found = {arm: curve for arm in experiment.arms if (curve := arm_curve(experiment, arm)) is not None}
+    if control not in found or treatment not in found:
+        return {}
+    (a, out_a), (b, out_b) = found[control], found[treatment]
+    if not np.array_equal(a.sizes, b.sizes) or _images(a) != _images(b):
+        return {}
+    confidence = settings.confidence
+    points = []
+    for arm, (own, _) in found.items():
+        comparable = bool(chain(arm)) and _images(own) == _images(a) and np.array_equal(own.sizes, a.sizes)
+        points += _points(experiment, arm, own, a if comparable else None, confidence)
+    predicted = back_test(a, confidence)
+    saved = [
+        _saved(point, a, float(b.means[index]), bool(predicted and predicted.holds), settings)
+        for index, point in enumerate(point for point in points if point.arm == treatment)
+    ]
+    within = [each for each in saved if each.measured]
+    return {
+        "curve": points,
+        "labels_saved": saved[-1],
+        "learning_curve": LearningCurve(
+            control=control,
+            treatment=treatment,
+            labels_saved_measured=within[-1] if within else None,
+            stops_paying=stops_paying(a, b, confidence),
+            back_test=None
+            if predicted is None
+            else BackTest(
+                size=round(a.sizes[-1]),
+                predicted=predicted.predicted,
+                measured=predicted.measured,
+                holds=predicted.holds,
+            ),
+            left_out=out_a + out_b,
+            price_per_label=settings.price_per_label,
+            currency=settings.currency,
+        ),
+    }
+
+
+def _images(curve: Curve) -> int:
+    return 0 if curve.right is None else int(curve.right.shape[2])
+
+
+def _points(
+    experiment: Experiment, arm: str, curve: Curve, control: Curve | None, confidence: float
+) -> list[CurvePoint]:
+    by_size: dict[int, list[RunRecord]] = defaultdict(list)
+    for record in succeeded([record for record in experiment.every if record.arm == arm]):
+        if record.subset:
+            by_size[record.subset.size_per_class].append(record)
+    several = len(curve.values) > 1
+    points = []
+    for index, size in enumerate(sorted(by_size)):
+        mean = float(curve.means[index])
+        points.append(
+            CurvePoint(
+                arm=arm,
+                size=round(curve.sizes[index]),
+                size_per_class=size,
+                runs=len(by_size[size]),
+                accuracy=band(curve.measured(index), confidence)
+                if several
+                else Interval(of="mean", estimate=mean, note="one run: its spread is not known"),
+                train_seconds=float(np.mean([record.phases.train for record in by_size[size]])),
+                equal_size=equal_size(control, curve, index, confidence) if control is not None else None,
+            )
+        )
+    return points
+
+
+def _saved(point: CurvePoint, control: Curve, accuracy: float, may: bool, settings: ReportSettings) -> LabelsSaved:
+    """What a point of the treatment's curve says of labels; `may`: whether an extrapolation is given."""
+    equal = point.equal_size or Interval()
+    size, note, extrapolated = equal.estimate, equal.note, False
+    if size is None and accuracy > control.at(float(control.sizes[-1])):
+        size = extrapolated_size(control, accuracy) if may else None
+        extrapolated = size is not None
+        if not extrapolated:
+            note += "; not extrapolated: " + ("beyond the horizon" if may else "the curve does not predict itself")
+    estimate = None if size is None else size - point.size
+    price = settings.price_per_label
+    return LabelsSaved(
+        size=point.size,
+        equal_size=size,
+        estimate=estimate,
+        low=None if equal.low is None else equal.low - point.size,
+        high=None if equal.high is None else equal.high - point.size,
+        method=equal.method,
+        extrapolated=extrapolated,
+        money=price * estimate if price > 0 and estimate is not None else None,
+        note=note,
+    )
+
+
+def offer(experiment: Experiment, settings: ReportSettings) -> CurveOffer | None:
+    """What a learning curve on this experiment's models would take, from its own times; None where that is not known.
+
+    A run on a part of the images takes its part of the training, and as long as a whole one for all else.
+    """
+    arms = {arm: succeeded(experiment.of(arm)) for arm in experiment.comparisons[0]}
+    largest = max(
+        (record.data.counts.get("train", 0) // max(1, len(record.data.classes)) for records in arms.values()
+         for record in records if record.data),
+        default=0,
+    )  # fmt: skip
+    if experiment.smaller or not all(arms.values()) or largest < 2:
+        return None
+    sizes = default_sizes(largest)
+    share = sum(size / largest for size in sizes)
+    seconds = 0.0
+    for records in arms.values():
+        training = float(np.mean([record.phases.train for record in records]))
+        rest = float(np.mean([total_seconds(record) for record in records])) - training
+        seconds += OFFERED_RUNS * (len(sizes) * rest + share * training)
+    if not math.isfinite(seconds):
+        return None
+    return CurveOffer(
+        seconds=seconds, runs=OFFERED_RUNS * len(sizes) * len(arms), command=curve_command(settings.command)
+    )
+
+
+def curve_command(command: str) -> str:
+    """The command of a learning curve on the models that the `command` of an experiment made, with the same data."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    if words[:2] != ["headstart", "run"]:
+        return "headstart curve --prepared FOLDER"
+    return shlex.join(["headstart", "curve", *_kept(words[2:])])
+
+
+def _kept(words: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    output = "FOLDER"
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name == "--output":
+            output = value if equals else next(rest, output)
+        elif name in _WITH_VALUE:
+            if not equals:
+                next(rest, "")
+        elif word not in _ALONE:
+            kept.append(word)
+    return ["--prepared", output, *kept]

@@ -1,0 +1,78 @@
+"""`headstart curve`: every arm at several sizes of the training set, on this machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from headstart.components.design import AUTO_SIZES, MOST_DRAWS, MOST_PREPARATIONS, check_sizes
+from headstart.components.errors import SettingError
+from headstart.pipelines.commands import run
+from headstart.pipelines.setting_options import ClassesCommand
+
+RUNS, DRAWS = 6, 3
+# What `headstart run` has and a curve has not, or has with another default.
+OWN = ("runs", "preparations", "draws")
+
+_options: list[click.Parameter] = [
+    click.Option(
+        ["--sizes"],
+        metavar="N,N,…",
+        default=AUTO_SIZES,
+        help="Training images per class; auto: 1/32, 1/16 … 1 of what there is.",
+    ),
+    click.Option(
+        ["--prepared"],
+        multiple=True,
+        metavar="URI",
+        help="Output folder of an experiment, or a model, whose weights are transferred; repeatable.  [default: they "
+        "are made first]",
+    ),
+    click.Option(
+        ["--price-per-label"], type=click.FloatRange(min=0), default=0.0, help="Turns labels that are saved into money."
+    ),
+    click.Option(["--runs"], type=click.IntRange(1, 2500), help=f"Runs of each arm at each size.  [default: {RUNS}]"),
+    click.Option(
+        ["--draws"],
+        type=click.IntRange(1, MOST_DRAWS),
+        default=DRAWS,
+        help="Draws of the target's training images, over which the runs are spread.",
+    ),
+    click.Option(
+        ["--preparations"],
+        type=click.IntRange(1, MOST_PREPARATIONS),
+        help="Chains of pretraining and fine-tuning to make, where no --prepared is given.  [default: 1]",
+    ),
+]
+
+
+@click.command(
+    cls=ClassesCommand,
+    context_settings={"show_default": True},
+    params=[*_options, *(option for option in run.command.params if option.name not in OWN)],
+)
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Say how many labels transfer saves: with how many images would training from scratch have been as accurate?
+
+    Trains every arm at several sizes of the target's training set and reports learning curves. The images of a
+    smaller size are among those of a larger one, and validation images shrink alike. What else is set is as in
+    `headstart run`; the same command goes on where it was interrupted.
+    """
+    sizes, prepared = _sizes(options.pop("sizes")), options.pop("prepared")
+    if options["runs"] is None and options["seeds"] is None:
+        options["runs"] = RUNS
+    if not prepared:
+        options["preparations"] = options["preparations"] or 1
+    as_json = options.pop("as_json")
+    run.execute(ctx, run.read_request(ctx, options, sizes=sizes, prepared=prepared), as_json)
+
+
+def _sizes(text: str) -> list[Any]:
+    if text == AUTO_SIZES:
+        return [AUTO_SIZES]
+    try:
+        return list(check_sizes([int(size) for size in text.split(",")]))
+    except ValueError:
+        raise SettingError(f"--sizes {text}: expected whole numbers such as 12,25,50, or {AUTO_SIZES}.") from None

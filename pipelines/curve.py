@@ -1,0 +1,150 @@
+"""The learning curve on prepared models: every arm at several sizes of the target's training images.
+
+Where nothing is prepared yet, the experiment's pipeline makes the curve too: see its parameter `sizes`.
+"""
+
+from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
+
+from headstart.components.curve.component import fetch_prepared, report_curve
+from headstart.components.datasets.component import import_dataset, select_classes
+from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.preflight.component import preflight
+from headstart.components.reporting.component import verify
+from headstart.components.stages import DEFAULT_ARMS
+from headstart.components.training.component import train_runs
+from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
+
+DEFAULT_SEEDS = list(range(1, 7))
+DEFAULT_DRAWS = 3
+
+
+def curve(
+    placement: Placement | None = None,
+    *,
+    parallelism: int = 1,
+    run_id: str = dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+) -> BaseComponent:
+    """Build the pipeline of a learning curve; the arguments are those of `headstart.pipelines.experiment.experiment`.
+
+    The target images are selected from the intermediate set, or imported at its image size. With the settings, seed and
+    data of the experiment that prepared the models, the test images are those that it held out.
+    """
+    where = placement or Placement()
+
+    @dsl.pipeline(
+        name="headstart-curve",
+        display_name="Headstart: how many labels transfer learning saves",
+        description="With how many labelled images would training from scratch have been as accurate?",
+        pipeline_config=pipeline_config(where),
+    )
+    def headstart_curve(
+        prepared: list[str],
+        sizes: list = ["auto"],  # noqa: B006 - kfp reads the default once, when compiling
+        intermediate_data: str = "demo:fruits",
+        target_data: str = "",
+        intermediate_layout: str = "auto",
+        target_layout: str = "auto",
+        seeds: list[int] = DEFAULT_SEEDS,
+        arms: list[str] = list(DEFAULT_ARMS),  # noqa: B006
+        draws: int = DEFAULT_DRAWS,
+        preset: str = "",
+        settings: dict = {},  # noqa: B006
+        classes: dict = PAPER_CLASSES,
+        images_per_class: int = 0,
+        test_images_per_class: int = 0,
+        image_size: int = 52,
+        preparation_seed: int = 0,
+        data_settings: dict = {},  # noqa: B006
+        report_settings: dict = {},  # noqa: B006
+        checkpoints: str = "",
+    ) -> None:
+        def placed(task: dsl.PipelineTask, kind: Kind, title: str) -> dsl.PipelineTask:
+            return place(task.set_display_name(title), where, kind)
+
+        ready = placed(
+            preflight(
+                run_id=run_id,
+                intermediate_data=intermediate_data,
+                target_data=target_data,
+                write_to=checkpoints,
+                seeds=seeds,
+                arms=arms,
+                draws=draws,
+                sizes=sizes,
+                preset=preset,
+                settings=settings,
+                classes=classes,
+                images_per_class=images_per_class,
+                test_images_per_class=test_images_per_class,
+                image_size=image_size,
+                preparation_seed=preparation_seed,
+                data_settings=data_settings,
+                report_settings=report_settings,
+            ),
+            "preflight",
+            "Check what the run needs, and plan it",
+        )
+        intermediate = placed(
+            import_dataset(
+                uri=intermediate_data,
+                layout=intermediate_layout,
+                image_size=image_size,
+                seed=preparation_seed,
+                settings=data_settings,
+            ),
+            "data",
+            "Import the intermediate set (Fruits-360)",
+        ).after(ready)
+        selected = placed(
+            select_classes(
+                intermediate=intermediate.outputs["dataset"],
+                classes=classes,
+                images_per_class=ready.outputs["plan_images_per_class"],
+                test_images_per_class=test_images_per_class,
+                seed=preparation_seed,
+                target_uri=target_data,
+                target_layout=target_layout,
+                settings=data_settings,
+                draws=ready.outputs["plan_draws"],
+            ),
+            "data",
+            "Select the target classes",
+        )
+        fetched = placed(
+            fetch_prepared(
+                uris=prepared,
+                dataset=selected.outputs["dataset"],
+                seeds=seeds,
+                arms=arms,
+                draws=ready.outputs["plan_draws"],
+                sizes=sizes,
+            ),
+            "data",
+            "Fetch the prepared models",
+        )
+        with dsl.ParallelFor(items=fetched.outputs["Output"], parallelism=parallelism, name="runs") as cells:
+            trained = placed(
+                train_runs(
+                    dataset=selected.outputs["dataset"],
+                    prepared=fetched.outputs["prepared"],
+                    cells=cells,
+                    run_id=run_id,
+                    preset=preset,
+                    settings=settings,
+                    checkpoints=checkpoints,
+                    accelerators=where.accelerators_used,
+                    image=where.image_for("training"),
+                ),
+                "training",
+                "Run every arm at every size",
+            )
+        rendered = placed(
+            report_curve(runs=dsl.Collected(trained.outputs["records"]), run_id=run_id, settings=report_settings),
+            "report",
+            "Report",
+        )
+        placed(verify(summary=rendered.outputs["summary"]), "report", "Verify the measurement")
+
+    pipeline: BaseComponent = headstart_curve
+    return pipeline
