@@ -14,6 +14,7 @@ import datetime
 import re
 import zoneinfo
 from dataclasses import dataclass
+from typing import Any
 
 from headstart.components.errors import SettingError
 
@@ -70,6 +71,11 @@ class Cron:
     def expression(self) -> str:
         """The six fields as Kubeflow Pipelines wants them."""
         return " ".join(self.fields)
+
+    @property
+    def trigger(self) -> dict[str, Any]:
+        """What the API of Kubeflow Pipelines takes."""
+        return {"cron_schedule": {"cron": self.expression}}
 
     def describe(self) -> str:
         """Return what it means in English words."""

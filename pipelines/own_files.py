@@ -68,6 +68,14 @@ def check_package_file(file: Path, option: str) -> None:
         )
 
 
+def check_manifest_file(file: Path, option: str) -> None:
+    """Raise SettingError where `file` exists and holds no object of Kubeflow Pipelines."""
+    if file.exists() and not _text(file).startswith("apiVersion: pipelines.kubeflow.org/"):
+        raise SettingError(
+            f"{option} {file}: is there and is no manifest of a pipeline.", "Name another file, or move that one away."
+        )
+
+
 @dataclass(frozen=True)
 class EarlierRun:
     """What `run.json` in an output folder says of the run that wrote it."""

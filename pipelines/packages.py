@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import warnings
 from dataclasses import dataclass
@@ -137,6 +139,36 @@ def compile_package(name: PipelineName, output: Path, placement: Placement, **bu
                 "Make the pipeline's defaults smaller; nothing was written.",
             )
     return read_package(output)
+
+
+def write_manifest(package: Package, output: Path) -> str:
+    """Write a package as the objects Pipeline and PipelineVersion into `output` and return the version's name.
+
+    They are for a Kubeflow Pipelines that keeps pipelines in the Kubernetes API. A version cannot be changed there, so
+    its name holds a digest of what it runs: another package is another version, the same one changes nothing.
+    The same form as kfp's `compile(kubernetes_manifest_format=True)`.
+    """
+    import yaml
+
+    content = json.dumps([package.specification, package.platform_specification], sort_keys=True)
+    version = f"{package.name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+    description = str(package.specification["pipelineInfo"].get("description") or "")
+    title = str(package.specification["pipelineInfo"].get("displayName") or package.name)
+    told = {"description": description} if description else {}
+    platform = {"platformSpec": package.platform_specification} if package.platform_specification else {}
+    specification = {"pipelineName": package.name, "pipelineSpec": package.specification, **platform}
+    documents = [
+        _object("Pipeline", package.name, {"displayName": title, **told}),
+        _object("PipelineVersion", version, {"displayName": version, **specification, **told}),
+    ]
+    with whole_file(output) as partial:
+        partial.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
+    return version
+
+
+def _object(kind: str, name: str, specification: dict[str, Any]) -> dict[str, Any]:
+    head = {"apiVersion": "pipelines.kubeflow.org/v2beta1", "kind": kind, "metadata": {"name": name}}
+    return {**head, "spec": specification}
 
 
 def read_package(path: Path) -> Package:

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.cron import Cron
+from headstart.pipelines.intervals import Interval
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns, Runs
 from headstart.pipelines.submission.connection import Connection, LostConnectionError
-from headstart.pipelines.submission.runs import API, FINAL_STATES, state_of, terminate_run
+from headstart.pipelines.submission.runs import API, FINAL_STATES, start_run, state_of, terminate_run, unique_name
 
 PATH = f"{API}/recurringruns"
 PAGE = 100
@@ -25,11 +26,11 @@ PAGE = 100
 
 @dataclass(frozen=True)
 class Schedule:
-    """One recurring run as the API describes it."""
+    """One recurring run as the API describes it; `when` is its cron expression, or every 6h and the like."""
 
     identity: str
     name: str
-    cron: str
+    when: str
     enabled: bool
     parameters: dict[str, Any]
     pipeline: str
@@ -48,7 +49,7 @@ class Schedule:
         return cls(
             identity=str(run.get("recurring_run_id") or ""),
             name=str(run.get("display_name") or ""),
-            cron=str(((run.get("trigger") or {}).get("cron_schedule") or {}).get("cron") or ""),
+            when=_when(run),
             enabled=mode in ("ENABLE", "ENABLED"),
             parameters=dict((run.get("runtime_config") or {}).get("parameters") or {}),
             pipeline=str(information.get("name", "")) if isinstance(information, dict) else "",
@@ -56,6 +57,14 @@ class Schedule:
             max_concurrency=int(most) if most.isdecimal() else 1,
             description=str(run.get("description") or ""),
         )
+
+
+def _when(run: RecurringRun) -> str:
+    trigger = run.get("trigger") or {}
+    seconds = str((trigger.get("periodic_schedule") or {}).get("interval_second") or "")
+    if seconds.isdecimal():
+        return Interval(int(seconds)).expression
+    return str((trigger.get("cron_schedule") or {}).get("cron") or "")
 
 
 def list_schedules(connection: Connection, namespace: str = "") -> list[Schedule]:
@@ -85,7 +94,7 @@ def put_schedule(
     package: Package,
     *,
     name: str,
-    cron: Cron,
+    when: Cron | Interval,
     experiment_id: str,
     parameters: dict[str, Any],
     namespace: str = "",
@@ -114,11 +123,11 @@ def put_schedule(
     runtime: dict[str, Any] = {"parameters": parameters, **({"pipeline_root": pipeline_root} if pipeline_root else {})}
     body: dict[str, Any] = {
         "display_name": name,
-        "description": f"Headstart: {cron.describe()}",
+        "description": f"Headstart: {when.describe()}",
         "experiment_id": experiment_id,
         "pipeline_spec": package.document,
         "runtime_config": runtime,
-        "trigger": {"cron_schedule": {"cron": cron.expression}},
+        "trigger": when.trigger,
         "mode": "DISABLE" if paused else "ENABLE",
         "max_concurrency": "1",
         "no_catchup": True,
@@ -193,6 +202,31 @@ def require_idle(connection: Connection, schedule: Schedule, namespace: str = ""
         )
     for run_id in under_way:
         terminate_run(connection, run_id)
+
+
+def run_now(connection: Connection, schedule: Schedule, namespace: str = "") -> str:
+    """Start what a schedule starts, now and once, and return the run's id.
+
+    Raises:
+        HeadstartError: a run of the schedule is under way, or the API does not say what the schedule runs.
+    """
+    under_way = runs_under_way(connection, schedule, namespace)
+    if under_way:
+        raise HeadstartError(
+            f"Schedule {schedule.name} has a run under way, {', '.join(under_way)}; one more was not started.",
+            f"Follow it: headstart submit --attach {under_way[0]}",
+        )
+    path = f"{PATH}/{quote(schedule.identity, safe='')}"
+    declared = connection.get(path, RecurringRun)
+    sources = ("pipeline_spec", "pipeline_version_reference", "pipeline_version_id")
+    kept = (*sources, "runtime_config", "experiment_id", "service_account")
+    body: dict[str, Any] = {key: declared[key] for key in kept if declared.get(key)}  # type: ignore[literal-required]
+    if not any(key in body for key in sources):
+        raise HeadstartError(
+            f"{connection.host} does not say what schedule {schedule.name} runs.",
+            "Submit the pipeline itself: headstart submit retraining -p NAME=VALUE …",
+        )
+    return start_run(connection, {**body, "display_name": unique_name(schedule.name)})
 
 
 def delete_schedule(connection: Connection, schedule: Schedule) -> None:

@@ -44,12 +44,12 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the one mapping of a YAML file with texts as keys; empty for an empty file."""
+def read_mapping(path: Path, of: str = "fields of a placement") -> dict[str, Any]:
+    """Return the one mapping of a YAML file with texts as keys, `of` what; empty for an empty file."""
     documents = read_documents(path, LARGEST_SETTINGS)
     values = documents[0] if documents else None
     if values is None:
         return {}
     if len(documents) > 1 or not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise SettingError(f"{path}: expected one mapping with fields of a placement.", "See docs/cluster.md.")
+        raise SettingError(f"{path}: expected one mapping with {of}.", "See docs/cluster.md.")
     return values

@@ -9,8 +9,9 @@ import click
 from rich.table import Table
 
 from headstart.components.console import Console
-from headstart.pipelines.own_files import check_package_file
-from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package
+from headstart.components.errors import SettingError
+from headstart.pipelines.own_files import check_manifest_file, check_package_file
+from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package, write_manifest
 from headstart.pipelines.placement_options import placement_options, read_placement
 
 
@@ -23,8 +24,15 @@ from headstart.pipelines.placement_options import placement_options, read_placem
     "--parallelism", type=click.IntRange(1, 100), default=1, show_default=True,
     help="Training tasks at a time. More than 1 needs as many equal nodes, or they disturb each other.",
 )  # fmt: skip
+@click.option(
+    "--manifest", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Also write it as Pipeline and PipelineVersion objects, for a Kubeflow Pipelines that keeps pipelines in the "
+    "Kubernetes API: kubectl apply, Argo CD, Flux.",
+)  # fmt: skip
 @placement_options
-def command(pipeline: PipelineName, output: Path | None, parallelism: int, **placement: Any) -> None:
+def command(
+    pipeline: PipelineName, output: Path | None, parallelism: int, manifest: Path | None, **placement: Any
+) -> None:
     """Write PIPELINE as a package for Kubeflow Pipelines 2.17.
 
     The package holds where tasks run, so every option here is fixed in it. What is measured (data, preset, seeds)
@@ -38,7 +46,12 @@ def command(pipeline: PipelineName, output: Path | None, parallelism: int, **pla
     build = {"parallelism": parallelism} if pipeline != "retraining" else {}
     file = output or Path(f"{pipeline}.yaml")
     check_package_file(file, "--output")
+    if manifest:
+        if manifest.resolve() == file.resolve():
+            raise SettingError(f"--manifest {manifest}: this is the package's own file.", "Give another name.")
+        check_manifest_file(manifest, "--manifest")
     package = compile_package(pipeline, file, where, **build)
+    version = write_manifest(package, manifest) if manifest else ""
 
     size = package.path.stat().st_size
     console = Console(highlight=False)
@@ -47,6 +60,8 @@ def command(pipeline: PipelineName, output: Path | None, parallelism: int, **pla
     table.add_column()
     table.add_row("Package", f"{package.path}, {size / 1024:.0f} KiB ({size / LARGEST_OBJECT_BYTES:.0%} of what fits)")
     table.add_row("Pipeline", package.name)
+    if manifest:
+        table.add_row("Manifest", f"{manifest}: Pipeline {package.name}, PipelineVersion {version}")
     table.add_row("Images", ", ".join(package.images))
     table.add_row("Accelerators", f"{where.accelerators} × {where.accelerator_type}" if where.accelerators else "none")
     table.add_row("Parameters", ", ".join(sorted(package.parameters)))

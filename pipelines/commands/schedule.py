@@ -1,4 +1,4 @@
-"""`headstart schedule`: a pipeline on a cluster, by the clock."""
+"""`headstart schedule`: a pipeline on a cluster, at set times or intervals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
+from headstart.pipelines.parameter_options import parameter_option, read_parameters
 from headstart.pipelines.placement_options import placement_options, read_placement
-from headstart.pipelines.setting_options import split_pairs
 from headstart.pipelines.submission.options import connection_options
 
 TIMES = 5
@@ -26,8 +26,9 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
     metavar="EXPR",
     help="When: five fields as in a crontab, six with the second first, or @daily and the like.",
 )
+@click.option("--every", metavar="INTERVAL", help="When: 90m, 6h or 2d, the first time one interval from now.")
 @click.option("--name", metavar="NAME", help="Name; the same one is replaced.  [default: headstart-PIPELINE]")
-@click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="A run's parameter; repeatable.")
+@parameter_option
 @click.option(
     "--package",
     "package_file",
@@ -46,6 +47,7 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 @click.option("--list", "show", is_flag=True, help="List the schedules.")
 @click.option("--pause", metavar="NAME", help="Start no run until it is resumed.")
 @click.option("--resume", metavar="NAME", help="Let a paused schedule go on; what it missed is not caught up.")
+@click.option("--run-now", metavar="NAME", help="Start what a schedule starts, once, without waiting for its time.")
 @click.option("--delete", metavar="NAME", help="Delete a schedule that has no run under way.")
 @click.option(
     "--end-runs", is_flag=True, help="End the runs under way of a schedule that is deleted or replaced; else it stays."
@@ -56,18 +58,25 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 @click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.  [default: the server's]")
 @placement_options
 def command(
-    pipeline: str | None, show: bool, pause: str | None, resume: str | None, delete: str | None, **options: Any
+    pipeline: str | None,
+    show: bool,
+    pause: str | None,
+    resume: str | None,
+    run_now: str | None,
+    delete: str | None,
+    **options: Any,
 ) -> None:
-    """Run PIPELINE on a cluster by the clock; the same name again replaces the schedule.
+    """Run PIPELINE on a cluster at set times; the same name again replaces the schedule.
 
       headstart schedule retraining --cron '30 2 * * 1' -p store=gs://BUCKET/models -p data=gs://BUCKET/fruits.tar.gz
     """  # fmt: skip
-    flags = {"--list": show, "--pause": pause, "--resume": resume, "--delete": delete}
+    flags = {"--list": show, "--pause": pause, "--resume": resume, "--run-now": run_now,
+             "--delete": delete}  # fmt: skip
     chosen = [flag for flag, given in flags.items() if given] + ([pipeline] if pipeline else [])
     if len(chosen) != 1:
         raise SettingError(
             f"schedule: {' and '.join(chosen) or 'nothing'} given.",
-            "Expected one of: a PIPELINE, --list, --pause NAME, --resume NAME, --delete NAME.",
+            "Expected one of: a PIPELINE, --list, --pause NAME, --resume NAME, --run-now NAME, --delete NAME.",
         )
     if pipeline:
         _put(pipeline, options)
@@ -75,6 +84,8 @@ def command(
     connection, namespace = _connect(options)
     if show:
         _list(connection, namespace, options["zone_name"])
+    elif run_now:
+        _run_now(connection, run_now, namespace)
     elif delete:
         _delete(connection, delete, namespace, options["end_runs"])
     else:
@@ -98,15 +109,18 @@ def _connect(options: dict[str, Any]) -> tuple[Any, str]:
 
 def _put(pipeline: str, options: dict[str, Any]) -> None:
     from headstart.pipelines.cron import EXAMPLE, parse_cron, read_zone
+    from headstart.pipelines.intervals import parse_interval
     from headstart.pipelines.schedules import list_schedules, put_schedule
     from headstart.pipelines.submission.runs import find_or_create_experiment, typed_parameters
 
-    if options["expression"] is None:
-        raise SettingError("--cron is missing: when is it to run?", EXAMPLE)
-    cron, zone = parse_cron(options["expression"]), read_zone(options["zone_name"])
-    times = cron.next_times(TIMES, zone)
+    expression, every = options["expression"], options["every"]
+    if (expression is None) == (every is None):
+        what = "--cron is missing: when is it to run?" if every is None else "--cron and --every both say when."
+        raise SettingError(what, EXAMPLE if every is None else "Give one of them.")
+    when = parse_cron(expression) if every is None else parse_interval(every)
+    times = when.next_times(TIMES, read_zone(options["zone_name"]))
     package = _package(pipeline, options)
-    parameters = typed_parameters(package, split_pairs(options["pairs"], "-p"))
+    parameters = typed_parameters(package, read_parameters(options["pairs"]))
     if not options["dry_run"]:
         name = options["name"] or f"headstart-{pipeline}"
         connection, namespace = _connect(options)
@@ -115,7 +129,7 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
             connection,
             package,
             name=name,
-            cron=cron,
+            when=when,
             experiment_id=find_or_create_experiment(connection, options["experiment"], namespace),
             parameters=parameters,
             namespace=namespace,
@@ -127,11 +141,12 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
         done = "Replaced" if old else "Unchanged:" if new.identity in known else "Created"
         echo(f"{done} schedule {name}{'' if new.enabled else ', paused'}.")
         echo("Missed times are not caught up; one run at a time.")
-    echo(f"{cron.describe()}.  In Kubeflow Pipelines: {cron.expression}")
-    echo(
-        f"The time zone is that of the cluster (cronScheduleTimezone), taken here to be {options['zone_name']}. "
-        "Next times:"
-    )
+    if every is None:
+        echo(f"{when.describe()}.  In Kubeflow Pipelines: {when.expression}")
+        zone = options["zone_name"]
+        echo(f"The time zone is that of the cluster (cronScheduleTimezone), taken here to be {zone}. Next times:")
+    else:
+        echo(f"{when.describe()}, from when the schedule was made. If that is now, the next times are:")
     for moment in times:
         echo(f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}")
 
@@ -139,8 +154,8 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
 def _package(pipeline: str, options: dict[str, Any]) -> Any:
     from headstart.pipelines.packages import compile_package, read_package
 
-    others = {*ADDRESS, "expression", "name", "pairs", "package_file", "zone_name", "paused", "end_runs", "dry_run",
-              "experiment", "service_account", "pipeline_root"}  # fmt: skip
+    others = {*ADDRESS, "expression", "every", "name", "pairs", "package_file", "zone_name", "paused", "end_runs",
+              "dry_run", "experiment", "service_account", "pipeline_root"}  # fmt: skip
     placement = {name: value for name, value in options.items() if name not in others}
     if not options["package_file"]:
         with tempfile.TemporaryDirectory(prefix="headstart-schedule-") as folder:
@@ -152,39 +167,67 @@ def _package(pipeline: str, options: dict[str, Any]) -> Any:
     return read_package(options["package_file"])
 
 
-def _next_time(expression: str, zone_name: str) -> str:
+def _next_time(when: str, zone_name: str) -> str:
     from headstart.pipelines.cron import parse_cron, read_zone
 
     zone = read_zone(zone_name)
     try:
-        return f"{parse_cron(expression).next_times(1, zone)[0]:%a %Y-%m-%d %H:%M %Z}"
-    except HeadstartError:  # made by somebody else, in a form we do not read
+        return f"{parse_cron(when).next_times(1, zone)[0]:%a %Y-%m-%d %H:%M %Z}"
+    except HeadstartError:  # an interval, or made by somebody else in a form we do not read
         return "–"
 
 
 def _list(connection: Any, namespace: str, zone_name: str) -> None:
-    from rich.table import Table
-
-    from headstart.components.console import Console
     from headstart.pipelines.schedules import list_schedules
 
     schedules = list_schedules(connection, namespace)
     if not schedules:
         echo(f"{connection.host} has no schedule.")
         return
+    _print_rows(
+        ("name", "pipeline", "when", "state", "next", "data"),
+        [
+            (
+                schedule.name,
+                schedule.pipeline or "–",
+                schedule.when or "–",
+                "on" if schedule.enabled else "paused",
+                _next_time(schedule.when, zone_name) if schedule.enabled and schedule.when else "–",
+                str(schedule.parameters.get("data", "–")),
+            )
+            for schedule in schedules
+        ],
+    )
+
+
+def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table: to fit a terminal, but one line for each row where another program reads it."""
+    from rich.table import Table
+
+    from headstart.components.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        cells = [titles, *(tuple(" ".join(text.split()) for text in row) for row in rows)]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
+        for row in cells:
+            echo("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("name", "pipeline", "cron", "state", "next", "data"):
+    for title in titles:
         table.add_column(title, overflow="fold")
-    for schedule in schedules:
-        table.add_row(
-            schedule.name,
-            schedule.pipeline or "–",
-            schedule.cron or "–",
-            "on" if schedule.enabled else "paused",
-            _next_time(schedule.cron, zone_name) if schedule.enabled and schedule.cron else "–",
-            str(schedule.parameters.get("data", "–")),
-        )
-    Console().print(table, highlight=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, highlight=False)
+
+
+def _run_now(connection: Any, name: str, namespace: str) -> None:
+    from headstart.pipelines.schedules import find_schedules, run_now
+
+    schedule = find_schedules(connection, name, namespace)[0]
+    run_id = run_now(connection, schedule, namespace)
+    echo(f"Started run {run_id} of schedule {name}: {connection.host}/#/runs/details/{run_id}")
+    echo(f"Follow it: headstart submit --attach {run_id}")
 
 
 def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone_name: str) -> None:
@@ -193,7 +236,8 @@ def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone
     for schedule in find_schedules(connection, name, namespace):
         set_enabled(connection, schedule, enabled)
         if enabled:
-            echo(f"Schedule {name} goes on; next: {_next_time(schedule.cron, zone_name)}.")
+            following = _next_time(schedule.when, zone_name)
+            echo(f"Schedule {name} goes on" + (f"; next: {following}." if following != "–" else f", {schedule.when}."))
         else:
             echo(f"Schedule {name} is paused.")
 
@@ -204,4 +248,4 @@ def _delete(connection: Any, name: str, namespace: str, end_runs: bool) -> None:
     for schedule in find_schedules(connection, name, namespace):
         require_idle(connection, schedule, namespace, end_runs=end_runs)
         delete_schedule(connection, schedule)
-        echo(f"Schedule {name} ({schedule.cron}) is deleted.")
+        echo(f"Schedule {name} ({schedule.when}) is deleted.")

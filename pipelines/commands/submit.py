@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ import click
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.packages import Package, compile_package, read_package
+from headstart.pipelines.parameter_options import parameter_option, read_parameters
 from headstart.pipelines.placement_options import placement_options, read_placement
-from headstart.pipelines.setting_options import split_pairs
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
@@ -33,7 +32,7 @@ CANCELED_STATUS = 3
 
 @click.command()
 @click.argument("pipeline", required=False)
-@click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="A run's parameter; repeatable.")
+@parameter_option
 @connection_options
 @click.option("--experiment", default="headstart", show_default=True, help="Experiment to file the run under.")
 @click.option("--name", help="Name of the run.  [default: the pipeline's name and the time]")
@@ -87,15 +86,14 @@ def command(
     else:
         # What can be wrong here is looked at before any cluster is asked.
         package = _package(str(pipeline), parallelism, placement)
-        parameters = runs.typed_parameters(package, split_pairs(pairs, "-p"))
+        parameters = runs.typed_parameters(package, read_parameters(pairs))
         with nothing_submitted():
             connection = connect(host, **address)
             experiment_id = _experiment(connection, experiment, namespace)
-        # Never the same twice, so that a run whose answer was lost can be found by it.
-        unique = name or f"{package.name} {datetime.now():%Y-%m-%d %H-%M-%S} {secrets.token_hex(2)}"
         with nothing_submitted():
             run_id = runs.create_run(
-                connection, package, name=unique, experiment_id=experiment_id, parameters=parameters,
+                connection, package, name=name or runs.unique_name(package.name),
+                experiment_id=experiment_id, parameters=parameters,
                 pipeline_root=pipeline_root, service_account=service_account,
             )  # fmt: skip
         console.print(f"Submitted run {run_id}: {connection.host}/#/runs/details/{run_id}")

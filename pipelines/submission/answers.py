@@ -118,10 +118,18 @@ class Cron(TypedDict, total=False):
 
 
 @with_config(_STRICT)
+class Periodic(TypedDict, total=False):
+    """An interval; the gateway writes int64 as text."""
+
+    interval_second: str | int | None
+
+
+@with_config(_STRICT)
 class Trigger(TypedDict, total=False):
     """What starts the runs of a schedule."""
 
     cron_schedule: Cron | None
+    periodic_schedule: Periodic | None
 
 
 @with_config(_STRICT)
@@ -136,6 +144,8 @@ class RecurringRun(TypedDict, total=False):
     status: str | None
     runtime_config: Runtime | None
     pipeline_spec: dict[str, Any] | None
+    pipeline_version_reference: dict[str, Any] | None
+    pipeline_version_id: str | None
     max_concurrency: str | int | None
     no_catchup: bool | None
     experiment_id: str | None

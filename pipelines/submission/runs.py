@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -183,14 +185,7 @@ def create_run(
     pipeline_root: str = "",
     service_account: str = "",
 ) -> str:
-    """Start a run and return its id.
-
-    Where the answer is lost on the way, the run is looked for by its name instead of being started twice; so `name`
-    must not be used before.
-
-    Raises:
-        UnknownSubmissionError: neither the answer came, nor could the run be looked for.
-    """
+    """Start a run of a package and return its id; see `start_run`."""
     runtime: dict[str, Any] = {"parameters": parameters}
     if pipeline_root:
         runtime["pipeline_root"] = pipeline_root
@@ -202,11 +197,29 @@ def create_run(
     }
     if service_account:
         body["service_account"] = service_account
+    return start_run(connection, body)
+
+
+def unique_name(of: str) -> str:
+    """Return a name for a run that no other has, so that a run whose answer was lost can be found by it."""
+    return f"{of} {datetime.now():%Y-%m-%d %H-%M-%S} {secrets.token_hex(2)}"
+
+
+def start_run(connection: Connection, body: dict[str, Any]) -> str:
+    """Start the run that `body` declares to the API and return its id.
+
+    Where the answer is lost on the way, the run is looked for by its name instead of being started twice; so the name
+    must not be used before.
+
+    Raises:
+        UnknownSubmissionError: neither the answer came, nor could the run be looked for.
+    """
+    name = str(body["display_name"])
     try:
         return _named(connection, connection.post(f"{API}/runs", body, Run).get("run_id"), "run")
     except (LostConnectionError, NotTheApiError) as lost:
         connection.pause(2.0)
-        query = {"experiment_id": experiment_id, "filter": _equals("name", name)}
+        query = {"experiment_id": str(body.get("experiment_id") or ""), "filter": _equals("name", name)}
         try:
             found = connection.get(f"{API}/runs", Runs, **query).get("runs") or []
         except HeadstartError:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, Package, compile_package, read_package
 from headstart.pipelines.placement import Placement, Toleration, image_problem
 from headstart.pipelines.placement_options import read_placement
+from headstart.pipelines.retraining import retraining
 
 TRAINING = {"pretrain", "finetune", "final", "train-runs"}
 IMAGE = "registry.example/headstart:0.1.0"
@@ -256,3 +258,31 @@ def test_compile_writes_yaml_or_nothing(tmp_path: Path, command) -> None:  # typ
     assert done.exit_code == 0 and "1 × nvidia.com/gpu" in done.output
     assert len(list(yaml.safe_load_all(Path("sub/x.yaml").read_text()))) == 2
     assert [file.name for file in Path("sub").iterdir()] == ["x.yaml"]
+
+
+def test_a_manifest_is_what_kfp_itself_writes(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from kfp import compiler
+
+    given = ("compile", "retraining", "-o", "r.yaml", "--image", IMAGE, "--manifest")
+    assert command(*given, "m.yaml").exit_code == 0
+    pipeline, version = yaml.safe_load_all(Path("m.yaml").read_text())
+    options = compiler.KubernetesManifestOptions(
+        pipeline_display_name=pipeline["spec"]["displayName"],
+        pipeline_version_name=version["metadata"]["name"],
+        include_pipeline_manifest=True,
+    )
+    compiler.Compiler().compile(
+        retraining(Placement(image=IMAGE)), "kfp.yaml",
+        kubernetes_manifest_format=True, kubernetes_manifest_options=options,
+    )  # fmt: skip
+    assert [pipeline, version] == list(yaml.safe_load_all(Path("kfp.yaml").read_text()))
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", version["metadata"]["name"])
+    # The same again is the same version; another package is another, which no cluster refuses as a change.
+    assert command(*given, "m.yaml").exit_code == 0
+    assert list(yaml.safe_load_all(Path("m.yaml").read_text())) == [pipeline, version]
+    assert command(*given, "m.yaml", "--memory", "7Gi").exit_code == 0
+    assert list(yaml.safe_load_all(Path("m.yaml").read_text()))[1]["metadata"]["name"] != version["metadata"]["name"]
+    Path("mine.yaml").write_text("kind: ConfigMap")
+    for refused in ("mine.yaml", "r.yaml"):
+        result = command(*given, refused)
+        assert (result.exit_code, Path("mine.yaml").read_text()) == (2, "kind: ConfigMap"), refused

@@ -25,8 +25,16 @@ class SchedulesApi(PipelinesApi):
         self.refuse_creation = False
         self.drop_answer_to_creation = False
         self.once_at_the_same_time = 0
+        self.ended: list[str] = []
+
+    def begin_run(self, identity: str, state: str = "RUNNING", run_id: str = "under-way") -> None:
+        """Let a schedule have started a run."""
+        self.runs.append({"run_id": run_id, "display_name": run_id, "recurring_run_id": identity, "state": state})
 
     def handle(self, asked: Asked) -> Answer | None:
+        if asked.path.startswith(f"{API}/runs/") and asked.path.endswith(":terminate"):
+            self.ended.append(asked.path.removeprefix(f"{API}/runs/").removesuffix(":terminate"))
+            return Answer({})
         if not asked.path.startswith(PATH):
             return super().handle(asked)
         if asked.path == PATH:
@@ -46,9 +54,12 @@ class SchedulesApi(PipelinesApi):
     def _create(self, body: dict[str, Any]) -> Answer:
         if self.refuse_creation:
             return Answer({"code": 13, "message": "Failed to create a recurring run"}, 500)
-        fields = body["trigger"]["cron_schedule"]["cron"].split()
-        if not 5 <= len(fields) <= 6:
+        trigger = body["trigger"]
+        fields = trigger["cron_schedule"]["cron"].split() if "cron_schedule" in trigger else None
+        if fields is not None and not 5 <= len(fields) <= 6:
             return Answer({"code": 3, "message": f"Expected 5 to 6 fields, found {len(fields)}"}, 400)
+        if fields is None and int(trigger["periodic_schedule"]["interval_second"]) < 1:
+            return Answer({"code": 3, "message": "Found invalid period schedule interval"}, 400)
         if not 1 <= int(body["max_concurrency"]) <= 10:
             return Answer({"code": 3, "message": "Max concurrency must be at least 1 and at most 10"}, 400)
         identity = str(uuid.uuid4())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from pipelines_api import API, RUN_ID
 from schedules_api import PATH, SchedulesApi
 
 from headstart.pipelines.packages import Package
@@ -58,6 +59,105 @@ def test_doing_it_twice_does_not_make_two(api: SchedulesApi, put: Command) -> No
     assert api.once_at_the_same_time == 1
     put("--cron", "@daily", "--name", "another")
     assert len(api.schedules) == 2
+
+
+def test_the_same_declaration_again_changes_nothing(api: SchedulesApi, put: Command) -> None:
+    """GitOps controllers apply it at every sync."""
+    for when in (("--cron", "@daily"), ("--every", "6h")):
+        put(*when, "-p", "seeds=[1, 2]")
+        before = dict(api.the_one())
+        api.begin_run(before["recurring_run_id"])
+        writes = len([asked for asked in api.server.asked if asked.method in ("POST", "DELETE")])
+        result = put(*when, "-p", "seeds=[1, 2]")
+        assert result.exit_code == 0
+        assert result.output.startswith("Unchanged: schedule headstart-retraining.")
+        assert api.the_one() == before
+        assert len([asked for asked in api.server.asked if asked.method in ("POST", "DELETE")]) == writes
+        api.runs.clear()
+    assert put("--every", "6h", "-p", "seeds=[1, 3]").output.startswith("Replaced")
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING", "PAUSED", "CANCELING"])
+@pytest.mark.parametrize("change", ["replace", "delete"])
+def test_a_run_under_way_is_not_killed(
+    api: SchedulesApi, put: Command, command: Command, state: str, change: str
+) -> None:
+    put("--cron", "@daily")
+    before = dict(api.the_one())
+    identity = before["recurring_run_id"]
+    api.begin_run(identity, state)
+    api.begin_run(identity, "SUCCEEDED", "yesterday")
+    api.begin_run("another", "RUNNING", "somebody-elses")
+
+    def run(*more: str) -> Result:
+        if change == "replace":
+            return put("--cron", "@hourly", *more)
+        return command("schedule", "--delete", "headstart-retraining", "--host", api.server.host, *more)
+
+    refused = run()
+    assert refused.exit_code == 1
+    assert "has a run under way, under-way, which would be killed" in str(refused.exception)
+    assert "--end-runs" in str(refused.exception)
+    assert api.the_one() == before
+    assert api.ended == []
+    done = run("--end-runs")
+    assert done.exit_code == 0, done.output
+    assert api.ended == ["under-way"]
+    assert identity not in api.schedules
+
+
+def test_pausing_leaves_a_run_under_way_alone(api: SchedulesApi, put: Command, command: Command) -> None:
+    put("--cron", "@daily")
+    api.begin_run(api.the_one()["recurring_run_id"])
+    assert command("schedule", "--pause", "headstart-retraining", "--host", api.server.host).exit_code == 0
+    assert api.the_one()["mode"] == "DISABLE"
+    assert api.ended == []
+
+
+def test_an_interval_instead_of_times(api: SchedulesApi, put: Command, command: Command) -> None:
+    result = put("--every", "36h")
+    assert result.exit_code == 0, result.output
+    assert api.the_one()["trigger"] == {"periodic_schedule": {"interval_second": "129600"}}
+    assert "Every 36 hours, from when the schedule was made." in result.output
+    assert "every 36h" in command("schedule", "--list", "--host", api.server.host).output
+    command("schedule", "--pause", "headstart-retraining", "--host", api.server.host)
+    resumed = command("schedule", "--resume", "headstart-retraining", "--host", api.server.host)
+    assert "goes on, every 36h." in resumed.output
+    assert put("--every", "2d").output.startswith("Replaced")
+    assert api.the_one()["trigger"] == {"periodic_schedule": {"interval_second": "172800"}}
+
+
+def test_run_now_starts_what_the_schedule_starts(api: SchedulesApi, put: Command, command: Command) -> None:
+    run_now = ("schedule", "--run-now", "headstart-retraining", "--host", api.server.host)
+    assert "has no schedule" in str(command(*run_now).exception)
+    put("--cron", "@daily", "-p", "seeds=[7]", "--service-account", "trainer", "--pipeline-root", "gs://a/b")
+    declared = api.the_one()
+    result = command(*run_now)
+    assert result.exit_code == 0, result.output
+    assert f"submit --attach {RUN_ID}" in result.output
+    [run] = api.runs
+    for key in ("pipeline_spec", "runtime_config", "experiment_id", "service_account"):
+        assert run[key] == declared[key], key
+    api.begin_run(declared["recurring_run_id"])
+    refused = command(*run_now)
+    assert refused.exit_code == 1
+    assert "has a run under way, under-way" in str(refused.exception)
+    assert len(api.server.requests("POST", f"{API}/runs")) == 1
+
+
+def test_parameters_from_files(
+    api: SchedulesApi, command: Command, package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("where.json").write_text(json.dumps({"store": "gs://models/fruits", "data": "gs://data/old.tar.gz"}))
+    Path("how.yaml").write_text("seeds: [1, 2]\npreset: fast\nimage_size: 64\nsettings:\n  epochs: 3\n")
+    given = ("--cron", "@daily", "-p", "@where.json", "-p", "data=gs://data/new.tar.gz", "-p", "@how.yaml")
+    result = command("schedule", "retraining", "--host", api.server.host, "--package", str(package.path), *given)
+    assert result.exit_code == 0, result.output
+    assert api.the_one()["runtime_config"]["parameters"] == {
+        "store": "gs://models/fruits", "data": "gs://data/new.tar.gz", "seeds": [1, 2], "preset": "fast",
+        "image_size": 64, "settings": {"epochs": 3},
+    }  # fmt: skip
 
 
 def test_several_of_one_name_become_one(api: SchedulesApi, put: Command) -> None:
@@ -110,17 +210,21 @@ def test_a_recurring_run_of_another_pipeline_is_left_alone(api: SchedulesApi, pu
     assert made["mode"] == "ENABLE"
 
 
-def test_list_and_delete(api: SchedulesApi, put: Command, command: Command) -> None:
+def test_list_and_delete(api: SchedulesApi, put: Command, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     host = ("--host", api.server.host)
     assert "has no schedule." in command("schedule", "--list", *host).output
     put("--cron", "30 2 * * 1")
     put("--cron", "@daily", "--name", "nightly", "--paused")
     lines = command("schedule", "--list", *host).output.splitlines()
-    assert lines[0].split() == ["name", "pipeline", "cron", "state", "next", "data"]
+    assert lines[0].split() == ["name", "pipeline", "when", "state", "next", "data"]
     assert lines[1].split()[:2] == ["headstart-retraining", "headstart-retraining"]
     assert "gs://data/fruits.tar.gz" in lines[1]
     assert " on " in lines[1]
     assert "paused" in lines[2]
+    # One line for each, however narrow: another program may read it.
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = command("schedule", "--list", *host).output.splitlines()
+    assert narrow == lines and len(lines) == 3
     assert "is deleted" in command("schedule", "--delete", "nightly", *host).output
     assert api.the_one()["display_name"] == "headstart-retraining"
     missing = command("schedule", "--delete", "nightly", *host)
@@ -135,6 +239,16 @@ def test_list_and_delete(api: SchedulesApi, put: Command, command: Command) -> N
         (("--list", "--delete", "x"), "--list and --delete given"),
         (("retraining", "--list"), "--list and retraining given"),
         (("retraining",), "--cron is missing"),
+        (("retraining", "--cron", "@daily", "--every", "1h", *NEEDED), "--cron and --every both say when"),
+        (("retraining", "--every", "0h", *NEEDED), "from 1m to 366d"),
+        (("retraining", "--every", "90 s", *NEEDED), "from 1m to 366d"),
+        (("--list", "--run-now", "x"), "--list and --run-now given"),
+        (("retraining", "--cron", "@daily", "-p", "@nowhere.yaml"), "there is no such file"),
+        (("retraining", "--cron", "@daily", *NEEDED, "-p", "@list.yaml"), "expected one mapping with parameters"),
+        (("retraining", "--cron", "@daily", *NEEDED, "-p", "@empty.yaml"), "preset: has no value"),
+        (("retraining", "--cron", "@daily", *NEEDED, "-p", "@date.yaml"), "put a date into quotes"),
+        (("retraining", "--cron", "@daily", *NEEDED, "-p", "@nan.yaml"), "which JSON has no value for"),
+        (("retraining", "--cron", "@daily", "-p", "@twice.yaml", "-p", "@twice.yaml"), "is in another file too"),
         (("retraining", "--cron", "0 0 30 2 *", *NEEDED), "never comes"),
         (("retraining", "--cron", "@daily"), "needs data, store"),
         (("retraining", "--cron", "@daily", *NEEDED, "-p", "sedes=[1]"), "no parameter 'sedes'"),
@@ -143,8 +257,18 @@ def test_list_and_delete(api: SchedulesApi, put: Command, command: Command) -> N
     ],
 )
 def test_wrong_use_touches_no_cluster(
-    api: SchedulesApi, command: Command, arguments: tuple[str, ...], told: str
+    api: SchedulesApi,
+    command: Command,
+    arguments: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {"list": "- 1", "empty": "preset:", "date": "data: 2026-11-25", "nan": "settings: {a: .nan}",
+             "twice": "preset: fast"}  # fmt: skip
+    for name, content in files.items():
+        Path(f"{name}.yaml").write_text(content)
     result = command("schedule", *arguments, "--host", api.server.host)
     assert result.exit_code == 2
     assert told in str(result.exception)
