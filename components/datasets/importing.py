@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ from headstart.components.datasets.sources import opened, unpacked
 from headstart.components.datasets.splitting import assign_splits, check_classes, generator, reorder
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What would be imported: classes, images per split, and what is worth saying about them."""
+
+    source: str
+    classes: list[str]
+    counts: dict[str, int]
+    notes: list[str]
 
 
 def import_dataset(
@@ -64,6 +75,21 @@ def import_dataset(
         classes=len(description.classes),
     )
     return description
+
+
+def survey(uri: str, *, layout: str = "auto", image_size: int = 52, seed: int = 0, **settings: Any) -> Survey:
+    """Recognise and count what an import of `uri` would read, without decoding an image or writing anything.
+
+    Arguments and errors as in `import_dataset`, but for what only decoding shows.
+    """
+    options = parse_settings(ImportSettings, {"layout": layout, "image_size": image_size, "seed": seed, **settings})
+    source = composed(without_credentials(uri))
+    with opened(uri, options) as found, collected(found, options, source) as collection:
+        assign_splits(collection, options)
+        check_classes(collection, source, options)
+        thin_out(collection, options)
+        counts = {name: int((collection.splits == number).sum()) for number, name in enumerate(SPLITS)}
+        return Survey(source, list(collection.classes), counts, list(collection.notes))
 
 
 def _local_source(uri: str) -> Path | None:

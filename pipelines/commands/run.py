@@ -13,6 +13,7 @@ from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS
 from headstart.components.errors import SettingError
 from headstart.components.stages import ARMS, DEFAULT_ARMS
 from headstart.pipelines.configuration import config_option, given_options
+from headstart.pipelines.dry_run import forecast, show
 from headstart.pipelines.experiment_outputs import read_summary
 from headstart.pipelines.interruption import INTERRUPTED
 from headstart.pipelines.json_output import json_option, print_json
@@ -74,6 +75,7 @@ def _by_preset(place: int) -> str:
 @click.option("--restart", is_flag=True, help="Begin again where the output folder holds an earlier run.")
 @click.option("--docker", metavar="IMAGE", help="Run every task in a container of this image.")
 @click.option("--keep-work", is_flag=True, help="Keep imported data and the tasks' own folders.")
+@click.option("--dry-run", is_flag=True, help="Say what would be read and trained and how long it takes, and stop.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
@@ -83,8 +85,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     the same --output stopped. Exit status: 0 done and sound, 1 failed, 2 wrong use, 3 done but not sound,
     130 interrupted.
     """
-    as_json = options.pop("as_json")
-    execute(ctx, read_request(ctx, options), as_json)
+    as_json, dry_run = options.pop("as_json"), options.pop("dry_run")
+    execute(ctx, read_request(ctx, options), as_json, dry_run)
 
 
 def read_request(ctx: click.Context, options: dict[str, Any], **more: Any) -> ExperimentRequest:
@@ -108,8 +110,12 @@ def read_request(ctx: click.Context, options: dict[str, Any], **more: Any) -> Ex
     )
 
 
-def execute(ctx: click.Context, request: ExperimentRequest, as_json: bool) -> None:
-    """Run it and end the command; with `as_json` only the summary is printed, whatever is shown meanwhile."""
+def execute(ctx: click.Context, request: ExperimentRequest, as_json: bool, dry_run: bool) -> None:
+    """Run it, or forecast it, and end the command; with `as_json` only the result is printed, as JSON."""
+    if dry_run:
+        found = forecast(request)
+        print_json(found) if as_json else show(found)
+        return
     if not as_json:
         ctx.exit(run_experiment(request))
     with contextlib.redirect_stdout(sys.stderr):
