@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -18,10 +18,10 @@ from headstart.components.console import Console
 from headstart.components.credentials import reveal
 from headstart.components.design import check_sizes, plan
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.records import RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training.checkpoint import FINISHED
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
-from headstart.pipelines.experiment_summary import print_summary
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration, run_row
@@ -88,8 +88,8 @@ def run_experiment(request: ExperimentRequest) -> int:
             kept = collect_records(work, output)
             console.print(_interrupted(output, len(kept)), highlight=False)
             return INTERRUPTED
-        failed = [record.name for record in collect(work, output) if record.status == "failed"]
-        return _end(console, request, output, result, failed, time.monotonic() - begun)
+        records = collect(work, output)
+        return _end(console, request, output, result, records, time.monotonic() - begun)
 
 
 def check_request(request: ExperimentRequest) -> None:
@@ -299,10 +299,14 @@ def _end(
     request: ExperimentRequest,
     output: Path,
     result: LocalResult,
-    failed: list[str],
+    records: Sequence[RunRecord],
     seconds: float,
 ) -> int:
-    """Say how it ended and return the exit status; what `failed` is tried again by the same command."""
+    """Say how it ended and return the exit status; what failed of `records` is tried again by the same command."""
+    from headstart.components.reporting.summary import Summary
+    from headstart.components.reporting.terminal import print_summaries
+
+    failed = [record.name for record in records if record.status == "failed"]
     summary = read_summary(output)
     if not result.succeeded and (summary is None or result.failed_task != "verify"):
         raise HeadstartError(
@@ -314,7 +318,9 @@ def _end(
     write_json(output / REQUEST_FILE, {**earlier, "state": "incomplete" if failed else "finished"})
     if not request.keep_work and not failed:
         _keep_finished(output / WORK_FOLDER)
-    print_summary(console, summary, output / "records")
+    once = [record for record in records if not STAGES[record.arm].is_arm]
+    console.print()
+    print_summaries([("", Summary.model_validate(summary))], console, once)
     if failed:
         console.print(
             f"\nFailed: {', '.join(failed)}. The same command tries {'it' if len(failed) == 1 else 'them'} again and "

@@ -8,14 +8,17 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from headstart.components.console import Console
-from headstart.components.reporting import units
+from headstart.components.records import RunRecord
+from headstart.components.reporting import first_screen, units
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.regression import Comparison
 from headstart.components.reporting.summary import Description, Summary
 
 
-def print_summaries(named: Sequence[tuple[str, Summary]], console: Console | None = None) -> None:
-    """Print each experiment's answer, verdict and findings, and a table of both arms."""
+def print_summaries(
+    named: Sequence[tuple[str, Summary]], console: Console | None = None, once: Sequence[RunRecord] = ()
+) -> None:
+    """Print each experiment's answer, verdict, findings and arms, and the stages of `once`, which ran once."""
     console = console or Console()
     for name, summary in named:
         if len(named) > 1:
@@ -23,14 +26,33 @@ def print_summaries(named: Sequence[tuple[str, Summary]], console: Console | Non
         console.print(Text(summary.answer, style="bold" if len(named) == 1 else ""))
         style = "red" if not summary.sound else "yellow" if summary.findings else "green"
         console.print(Text(verdict(summary).capitalize() + ".", style=style))
-        for finding in summary.findings:
+        if advice := first_screen.advice(summary):
+            console.print(Text(advice))
+        for finding in first_screen.ordered(summary.findings):
             line = Text(f"  {finding.severity} ", style="red" if finding.severity == "error" else "yellow")
             console.print(line.append(f"{finding.rule}: {finding.message}", style="default"))
         console.print(arms_table(summary))
+    if once:
+        console.print(stages_table(once))
+
+
+def stages_table(records: Sequence[RunRecord]) -> RichTable:
+    """Preparation and the final model: training time, epochs and accuracy."""
+    table = RichTable(box=None, pad_edge=False, header_style="dim")
+    for column in ("stage", "training", "epochs", "test accuracy"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for record in records:
+        table.add_row(
+            record.name,
+            units.duration(record.phases.train) if record.status == "succeeded" else record.status,
+            str(len(record.epochs)),
+            units.percent(record.result.test_accuracy),
+        )
+    return table
 
 
 def arms_table(summary: Summary) -> RichTable:
-    """Both arms: runs, training time, epochs and accuracy."""
+    """Every arm: runs, training time, epochs and accuracy."""
     table = RichTable(box=None, pad_edge=False, header_style="dim")
     for column in ("arm", "succeeded", "training", "mean ± std", "epochs", "test accuracy", "to target"):
         table.add_column(column, justify="left" if column == "arm" else "right")
@@ -56,7 +78,7 @@ def _accuracy(found: Description) -> str:
 
 
 def comparison_table(found: Comparison) -> RichTable:
-    """One row a quantity, with the verdict in words and colour."""
+    """One row per quantity, with the verdict in words and colour."""
     styles = {"worse": "bold red", "better": "green", "same": "", "not judged": "dim"}
     table = RichTable(box=None, pad_edge=False, header_style="dim")
     for column in ("quantity", "A", "B", "change", "verdict"):
