@@ -220,4 +220,6 @@ def rules_table(summary: Summary, settings: ReportSettings) -> Table:
         severity = settings.rules.get(rule.name, rule.severity)
         state = "off" if severity == "off" else f"broken ({broken[rule.name]})" if rule.name in broken else "holds"
         rows.append([rule.name, state, severity, rule.why])
-    return Table(caption="Rules of verify", columns=["rule", "state", "severity", "why"], rows=rows)
+    return Table(
+        caption="Rules of verify", columns=["rule", "state", "severity", "why"], rows=rows, minor=frozenset({2, 3})
+    )

@@ -107,19 +107,20 @@ def preparation_table(experiment: Experiment) -> Table:
         [
             STAGES[record.arm].title + (f" {record.preparation + 1}" if several else ""),
             units.duration(record.phases.train or None),
-            units.duration(total_seconds(record) or None),
-            str(len(record.epochs)) if record.epochs else units.MISSING,
-            units.percent(best_validation_accuracy(record), 2),
             units.percent(record.result.test_accuracy, 2),
+            str(len(record.epochs)) if record.epochs else units.MISSING,
+            units.duration(total_seconds(record) or None),
+            units.percent(best_validation_accuracy(record), 2),
             record.status if record.status == "succeeded" else f"{record.status}: {record.reason}",
         ]
         for record in experiment.once
     ]
     return Table(
         caption="Preparation and final model",
-        columns=["stage", "training", "all phases", "epochs", "best validation", "test accuracy", "status"],
+        columns=["stage", "training", "test accuracy", "epochs", "all phases", "best validation", "status"],
         rows=rows,
         numeric=frozenset({1, 2, 3, 4, 5}),
+        minor=frozenset({4, 5}),
         note=f"Preparation is {' and '.join(STAGES[stage].title.lower() for stage in experiment.preparation)} together."
         if experiment.preparation
         else "",

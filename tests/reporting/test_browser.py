@@ -187,3 +187,28 @@ def test_printed_it_is_black_on_white_even_from_a_dark_screen(
     page.pdf(path=tmp_path / "report.pdf", format="A4")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     page.close()
+
+
+def test_on_a_phone_the_tables_of_runs_show_time_and_accuracy_without_scrolling(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.goto(pages["sound"].as_uri())
+    table = page.locator("figure.table", has_text="Baseline: from random weights")
+    assert table.locator(".scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
+    shown = [cell for cell in table.locator("thead th").all() if cell.is_visible()]
+    assert [cell.text_content() for cell in shown] == ["run", "train s", "test accuracy", "epochs"]
+    assert table.get_by_text("A wider screen shows more columns.").is_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert sum(cell.is_visible() for cell in table.locator("thead th").all()) == 8
+    page.close()
+
+
+def test_a_finding_is_one_line_and_unfolds_without_a_script(browser: Browser, pages: dict[str, Path]) -> None:
+    page = browser.new_page()
+    page.goto(pages["hostile"].as_uri())
+    finding = page.locator(".findings li").first
+    assert not finding.locator(".note").first.is_visible()
+    finding.locator("summary").click()
+    assert finding.locator(".note").first.is_visible()
+    page.close()

@@ -216,8 +216,9 @@ def _effect(
         drawing.mark((middle, place), arm, 5.5)
     else:
         drawing.mark((middle, place), arm, 5.5, "mark hollow")
-    text = panel.effect_label(effect.estimate) + (" ×" if panel.logarithmic else "")
-    if width > 80:
+    text = panel.effect_label(effect.estimate)
+    if width >= NARROW:
+        text += " ×" if panel.logarithmic else ""
         drawing.text((middle + 11, place + 4), text, "note strong")
     else:
         drawing.text((middle, TOP - 4), text, "note strong", "middle")
