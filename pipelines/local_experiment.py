@@ -21,6 +21,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training.checkpoint import FINISHED
+from headstart.components.training.networks import own_network
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
@@ -167,6 +168,9 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
             folder.chmod(0o777)
     sources = [request.parameters.get(name, "") for name in ("source_data", "intermediate_data", "target_data")]
     sources += request.parameters.get("prepared", [])
+    network = own_network(str(request.parameters["settings"].get("network", "paper")))
+    if network is not None and network.file is not None:
+        sources.append(str(network.file))
     for source in sources:
         if reveal(source) != source:
             raise SettingError(

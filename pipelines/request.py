@@ -15,6 +15,7 @@ from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.design import AUTO_SIZES, check_sizes
 from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, chosen_arms
+from headstart.components.training.networks import own_network
 from headstart.pipelines.local_experiment import ExperimentRequest
 
 # Parameters of the experiment that the pipeline of a curve on prepared models has not.
@@ -40,6 +41,7 @@ def experiment_request(
     draws: int = 0,
     hold_out_target: bool = False,
     preset: str = "",
+    network: str = "",
     settings: Mapping[str, Any] | None = None,
     classes: Mapping[str, str] | None = None,
     images_per_class: int = 0,
@@ -90,7 +92,7 @@ def experiment_request(
             "draws": draws,
             "hold_out_target": hold_out_target,
             "preset": preset,
-            "settings": dict(settings or {}),
+            "settings": _with_network(network, settings or {}),
             "classes": dict(classes or PAPER_CLASSES),
             "images_per_class": images_per_class,
             "test_images_per_class": test_images_per_class,
@@ -126,6 +128,21 @@ def experiment_request(
             if "://" not in uri:
                 find_models(uri)  # a slip is said here, not in a task
     return request
+
+
+def _with_network(network: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the network into `settings`, a path made absolute; SettingError where there is no such network or file."""
+    if not network:
+        return dict(settings)
+    if "network" in settings:
+        raise SettingError("--network and --set network=… name the network twice.", "Give one of them.")
+    own = own_network(network)
+    if own is None or own.file is None:
+        return {**settings, "network": network}
+    file = own.file.expanduser().resolve()
+    if not file.is_file():
+        raise SettingError(f"--network {network}: there is no file {file}.", "Name a Python file and a function in it.")
+    return {**settings, "network": f"{file}:{own.function}"}
 
 
 def parse_seeds(text: str) -> list[int]:

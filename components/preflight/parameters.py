@@ -50,7 +50,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     check_sizes(given.get("sizes", []), known)
     for arm in NAMES:
         settings = resolve(str(given.get("preset") or "paper"), arm, given.get("settings"))
-        if given.get("image_size"):
+        if given.get("image_size") and settings.stage.network == "paper":
             size = _whole_number("image_size", given["image_size"], SMALLEST_IMAGE, LARGEST_IMAGE)
             check_crop(settings.recipe.crop, size, settings.stage.stride(size))
     parse_settings(ImportSettings, given.get("data_settings", {}))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras.src.applications.convnext import LayerScale, StochasticDepth
 
 from headstart.components.atomic_files import whole_folder, write_json
 from headstart.components.errors import HeadstartError
@@ -17,6 +18,8 @@ from headstart.components.training.freezing import carry_over, weights_digest
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"
 CLASSES_FILE = "classes.txt"
+# Keras's own layers that it does not find by name when it loads a model.
+LAYERS = {layer.__name__: layer for layer in (LayerScale, StochasticDepth)}
 
 
 def save_model(model: Any, folder: Path, description: dict[str, Any]) -> str:
@@ -69,7 +72,7 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
             "The file was changed or damaged after it was written; make it again.",
         )
     try:
-        loaded = keras.models.load_model(file, compile=False, safe_mode=True)
+        loaded = keras.models.load_model(file, custom_objects=LAYERS, compile=False, safe_mode=True)
     except Exception as error:  # on a damaged or a hostile file it raises nearly anything
         raise HeadstartError(f"{file}: cannot be loaded: {error}") from error
     digest = weights_digest(loaded)

@@ -35,13 +35,16 @@ def carry_over(source: Any, target: Any, *, new_head: str) -> None:
         if not layer.weights or layer.name == new_head:
             continue
         if layer.name not in found:
-            raise HeadstartError(f"The initial model has no layer called {layer.name}.")
+            raise HeadstartError(
+                f"The initial model has no layer called {layer.name}.",
+                "Is it of this network? See the setting network.",
+            )
         values = found[layer.name].get_weights()
         shapes, expected = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
         if shapes != expected:
             raise HeadstartError(
                 f"{layer.name}: the initial model has weights of {shapes}, this network {expected}.",
-                "Were image_size or first_stride changed after the initial model was trained?",
+                "Were network, image_size or first_stride changed after the initial model was trained?",
             )
         layer.set_weights(values)
 

@@ -130,17 +130,37 @@ def _demo(stage: RecipeName) -> dict[str, Any]:
 _VALUES = {"paper": _paper, "fast": _fast, "demo": _demo}
 
 
-def recipe(preset: str, arm: str, overrides: dict[str, Any] | None = None, *, own_rate: bool = False) -> Recipe:
+# The presets' pixels and evaluation batches are for images of this size.
+USUAL_SIZE = 52
+
+
+def _for_size(values: dict[str, Any], image_size: int) -> dict[str, Any]:
+    """Fit a preset's values to images of `image_size` pixels: as far a shift, as much memory in an evaluation batch."""
+    if image_size <= 2 * USUAL_SIZE:
+        return values
+    times = image_size / USUAL_SIZE
+    least = values.get("batch_size", 128)
+    fitted = {"evaluation_batch_size": max(16, min(least, 512), round(512 / times**2))}
+    if values.get("shift"):
+        fitted["shift"] = min(64, round(values["shift"] * times))
+    return {**values, **fitted}
+
+
+def recipe(
+    preset: str, arm: str, overrides: dict[str, Any] | None = None, *, own_rate: bool = False, image_size: int = 0
+) -> Recipe:
     """Return the recipe of `preset` for the stage `arm`, with `overrides` (setting → value) put over it.
 
     The learning rate, also an overridden one, is multiplied by the factor in the stage's row of the table, unless it is
-    this stage's own (`own_rate`).
+    this stage's own (`own_rate`). For images of more than 104 pixels (`image_size`; 0: not known) shifts grow with the
+    image and evaluation batches shrink with its area.
     Raises SettingError where the preset, a setting's name or its value is not known.
     """
     if preset not in _VALUES:
         raise SettingError(f"preset: {preset!r} is not known; there are {', '.join(PRESETS)}.")
     stage = STAGES[arm]
-    chosen = validated(Recipe, {**_VALUES[preset](stage.recipe), **(overrides or {})})
+    values = _for_size(_VALUES[preset](stage.recipe), image_size)
+    chosen = validated(Recipe, {**values, **(overrides or {})})
     return (
         chosen if own_rate else chosen.model_copy(update={"learning_rate": chosen.learning_rate * stage.learning_rate})
     )

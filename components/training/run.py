@@ -26,7 +26,8 @@ from headstart.components.training.curves import Curves
 from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
 from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
 from headstart.components.training.loop import TrainingLoop
-from headstart.components.training.networks import network
+from headstart.components.training.networks import registry
+from headstart.components.training.networks.blocks import head
 from headstart.components.training.specification import RunSpecification
 
 Array = npt.NDArray[Any]
@@ -40,8 +41,6 @@ class Run:
     ) -> None:
         self.spec, self.clock, self.termination = spec, clock, termination
         self.recipe, self.stage, self.process = spec.resolved()
-        self.network = network("paper")
-        self.frozen = self.stage.frozen_layers(spec.arm)
         self.identity = {"arm": spec.arm, "seed": spec.seed}
         recipe = self.recipe
         self.progress = Progress(StopRule(recipe.epochs, recipe.patience, recipe.min_delta, recipe.stop_at_accuracy))
@@ -97,14 +96,9 @@ class Run:
                 )
 
     def _network(self) -> Any:
-        size = self.data.description.image_size
-        return self.network.build(
-            size,
-            len(self.data.classes),
-            first_stride=self.stage.stride(size),
-            dropout=self.recipe.dropout,
-            batch_norm_momentum=self.recipe.batch_norm_momentum,
-        )
+        asked = {name.rpartition(".")[2] for name in self.spec.settings}
+        size, classes = self.data.description.image_size, len(self.data.classes)
+        return registry.build(self.stage, self.recipe, size, classes, asked=asked)
 
     def _build(self) -> None:
         self.devices = devices.Devices(self.spec.accelerators)
@@ -115,14 +109,16 @@ class Run:
             if self.spec.initial_model is not None:
                 # A new object from the file for each run: nothing of an earlier run can be in it.
                 initial, description = export.load_model(self.spec.initial_model)
-                freezing.carry_over(initial, self.model, new_head=self.network.head)
+                freezing.carry_over(initial, self.model, new_head=head(self.model))
                 freezing.check_finite(self.model)
                 self.record.initial_model = description["weights"]
                 self.record.started_from = lineage.chain(description)
                 self.record.initial_weights = freezing.weights_digest(self.model)
             elif start := STAGES[self.spec.arm].starts_from:
                 raise HeadstartError(f"{self.spec.arm}: it starts from the model of {start} but was given none.")
+            self.frozen = registry.frozen_layers(self.model, self.stage, self.spec.arm)
             freezing.freeze(self.model, self.frozen)
+        self.record.stage["frozen"] = list(self.frozen)
         self.before = freezing.layer_digests(self.model)
         self.record.total_parameters = _size(self.model.weights)
         self.record.trainable_parameters = _size(self.model.trainable_weights)
@@ -264,7 +260,8 @@ class Run:
                 "lineage": [ancestor.model_dump() for ancestor in self.record.started_from],
                 "classes": classes,
                 "image_size": size,
-                "first_stride": self.stage.stride(size),
+                "network": self.stage.network,
+                **({"first_stride": self.stage.stride(size)} if self.stage.network == "paper" else {}),
                 "frozen": list(self.frozen),
                 "data": self.data.description.digest,
                 "test_accuracy": self.record.result.test_accuracy,

@@ -36,6 +36,14 @@ def _renamed(name: str, value: Any) -> tuple[str, Any]:
     return RENAMED.get(name, name), value
 
 
+# They name layers of the paper's network, and what to set for another.
+PAPER_ONLY = {
+    "first_stride": "Leave it out; build the stride into a network of your own.",
+    "finetune_frozen": "Set early_layers, such as early_layers=first_2_blocks.",
+    "final_trainable": "Set backbone_layers, such as backbone_layers=all_but_last_1_blocks.",
+}
+
+
 class ProcessSettings(BaseModel):
     """How the process runs; none of these changes what is learnt."""
 
@@ -69,8 +77,8 @@ def known() -> list[str]:
     return [name for group in (Recipe, StageSettings, ProcessSettings) for name in group.model_fields]
 
 
-def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> Settings:
-    """Return the settings of `arm`: those of `preset` with `overrides` put over them.
+def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None, image_size: int = 0) -> Settings:
+    """Return the settings of `arm`: those of `preset`, for images of `image_size` pixels, with `overrides` over them.
 
     An override is `name` for every stage, or `pretrain.name`, `finetune.name` or `target.name` for one recipe
     (`target`: all that train on the target images, since the arms that are compared share it); the longer name wins.
@@ -97,8 +105,21 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None) -> S
         if not stage or stage in (STAGES[arm].recipe, arm):
             chosen[name] = value
     parts = [{name: value for name, value in chosen.items() if name in group.model_fields} for group in groups]
+    own_rate = bool({f"{arm}.learning_rate"} & OWN_RATES & {*(overrides or {})})
+    stage_settings = validated(StageSettings, parts[1])
+    _check_network(stage_settings, parts[1])
     return Settings(
-        recipe(preset, arm, parts[0], own_rate=bool({f"{arm}.learning_rate"} & OWN_RATES & {*(overrides or {})})),
-        validated(StageSettings, parts[1]),
+        recipe(preset, arm, parts[0], own_rate=own_rate, image_size=image_size),
+        stage_settings,
         validated(ProcessSettings, parts[2]),
     )
+
+
+def _check_network(settings: StageSettings, chosen: dict[str, Any]) -> None:
+    """Raise SettingError where a setting is `chosen` that the network does not have, or two say the same thing."""
+    for name, remedy in PAPER_ONLY.items():
+        if name in chosen and settings.network != "paper":
+            raise SettingError(f"{name}: it is of the paper's network, and network is {settings.network}.", remedy)
+    for name, rule in (("finetune_frozen", "early_layers"), ("final_trainable", "backbone_layers")):
+        if name in chosen and getattr(settings, rule):
+            raise SettingError(f"{rule} and {name} both say what is frozen.", "Give one of them.")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from headstart.components import machine
 from headstart.components.records import Arm, Environment, RunRecord, Subset
 from headstart.components.training import environment
+from headstart.components.training.networks import code_digest
 from headstart.components.training.settings import Settings, resolve
 
 FORMAT = 2  # of what checkpoints hold: those of another format are another run's
@@ -43,9 +44,15 @@ class RunSpecification(BaseModel):
 
     def resolved(self) -> Settings:
         """Settings of this run's arm, the precision as it is here; SettingError where one is wrong."""
-        settings = resolve(self.preset, self.arm, self.settings)
+        settings = resolve(self.preset, self.arm, self.settings, self._image_size())
         precision = environment.precision(settings.recipe.precision, self.accelerators)
         return settings._replace(recipe=settings.recipe.model_copy(update={"precision": precision}))
+
+    def _image_size(self) -> int:
+        try:
+            return int(json.loads((self.dataset / "dataset.json").read_text(encoding="utf-8"))["image_size"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0  # the process that trains will say what is wrong with it
 
     def threads(self) -> int:
         """Threads that TensorFlow is to use."""
@@ -63,8 +70,10 @@ class RunSpecification(BaseModel):
             run_id=self.run_id,
             status="failed",
             preset=self.preset,
+            network="" if stage.network == "paper" else stage.network,
             recipe=recipe.model_dump(mode="json"),
-            stage=stage.model_dump(mode="json") | {"frozen": list(stage.frozen_layers(self.arm))},
+            # What is frozen is known once the network is built.
+            stage=stage.model_dump(mode="json") | {"frozen": []},
             environment=facts,
         )
 
@@ -81,6 +90,7 @@ class RunSpecification(BaseModel):
             "seed": self.seed,
             "recipe": settings.recipe.model_dump(mode="json"),
             "stage": settings.stage.model_dump(mode="json"),
+            "code": code_digest(settings.stage.network),
             "data": data_digest,
             "initial": initial_digest,
             "accelerators": self.accelerators,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from headstart.components.errors import SettingError
 from headstart.components.stages import STAGES
+from headstart.components.training.networks import check_rule, own_network
 
 CONVOLUTIONS = ("conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
 HEAD = "dense_3"
@@ -41,6 +42,18 @@ class StageSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    network: str = Field("paper", description="a name, MODULE:FUNCTION or FILE.py:FUNCTION; see docs/own-network.md")
+    early_layers: str = Field(
+        "",
+        description="what stage 2 freezes, as a rule: nothing, all_but_head, first_N_blocks, all_but_last_N_blocks, or "
+        "names of layers with *, separated by commas; empty: of the paper's network finetune_frozen, of others the "
+        "first half of the blocks",
+    )
+    backbone_layers: str = Field(
+        "",
+        description="what transfer, frozen-random and the final model freeze, as such a rule; empty: of the paper's "
+        "network what final_trainable leaves, of others all but the head",
+    )
     first_stride: int = Field(0, ge=0, le=8, description="of conv2d_1; 0: 2 for images of 100 and more, else 1")
     finetune_frozen: tuple[Freezable, ...] = Field(
         ("conv2d_1", "conv2d_2", "conv2d_3"), description="layers that stage 2 leaves as they were pretrained"
@@ -52,8 +65,19 @@ class StageSettings(BaseModel):
         "last_two", description="what stage 3 trains: dense_2 and dense_3, dense_3 only, or all three dense layers"
     )
 
+    @field_validator("network")
+    @classmethod
+    def _known_network(cls, value: str) -> str:
+        own_network(value)
+        return value
+
+    @field_validator("early_layers", "backbone_layers")
+    @classmethod
+    def _known_rule(cls, value: str) -> str:
+        return check_rule(value)
+
     def frozen_layers(self, arm: str) -> tuple[str, ...]:
-        """Names of the layers with weights that `arm` freezes, in the network's order."""
+        """Names of the layers of the paper's network that `arm` freezes, where no rule is set; see `networks`."""
         named: tuple[str, ...] = {
             "nothing": (),
             "early": self.finetune_frozen,

@@ -12,6 +12,7 @@ import click
 from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS
 from headstart.components.errors import SettingError
 from headstart.components.stages import ARMS, DEFAULT_ARMS
+from headstart.components.training.networks import NAMES
 from headstart.pipelines.configuration import config_option, given_options
 from headstart.pipelines.dry_run import forecast, show
 from headstart.pipelines.experiment_outputs import read_summary
@@ -32,6 +33,11 @@ def _by_preset(place: int) -> str:
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
 @config_option
 @click.option("--preset", type=click.Choice(["demo", "paper", "fast"]), help="Recipe.  [default: demo or paper]")
+@click.option(
+    "--network",
+    metavar="NAME|MODULE:FUNCTION",
+    help=f"Network: {', '.join(NAMES)}, or a function of your own (FILE.py:FUNCTION).  [default: paper]",
+)
 @click.option("--cifar100", metavar="URI", help="Source set: CIFAR-100 in any of its published forms.")
 @click.option("--fruits360", metavar="URI", help="Intermediate set: Fruits-360, any release.")
 @click.option("--source", metavar="URI", help="Source set of your own.  [default: drawn demonstration data]")

@@ -1,32 +1,81 @@
-"""Networks that can be trained: a name, a function that builds a Keras model, and its head's name.
+"""Networks that can be trained, by name or as a function of one's own. No TensorFlow here: see `registry`.
 
 A network is any functional or sequential Keras model that takes images with pixels from 0 to 255 and answers class
-probabilities. `paper` is the network of the paper.
+probabilities. Its head is its last layer with weights, a dense one; everything before can be frozen by rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import difflib
+import hashlib
+import re
+from pathlib import Path
+from typing import NamedTuple
 
 from headstart.components.errors import SettingError
-from headstart.components.training.networks.paper import build_network
+
+# What `--network` takes, and what it is.
+NAMES = {
+    "paper": "the paper's network, 4 convolutions and 3 dense layers",
+    "mobilenet-v3-small": "MobileNetV3 small",
+    "mobilenet-v3-large": "MobileNetV3 large",
+    "efficientnet-v2-b0": "EfficientNetV2-B0",
+    "resnet50": "ResNet50",
+    "convnext-tiny": "ConvNeXt tiny",
+}
+_BLOCKS = re.compile(r"(first|all_but_last)_([1-9][0-9]*)_blocks")
+_PATTERN = re.compile(r"[A-Za-z0-9_.*?\-/]+")
 
 
-@dataclass(frozen=True)
-class Network:
-    """`build(image_size, classes, first_stride=…, dropout=…, batch_norm_momentum=…)` returns a new float32 model."""
+class OwnNetwork(NamedTuple):
+    """A function that returns a Keras model for (image size, classes), in a file or in an importable module."""
 
-    build: Callable[..., Any]
-    head: str
-
-
-NETWORKS = {"paper": Network(build_network, head="dense_3")}
+    file: Path | None
+    module: str
+    function: str
 
 
-def network(name: str) -> Network:
-    """Return the network of this name; SettingError if there is none."""
-    if name not in NETWORKS:
-        raise SettingError(f"network: {name!r} is not known; there are {', '.join(NETWORKS)}.")
-    return NETWORKS[name]
+def own_network(name: str) -> OwnNetwork | None:
+    """Read `MODULE:FUNCTION` or `FILE.py:FUNCTION`; None for a network of the registry. SettingError for another text.
+
+    Nothing is imported or opened.
+    """
+    if name in NAMES:
+        return None
+    place, colon, function = name.rpartition(":")
+    if colon and function.isidentifier():
+        if place.endswith(".py"):
+            return OwnNetwork(Path(place), "", function)
+        if all(part.isidentifier() for part in place.split(".")):
+            return OwnNetwork(None, place, function)
+    near = difflib.get_close_matches(name, NAMES, 1)
+    raise SettingError(
+        f"network: {name!r} is not known.{f' Did you mean {near[0]}?' if near else ''}",
+        f"There are {', '.join(NAMES)}; one of your own is MODULE:FUNCTION or FILE.py:FUNCTION.",
+    )
+
+
+def code_digest(name: str) -> str:
+    """SHA-256 of the file that holds a function of one's own; empty for the registry, modules and files not there."""
+    own = own_network(name)
+    if own is None or own.file is None or not own.file.is_file():
+        return ""
+    return hashlib.sha256(own.file.read_bytes()).hexdigest()
+
+
+def check_rule(rule: str) -> str:
+    """Return `rule`; ValueError unless it is one for `blocks.chosen` or empty."""
+    if rule in ("", "nothing", "all_but_head") or _BLOCKS.fullmatch(rule):
+        return rule
+    if all(_PATTERN.fullmatch(part.strip()) for part in rule.split(",")):
+        return rule
+    raise ValueError(
+        "Input should be nothing, all_but_head, first_N_blocks, all_but_last_N_blocks, or names of layers such as "
+        "block1*,stem*"
+    )
+
+
+def block_rule(rule: str) -> tuple[str, int] | None:
+    """Return (`first` or `all_but_last`, N) of a rule that counts blocks."""
+    matched = _BLOCKS.fullmatch(rule)
+    return (matched[1], int(matched[2])) if matched else None
