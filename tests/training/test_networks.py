@@ -14,17 +14,17 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.training.specification import RunSpecification
 
 pytest.importorskip("tensorflow")
-import keras  # noqa: E402
+import keras
 
-from headstart.components.training import export, freezing  # noqa: E402
-from headstart.components.training.features import Backbone, frozen_depth, head_of  # noqa: E402
-from headstart.components.training.loop import TrainingLoop  # noqa: E402
-from headstart.components.training.networks import NAMES, blocks, own_network, registry  # noqa: E402
-from headstart.components.training.networks.own import check  # noqa: E402
-from headstart.components.training.prediction import classify  # noqa: E402
-from headstart.components.training.recipes import recipe  # noqa: E402
-from headstart.components.training.settings import resolve  # noqa: E402
-from headstart.components.training.stage_settings import StageSettings  # noqa: E402
+from headstart.components.training import export, freezing
+from headstart.components.training.features import Backbone, frozen_depth, head_of
+from headstart.components.training.loop import TrainingLoop
+from headstart.components.training.networks import NAMES, blocks, own_network, registry
+from headstart.components.training.networks.own import check
+from headstart.components.training.prediction import classify
+from headstart.components.training.recipes import recipe
+from headstart.components.training.settings import resolve
+from headstart.components.training.stage_settings import StageSettings
 
 LITE = f"{Path(__file__).parents[2] / 'docs/examples/efficientnet_lite0.py'}:network"
 # Two steps of eight images.
