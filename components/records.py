@@ -172,6 +172,16 @@ class Ancestor(_Part):
     data: str = Field("", description="digest of the data that it trained on")
 
 
+class Given(_Part):
+    """What a run builds on in place of stages that its experiment left out."""
+
+    left_out: list[StageName] = Field(default_factory=list, description="stages that were not run")
+    source: str = Field("", description="where the model lay that took their place; empty: random weights")
+    hours: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="what preparing that model took, in hours; null: not known"
+    )
+
+
 class SeenBefore(_Part):
     """What the stages that a run builds on had been trained on, of the images of this run."""
 
@@ -224,6 +234,7 @@ class RunRecord(_Part):
     started_from: list[Ancestor] = Field(
         default_factory=list, description="the stages it builds on, the earliest first"
     )
+    given: Given | None = Field(None, description="what it builds on in place of stages left out; null: none was")
     seen_before: SeenBefore | None = Field(None, description="null: it builds on no earlier stage, or it is not known")
     environment: Environment = Field(default_factory=Environment)
     phases: Phases = Field(default_factory=Phases)

@@ -20,7 +20,7 @@ def import_dataset(
     """Import a data set: find out its layout, check it, decode and resize every image once, and pack it.
 
     Args:
-        uri: Local path, file://, gs:// or https:// of a folder or an archive, or demo:source, demo:fruits.
+        uri: Local path, file://, gs:// or https:// of a folder or an archive, demo:source, demo:fruits, or none.
         layout: auto, cifar100, fruits360, image_folder, class_folders or csv.
         image_size: Height and width in pixels that images are resized to.
         seed: Decides which training images become validation images.
@@ -28,7 +28,11 @@ def import_dataset(
         dataset: The packed data set.
     """
     from headstart.components.datasets.importing import import_dataset
+    from headstart.components.datasets.left_out import NONE, leave_out
 
+    if uri == NONE:
+        leave_out(dataset.path, image_size)
+        return
     description = import_dataset(
         uri, dataset.path, **{"layout": layout, "image_size": image_size, "seed": seed, **settings}
     )
@@ -98,7 +102,12 @@ def hold_out(
         dataset: The packed set without them.
     """
     from headstart.components.datasets.holding_out import hold_out
+    from headstart.components.datasets.left_out import leave_out, left_out
 
+    size = left_out(intermediate.path)
+    if size is not None:
+        leave_out(dataset.path, size)
+        return
     description = hold_out(intermediate.path, target.path, dataset.path, target_classes=target_classes)
     seen = description.settings["seen_before"]
     dataset.metadata.update(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.components.datasets import leakage
+from headstart.components.datasets.left_out import left_out
 from headstart.components.datasets.packed import (
     PREVIEW_FILE,
     SPLITS,
@@ -247,7 +248,7 @@ def select_target(
         return select_classes(intermediate, folder, **{"seed": seed, **selection, **(settings or {})})
     from headstart.components.datasets.importing import import_dataset
 
-    size = PackedDataset(intermediate, checked=False).description.image_size
+    size = left_out(intermediate) or PackedDataset(intermediate, checked=False).description.image_size
     return import_dataset(
         target_uri, folder, **{"layout": target_layout, "image_size": size, "seed": seed, **(settings or {})}
     )

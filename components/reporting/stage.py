@@ -57,7 +57,9 @@ def report_stage(
 
 
 def _files(place: Path) -> list[Path]:
-    return sorted(place.glob("*.json")) if place.is_dir() else [place]
+    if place.is_dir():
+        return sorted(place.glob("*.json"))
+    return [place] if place.stat().st_size else []  # a stage that was left out has an empty record
 
 
 def _times_100(fraction: float | None) -> float | None:

@@ -25,8 +25,10 @@ def pretrain(
     image: str,
     record: Output[Artifact],
     model: Output[Model],
+    prepared: str = "",
+    preparation_hours: float = -1.0,
 ):
-    """Train the whole network on the source images from random weights.
+    """Train the whole network on the source images from random weights, or take over a prepared model in their place.
 
     Args:
         dataset: The packed source images.
@@ -40,8 +42,10 @@ def pretrain(
         image: Container image, for the record.
         record: The run record.
         model: The trained model.
+        prepared: URI of the model to take over where the source set is left out; empty: none.
+        preparation_hours: What preparing that model took; below 0: not known.
     """
-    from headstart.components.training.shells import prepare
+    from headstart.components.training.shells import begin
 
     how: dict = {
         "run_id": run_id,
@@ -51,7 +55,7 @@ def pretrain(
         "accelerators": accelerators,
         "image": image,
     }
-    prepare("pretrain", dataset, None, seed, preparation, record, model, **how)
+    begin(dataset, seed, preparation, prepared, preparation_hours, record, model, **how)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -71,10 +71,7 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
             f"{file}: SHA-256 is {found}, {description_file.name} says {description.get('sha256')}.",
             "The file was changed or damaged after it was written; make it again.",
         )
-    try:
-        loaded = keras.models.load_model(file, custom_objects=LAYERS, compile=False, safe_mode=True)
-    except Exception as error:  # on a damaged or a hostile file it raises nearly anything
-        raise HeadstartError(f"{file}: cannot be loaded: {error}") from error
+    loaded = load_file(file, str(file))
     digest = weights_digest(loaded)
     if digest != description.get("weights"):
         raise HeadstartError(
@@ -82,6 +79,14 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
             f"{description_file.name} was changed or damaged after it was written; make the model again.",
         )
     return loaded, description
+
+
+def load_file(file: Path, name: str) -> Any:
+    """Load a Keras file in safe mode, without its optimizer; HeadstartError, which calls it `name`, if it is none."""
+    try:
+        return keras.models.load_model(file, custom_objects=LAYERS, compile=False, safe_mode=True)
+    except Exception as error:  # on a damaged or a hostile file it raises nearly anything
+        raise HeadstartError(f"{name}: cannot be loaded: {error}") from error
 
 
 def plain_copy(model: Any, build: Any) -> Any:

@@ -16,7 +16,7 @@ from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.machine import peak_memory_bytes
 from headstart.components.progress import emit
-from headstart.components.records import Data, Environment, FrozenLayer, Phases, Result, RunRecord
+from headstart.components.records import Data, Environment, FrozenLayer, Given, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.stop_rule import StopRule
 from headstart.components.training import checkpoint, devices, evaluation, export, freezing, lineage
@@ -113,10 +113,16 @@ class Run:
                 freezing.check_finite(self.model)
                 self.record.initial_model = description["weights"]
                 self.record.started_from = lineage.chain(description)
+                if description.get("given"):
+                    self.record.given = Given.model_validate(description["given"])
                 self.record.initial_weights = freezing.weights_digest(self.model)
-            elif start := STAGES[self.spec.arm].starts_from:
+            elif (start := STAGES[self.spec.arm].starts_from) and self.spec.arm in PREPARATION:
+                self.record.given = Given(left_out=[start], hours=0.0)
+            elif start:
                 raise HeadstartError(f"{self.spec.arm}: it starts from the model of {start} but was given none.")
             self.frozen = registry.frozen_layers(self.model, self.stage, self.spec.arm)
+            if self.spec.initial_model is None and self.spec.arm in PREPARATION:
+                self.frozen = ()  # random weights are not worth keeping
             freezing.freeze(self.model, self.frozen)
         self.record.stage["frozen"] = list(self.frozen)
         self.before = freezing.layer_digests(self.model)
@@ -258,6 +264,7 @@ class Run:
                 "run_id": self.spec.run_id,
                 "preparation": self.spec.preparation,
                 "lineage": [ancestor.model_dump() for ancestor in self.record.started_from],
+                **({"given": self.record.given.model_dump()} if self.record.given else {}),
                 "classes": classes,
                 "image_size": size,
                 "network": self.stage.network,

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+from headstart.components.datasets.left_out import left_out
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Arm, RunRecord
 from headstart.components.stages import PREPARATION
+from headstart.components.training import starts
 from headstart.components.training.cells import run_cells
 from headstart.components.training.stages import run_stage
 
@@ -52,10 +54,46 @@ def stage(
 
 def prepare(
     arm: Arm, dataset: Any, initial_model: Any, seed: int, preparation: int, record: Any, model: Any, **how: Any
-) -> RunRecord:
-    """Run a stage of preparation number `preparation`, which has the seed `seed` + `preparation`."""
+) -> RunRecord | None:
+    """Run a stage of preparation number `preparation`, which has the seed `seed` + `preparation`.
+
+    Where its data set was left out, the model that it would have started from takes the place of its own, and its
+    record is an empty file.
+    """
     own = int(seed) + int(preparation)
+    if left_out(dataset.path) is not None:
+        starts.hand_on(arm, Path(initial_model.path), Path(model.path))
+        Path(record.path).touch()
+        return None
+    if initial_model is not None and not (Path(initial_model.path) / starts.MODEL_FILE).is_file():
+        initial_model = None  # pretraining was left out and no model was given
     return stage(arm, dataset, initial_model, own, record=record, model=model, preparation=int(preparation), **how)
+
+
+def begin(
+    dataset: Any, seed: int, preparation: int, prepared: str, hours: float, record: Any, model: Any, **how: Any
+) -> None:
+    """Run the first stage, or, where its data set was left out, take over the model at `prepared`, if there is one.
+
+    `hours` below 0: what it cost is not known.
+    """
+    size = left_out(dataset.path)
+    if size is None:
+        prepare("pretrain", dataset, None, seed, preparation, record, model, **how)
+        return
+    Path(record.path).touch()
+    if not prepared:
+        starts.nothing(Path(model.path))
+        return
+    starts.fetch(
+        prepared,
+        Path(model.path),
+        preparation=int(preparation),
+        hours=float(hours) if hours >= 0 else None,
+        preset=how["preset"],
+        settings=dict(how["settings"]),
+        image_size=size,
+    )
 
 
 def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> list[RunRecord]:

@@ -14,17 +14,17 @@ import keras
 
 def _mobilenet_v3_small(size: int) -> tuple[Any, Any]:
     base = keras.applications.MobileNetV3Small(input_shape=(size, size, 3), include_top=False, weights=None)
-    return base.inputs, base.output
+    return base.inputs[0], base.output
 
 
 def _mobilenet_v3_large(size: int) -> tuple[Any, Any]:
     base = keras.applications.MobileNetV3Large(input_shape=(size, size, 3), include_top=False, weights=None)
-    return base.inputs, base.output
+    return base.inputs[0], base.output
 
 
 def _efficientnet_v2_b0(size: int) -> tuple[Any, Any]:
     base = keras.applications.EfficientNetV2B0(input_shape=(size, size, 3), include_top=False, weights=None)
-    return base.inputs, base.output
+    return base.inputs[0], base.output
 
 
 def _resnet50(size: int) -> tuple[Any, Any]:
@@ -39,7 +39,7 @@ def _resnet50(size: int) -> tuple[Any, Any]:
 def _convnext_tiny(size: int) -> tuple[Any, Any]:
     base = keras.applications.ConvNeXtTiny(input_shape=(size, size, 3), include_top=False, weights=None)
     # Without a top, Keras normalises before the pooling; the published weights are for the order with a top.
-    return base.inputs, base.layers[-2].output
+    return base.inputs[0], base.layers[-2].output
 
 
 BASES: dict[str, Callable[[int], tuple[Any, Any]]] = {

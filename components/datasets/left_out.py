@@ -1,0 +1,25 @@
+"""A data set that an experiment does without: `none` in place of a URI, a marker in place of the packed images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from headstart.components.atomic_files import holds_only, whole_folder, write_json
+
+NONE = "none"
+MARKER = "left_out.json"
+
+
+def leave_out(folder: str | Path, image_size: int) -> None:
+    """Write a marker into `folder`, with the size in pixels that the images would have had."""
+    with whole_folder(folder, lambda old: holds_only(old, (MARKER,))) as new:
+        write_json(new / MARKER, {"image_size": image_size})
+
+
+def left_out(folder: str | Path) -> int | None:
+    """Return the image size where `folder` is a set that was left out, else None."""
+    try:
+        return int(json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))["image_size"])
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,286 @@
+"""Where transferred weights come from when they are not prepared here: a model that somebody has already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headstart.components import storage
+from headstart.components.atomic_files import whole_folder, write_json
+from headstart.components.credentials import masked_address
+from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.progress import emit
+from headstart.components.records import Given
+from headstart.components.training import environment
+from headstart.components.training.checkpoint import is_model
+from headstart.components.training.lineage import TRAINED_ON
+from headstart.components.training.settings import resolve
+
+MODEL_FILE, DESCRIPTION_FILE, SUMMARY_FILE = "model.keras", "model.json", "summary.json"
+# In a run's output folder: what later stages start from, the best first.
+OF_A_RUN = ("model/finetuned.keras", "model/pretrained.keras")
+WEIGHTS = ".weights.h5"
+MOST_BYTES = 4 << 30
+EXPECTED = (
+    "Expected NAME.keras, NAME.weights.h5, a model folder (model.keras with model.json), a SavedModel that Headstart "
+    "wrote, a run's output folder or a model store."
+)
+
+
+def fetch_start(
+    uri: str, folder: Path, *, preparation: int, hours: float | None, network: Callable[[int], Any]
+) -> Given:
+    """Put the model at `uri` into `folder` as model.keras and model.json, and return what is known about it.
+
+    `uri` is local or gs://, see `EXPECTED`. `network(classes)` builds the network that weights without an architecture
+    are loaded into. `hours` is what preparing it cost; None: as its run measured it, or not known. A model without a
+    description gets one, with the digests of what was found. HeadstartError where it is none of these, where it
+    cannot be loaded safely, and where the weights do not fit the network.
+    """
+    emit("stage", stage="pretrain", state="start", text=f"takes the weights of {masked_address(uri)}")
+    with tempfile.TemporaryDirectory(prefix="headstart-start-") as scratch, whole_folder(folder, is_model) as new:
+        found = _local(uri, Path(scratch))
+        measured = _place(found, uri, new, Path(scratch), network)
+        given = Given(left_out=["pretrain"], source=masked_address(uri), hours=measured if hours is None else hours)
+        _describe(new, uri, given, preparation)
+    return given
+
+
+def _local(uri: str, scratch: Path) -> Path:
+    if not storage.is_remote(uri):
+        path = storage.local_path(uri)
+        if not path.exists():
+            raise SettingError(f"prepared: {uri} is not there.", EXPECTED)
+        return path
+    if not uri.startswith("gs://"):
+        raise SettingError(
+            f"prepared: {masked_address(uri)} is not read from there.", "Put it on a local path or on gs://."
+        )
+    name = uri.rstrip("/").rpartition("/")[2]
+    if name.endswith((".keras", WEIGHTS)):
+        (scratch / name).write_bytes(storage.read_bytes(uri, MOST_BYTES))
+        stem = uri.removesuffix(".keras")
+        for suffix in (".json", f".{TRAINED_ON}"):
+            if name.endswith(".keras") and storage.exists(stem + suffix):
+                (scratch / (name.removesuffix(".keras") + suffix)).write_bytes(
+                    storage.read_bytes(stem + suffix, MOST_BYTES)
+                )
+        return scratch / name
+    return storage.download(uri, scratch / "fetched")
+
+
+def _place(found: Path, uri: str, new: Path, scratch: Path, network: Callable[[int], Any]) -> float | None:
+    """Fill `new` with what `found` holds and return the hours that preparing it took, where its run measured them."""
+    if found.is_dir():
+        if (found / "saved_model.pb").is_file():
+            _from_served(found, new, network)
+            return None
+        for name in OF_A_RUN:
+            if (found / name).is_file() and (found / SUMMARY_FILE).is_file():
+                _copy_model(found / name, new)
+                return _measured(found / SUMMARY_FILE)
+        if (found / MODEL_FILE).is_file():
+            _copy_model(found / MODEL_FILE, new)
+            return None
+        if (found / "current.json").is_file() or (found / "prepared.json").is_file():
+            _from_store(uri, found, new, scratch)
+            return None
+    elif found.name.endswith(WEIGHTS):
+        _from_weights(found, new, network)
+        return None
+    elif found.suffix == ".keras":
+        _copy_model(found, new)
+        return None
+    raise SettingError(
+        f"prepared: {masked_address(uri)} is none of the kinds of model that a run can start from.", EXPECTED
+    )
+
+
+def _copy_model(file: Path, new: Path) -> None:
+    shutil.copyfile(file, new / MODEL_FILE)
+    named = file.name == MODEL_FILE
+    for source, target in (
+        (file.with_name(DESCRIPTION_FILE) if named else file.with_suffix(".json"), DESCRIPTION_FILE),
+        (file.with_name(TRAINED_ON) if named else file.with_suffix(f".{TRAINED_ON}"), TRAINED_ON),
+    ):
+        if source.is_file():
+            shutil.copyfile(source, new / target)
+
+
+def _measured(summary: Path) -> float | None:
+    try:
+        seconds = json.loads(summary.read_text(encoding="utf-8")).get("preparation_seconds")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return seconds / 3600 if isinstance(seconds, int | float) else None
+
+
+def _from_store(uri: str, found: Path, new: Path, scratch: Path) -> None:
+    from headstart.components.promotion.store import open_store
+
+    store = open_store(uri if storage.is_remote(uri) else str(found))
+    fetched = scratch / "prepared"
+    if not store.fetch_prepared(fetched):
+        pointer, _ = store.pointer()
+        if pointer is None:
+            raise SettingError(f"prepared: the store {masked_address(uri)} keeps no model yet.")
+        fetched = store.fetch(pointer.version, scratch / "version") / "model"
+    _copy_model(fetched / MODEL_FILE, new)
+
+
+def _from_weights(file: Path, new: Path, network: Callable[[int], Any]) -> None:
+    """Load `.weights.h5` into the network; its head may have any number of classes."""
+    import h5py
+
+    try:
+        with h5py.File(file) as content:
+            layers = content["layers"]
+            dense = [name for name in layers if name.split("_")[0] == "dense" and "vars/1" in layers[name]]
+            last = max(dense, key=lambda name: int(name.partition("_")[2] or 0))
+            classes = int(layers[last]["vars/1"].shape[0])
+    except (OSError, KeyError, ValueError) as error:
+        raise HeadstartError(
+            f"prepared: {file.name} holds no weights of a network that ends with a dense layer ({error}).",
+            "Write it with Keras 3: model.save_weights('NAME.weights.h5').",
+        ) from error
+    model = network(classes)
+    try:
+        model.load_weights(file)
+    except Exception as error:  # Keras names the layer, in errors of several kinds
+        first = " ".join(str(error).split())[:400]
+        raise HeadstartError(
+            f"prepared: {file.name} does not fit the network: {first}",
+            "Is it of this network? See the setting network.",
+        ) from error
+    model.save(new / MODEL_FILE)
+
+
+def _from_served(folder: Path, new: Path, network: Callable[[int], Any]) -> None:
+    """Take the weights out of a SavedModel of ours, by layer name, into the network."""
+    import tensorflow as tf
+
+    from headstart.components.training.served_graph import check_graph
+
+    check_graph(folder)
+    try:
+        classes = (folder / "assets" / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        stored = tf.saved_model.load(str(folder)).model.variables
+    except Exception as error:  # on a damaged or a foreign file it raises nearly anything
+        raise HeadstartError(f"prepared: {folder.name} is not a SavedModel of Headstart ({error}).") from error
+    model = network(len(classes))
+    weights = model.variables
+    shapes = [tuple(value.shape) for value in stored]
+    for at, weight in enumerate(weights):
+        if len(stored) != len(weights) or shapes[at] != tuple(weight.shape):
+            raise HeadstartError(
+                f"prepared: {folder.name} does not fit the network at {weight.path}: found "
+                f"{shapes[at] if at < len(shapes) else 'nothing'}, expected {tuple(weight.shape)}.",
+                "Is it of this network? See the setting network.",
+            )
+        weight.assign(stored[at].numpy())
+    model.save(new / MODEL_FILE)
+
+
+def _describe(folder: Path, uri: str, given: Given, preparation: int) -> None:
+    """Write what this experiment needs to know into model.json; a model without one is loaded, safely, to be described.
+
+    The digests that a description carries are checked when the model is loaded, here and in every run.
+    """
+    from headstart.components.training import export
+    from headstart.components.training.freezing import weights_digest
+
+    file = folder / DESCRIPTION_FILE
+    if _is_ours(file):
+        description = export.load_model(folder)[1]
+    else:
+        model = export.load_file(folder / MODEL_FILE, masked_address(uri))
+        description = {
+            "weights": weights_digest(model),
+            "sha256": hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest(),
+            "image_size": model.input_shape[1],
+        }
+    write_json(file, {**description, "preparation": preparation, "given": given.model_dump()})
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"weights", "sha256"} <= set(found)
+
+
+def nothing(folder: Path) -> None:
+    """Put down in `folder` that pretraining was left out and no model took its place."""
+    with whole_folder(folder, is_model) as new:
+        write_json(new / DESCRIPTION_FILE, {"given": Given(left_out=["pretrain"], hours=0.0).model_dump()})
+
+
+def main(arguments: list[str]) -> int:
+    """Fetch as the named JSON file says and write what came of it beside it: `{}`, or error and remedy."""
+    request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    answer: dict[str, str] = {}
+    try:
+        environment.prepare_tensorflow(environment.thread_count(environment.usable_cores()), 0)
+        from headstart.components.training.networks import registry
+
+        settings = resolve(request["preset"] or "paper", "pretrain", request["settings"], request["image_size"])
+
+        def network(classes: int) -> Any:
+            return registry.build(settings.stage, settings.recipe, request["image_size"], classes)
+
+        fetch_start(
+            request["uri"],
+            Path(request["folder"]),
+            preparation=request["preparation"],
+            hours=request["hours"],
+            network=network,
+        )
+    except HeadstartError as error:
+        answer = {"error": error.message, "remedy": error.remedy}
+    Path(arguments[0]).with_suffix(".answer").write_text(json.dumps(answer), encoding="utf-8")
+    return 0
+
+
+def fetch(uri: str, folder: Path, **request: Any) -> None:
+    """Call `fetch_start` in a process of its own, so that this one does without TensorFlow.
+
+    `request` holds preparation, hours (None: not given), preset, settings and image_size.
+    """
+    with tempfile.TemporaryDirectory(prefix="headstart-start-") as scratch:
+        file = Path(scratch, "start.json")
+        file.write_text(json.dumps({**request, "uri": uri, "folder": str(folder.absolute())}), encoding="utf-8")
+        environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "headstart.components.training.starts", str(file)], env=environ, check=False
+        )
+        try:
+            answer = json.loads(file.with_suffix(".answer").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise HeadstartError(f"prepared: taking it over ended with status {done.returncode}.") from error
+    if answer:
+        raise HeadstartError(answer["error"], answer["remedy"])
+
+
+def hand_on(stage: str, initial_model: Path, folder: Path) -> None:
+    """Copy the model that `stage` would have started from, and put down that the stage was left out."""
+    with whole_folder(folder, is_model) as new:
+        shutil.copytree(initial_model, new, dirs_exist_ok=True)
+        description = json.loads((new / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        given = Given.model_validate(description.get("given") or {})
+        given.left_out.append(stage)
+        write_json(new / DESCRIPTION_FILE, {**description, "given": given.model_dump()})
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(status)  # TensorFlow's clean-up at exit takes time that nobody needs
