@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from headstart.components.datasets.left_out import NONE
 from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, STAGES, chosen_arms, order
 
@@ -80,9 +81,14 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     arms = chosen_arms(_texts("arms", parameters.get("arms") or DEFAULT_ARMS))
     seeds = [int(seed) for seed in parameters.get("seeds") or range(1, 11)]
     usual = DESIGNS.get(preset, (1, 1))
-    preparations = _count(
-        "preparations", parameters.get("preparations") or min(usual[0], len(seeds)), MOST_PREPARATIONS
-    )
+    trained = {str(parameters.get(name) or "") for name in ("source_data", "intermediate_data")} != {NONE}
+    several = min(usual[0], len(seeds)) if trained else 1
+    preparations = _count("preparations", parameters.get("preparations") or several, MOST_PREPARATIONS)
+    if preparations > 1 and not trained:
+        raise SettingError(
+            f"preparations: {preparations}, and there is one prepared model and no stage that would differ.",
+            "Leave it out, or give source_data or intermediate_data.",
+        )
     draws = _count("draws", parameters.get("draws") or usual[1], MOST_DRAWS)
     if len(seeds) * len(arms) > MOST_RUNS:
         raise SettingError(

@@ -58,6 +58,8 @@ def experiment(
         draws: int = 0,
         sizes: list = [],  # noqa: B006
         hold_out_target: bool = False,
+        prepared: str = "",
+        preparation_hours: float = -1.0,
         preset: str = "",
         settings: dict = {},  # noqa: B006
         classes: dict = PAPER_CLASSES,
@@ -83,6 +85,9 @@ def experiment(
                 source_data=source_data,
                 intermediate_data=intermediate_data,
                 target_data=target_data,
+                prepared=prepared,
+                preparation_hours=preparation_hours,
+                hold_out_target=hold_out_target,
                 write_to=checkpoints,
                 seeds=seeds,
                 arms=arms,
@@ -163,7 +168,14 @@ def experiment(
         # is a task's output for the loop's item: so no task in a loop is given one.
         with dsl.ParallelFor(items=ready.outputs["Output"], parallelism=1, name="preparations") as preparation:
             pretrained = training(
-                pretrain(dataset=source.outputs["dataset"], seed=preparation_seed, preparation=preparation, **how),
+                pretrain(
+                    dataset=source.outputs["dataset"],
+                    seed=preparation_seed,
+                    preparation=preparation,
+                    prepared=prepared,
+                    preparation_hours=preparation_hours,
+                    **how,
+                ),
                 "Pretrain on the source set",
             ).after(unseen)
             finetuned = training(

@@ -16,6 +16,7 @@ from typing import IO, Any
 from headstart.components.atomic_files import write_json, write_text
 from headstart.components.console import Console
 from headstart.components.credentials import reveal
+from headstart.components.datasets.left_out import NONE
 from headstart.components.design import check_sizes, plan
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import RunRecord
@@ -100,13 +101,18 @@ def check_request(request: ExperimentRequest) -> None:
     check_parameters({**request.parameters, "report_settings": request.report_settings})
 
 
+def _on_prepared_models(request: ExperimentRequest) -> bool:
+    """Whether it is a curve on prepared models, which has a pipeline of its own."""
+    return isinstance(request.parameters.get("prepared"), list)
+
+
 def _rows(request: ExperimentRequest) -> list[Row]:
     planned = plan(request.parameters)
     sizes = len(check_sizes(request.parameters.get("sizes", []), planned.images_per_class)) or 1
     runs = [
         Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", sizes * len(planned.cells)) for arm in planned.arms
     ]
-    if request.parameters.get("prepared"):
+    if _on_prepared_models(request):
         before = [
             Row("import-dataset", "Import intermediate set"),
             Row("select-classes", "Select target classes"),
@@ -120,13 +126,24 @@ def _rows(request: ExperimentRequest) -> list[Row]:
             Row("verify", "Verify"),
         ]
     repeats = {name: len(planned.preparations) for name in PREPARATION}
+    absent = {name for name in ("source_data", "intermediate_data") if request.parameters.get(name) == NONE}
+    rows = [
+        *([] if "source_data" in absent else [Row("import-dataset", "Import source set")]),
+        *([] if "intermediate_data" in absent else [Row("import-dataset-2", "Import intermediate set")]),
+        Row("select-classes", "Select target classes"),
+        *([] if "intermediate_data" in absent else [Row("hold-out", "Hold out test images")]),
+    ]
+    titles = {name: STAGES[name].title for name in (*PREPARATION, PRODUCT)}
+    if "source_data" in absent:
+        titles["pretrain"] = "Take over the prepared model"
+        if not request.parameters.get("prepared"):
+            del titles["pretrain"]
+    if "intermediate_data" in absent:
+        del titles["finetune"]
     return [
         Row("preflight", "Check this machine"),
-        Row("import-dataset", "Import source set"),
-        Row("import-dataset-2", "Import intermediate set"),
-        Row("select-classes", "Select target classes"),
-        Row("hold-out", "Hold out test images"),
-        *(Row(name, STAGES[name].title, repeats.get(name, 1)) for name in (*PREPARATION, PRODUCT)),
+        *rows,
+        *(Row(name, title, repeats.get(name, 1)) for name, title in titles.items()),
         *runs,
         Row("report", "Report"),
         Row("verify", "Verify"),
@@ -140,7 +157,7 @@ def _local_run(request: ExperimentRequest, run_id: str, output: Path, lock: int)
         docker = _docker_options(request, work)
     return LocalRun(
         builder="headstart.pipelines.curve:curve"
-        if request.parameters.get("prepared")
+        if _on_prepared_models(request)
         else "headstart.pipelines.experiment:experiment",
         arguments={
             **request.parameters,
@@ -166,8 +183,12 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
         (work / "checkpoints").mkdir(parents=True, exist_ok=True)
         for folder in (work, work / "checkpoints"):
             folder.chmod(0o777)
-    sources = [request.parameters.get(name, "") for name in ("source_data", "intermediate_data", "target_data")]
-    sources += request.parameters.get("prepared", [])
+    names = ("source_data", "intermediate_data", "target_data")
+    prepared = request.parameters.get("prepared") or []
+    sources = [str(request.parameters.get(name, "")) for name in names]
+    for uri in [prepared] if isinstance(prepared, str) else prepared:
+        # A model's description lies beside it.
+        sources.append(str(Path(uri).parent) if uri.startswith("/") and Path(uri).is_file() else uri)
     network = own_network(str(request.parameters["settings"].get("network", "paper")))
     if network is not None and network.file is not None:
         sources.append(str(network.file))

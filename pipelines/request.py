@@ -11,6 +11,7 @@ from typing import Any
 
 from headstart.components.credentials import conceal, masked_address
 from headstart.components.curve.prepared import find_models
+from headstart.components.datasets.left_out import NONE
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.design import AUTO_SIZES, check_sizes
 from headstart.components.errors import SettingError
@@ -19,7 +20,7 @@ from headstart.components.training.networks import own_network
 from headstart.pipelines.local_experiment import ExperimentRequest
 
 # Parameters of the experiment that the pipeline of a curve on prepared models has not.
-PREPARING = ("source_data", "source_layout", "hold_out_target", "preparations")
+PREPARING = ("source_data", "source_layout", "hold_out_target", "preparations", "preparation_hours")
 # Role of a data set → its published name and what is drawn for it.
 ROLES = {"source": ("cifar100", "demo:source"), "intermediate": ("fruits360", "demo:fruits")}
 
@@ -31,6 +32,8 @@ def experiment_request(
     source: str | Path = "",
     intermediate: str | Path = "",
     target: str | Path = "",
+    prepared: str | Path | Sequence[str | Path] = "",
+    preparation_hours: float | None = None,
     source_layout: str = "auto",
     intermediate_layout: str = "auto",
     target_layout: str = "auto",
@@ -52,7 +55,6 @@ def experiment_request(
     price_per_hour: float = 0.0,
     price_per_label: float = 0.0,
     sizes: Sequence[int | str] = (),
-    prepared: Sequence[str | Path] = (),
     output: Path | None = None,
     restart: bool = False,
     docker: str = "",
@@ -62,12 +64,16 @@ def experiment_request(
 ) -> ExperimentRequest:
     """Check what can be checked without reading data and return the request; the names are those of `headstart run`.
 
-    With `sizes` those of `headstart curve`, see `headstart.components.design.check_sizes`; `prepared` are outputs
-    of earlier runs, or models, whose weights are transferred, so that nothing is prepared.
+    With `sizes` those of `headstart curve`, see `headstart.components.design.check_sizes`; then `prepared` is a list of
+    outputs of earlier runs, or models, whose weights are transferred, so that nothing is prepared.
 
     0 and empty mean the default of the preset. `configuration` is what a file for `--config` would say; it is written
     beside the results. SettingError names the option that is wrong.
     """
+    if prepared and not sizes:
+        # It takes the place of the stages whose data are not given.
+        source = source or ("" if cifar100 else NONE)
+        intermediate = intermediate or ("" if fruits360 else NONE)
     given = {"source": (source, cifar100), "intermediate": (intermediate, fruits360)}
     layouts = {"source": source_layout, "intermediate": intermediate_layout}
     if target and not prepared and not str(target).startswith("demo:"):
@@ -85,6 +91,8 @@ def experiment_request(
         parameters={
             **sets,
             "target_data": _absolute(str(target), "target"),
+            "prepared": "" if sizes else _absolute(str(prepared), "prepared"),
+            "preparation_hours": -1.0 if preparation_hours is None else preparation_hours,
             "target_layout": target_layout,
             "seeds": list(range(1, (runs or 10) + 1)) if seeds is None else list(seeds),
             "arms": list(chosen_arms(arms)),
@@ -114,7 +122,8 @@ def experiment_request(
     )
     if sizes:
         request.parameters["sizes"] = check_sizes(sizes) if list(sizes) != [AUTO_SIZES] else [AUTO_SIZES]
-    if prepared:
+    if prepared and sizes:
+        assert not isinstance(prepared, str | Path)
         request.parameters["prepared"] = [_absolute(str(uri), "prepared") for uri in prepared]
         for name, value in {"--preparations": preparations, "--source": source or cifar100,
                             "--hold-out-target": hold_out_target}.items():  # fmt: skip
@@ -168,7 +177,7 @@ def _refuse_drawn_preparation(target: str, drawn: Sequence[str]) -> None:
 
 def _absolute(uri: str, role: str) -> str:
     """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here."""
-    if not uri or "://" in uri or uri.startswith("demo:"):
+    if not uri or uri == NONE or "://" in uri or uri.startswith("demo:"):
         return conceal(uri, role)
     path = Path(uri).expanduser().resolve()
     if not path.exists():

@@ -17,6 +17,9 @@ def preflight(
     source_data: str = "",
     intermediate_data: str = "",
     target_data: str = "",
+    prepared: str = "",
+    preparation_hours: float = -1.0,
+    hold_out_target: bool = False,
     write_to: str = "",
     seeds: list = [1],  # type: ignore[type-arg]  # noqa: B006
     arms: list = [],  # type: ignore[type-arg]  # noqa: B006
@@ -46,6 +49,9 @@ def preflight(
         source_data: URI that the run will read; empty: none. The next two likewise.
         intermediate_data: URI that the run will read.
         target_data: URI that the run will read.
+        prepared: URI of a model that takes the place of stages left out; empty: none.
+        preparation_hours: What preparing it took; below 0: not known.
+        hold_out_target: Whether the intermediate set goes without the target's classes.
         write_to: Folder or gs:// prefix for checkpoints or a model store; empty: none.
         seeds: As all below: the pipeline's parameter of that name, to be refused here if a later task would.
         arms: Arms to run; empty: baseline and transfer.
@@ -68,6 +74,7 @@ def preflight(
     """
     from pathlib import Path
 
+    from headstart.components.datasets.left_out import NONE
     from headstart.components.design import plan
     from headstart.components.preflight.checks import require
     from headstart.components.preflight.parameters import check_parameters
@@ -89,9 +96,11 @@ def preflight(
         "report_settings": report_settings,
         "promotion": promotion,
     }
-    check_parameters(parameters)
-    require(read_from=[source_data, intermediate_data, target_data], write_to=write_to, run_id=run_id)
     sets = {"source_data": source_data, "intermediate_data": intermediate_data, "target_data": target_data}
+    start = {"prepared": prepared, "preparation_hours": preparation_hours, "hold_out_target": hold_out_target}
+    check_parameters({**parameters, **sets, **start})
+    read = [uri for uri in (source_data, intermediate_data, target_data, prepared) if uri != NONE]
+    require(read_from=read, write_to=write_to, run_id=run_id)
     found = plan({**parameters, **sets})
     Path(plan_images_per_class).write_text(str(found.images_per_class))
     Path(plan_draws).write_text(str(found.draws))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -48,6 +49,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         0 if given.get("target_data") else _whole_number("images_per_class", given.get("images_per_class", 0), 0, 10**9)
     )
     check_sizes(given.get("sizes", []), known)
+    _check_start(given)
     for arm in NAMES:
         settings = resolve(str(given.get("preset") or "paper"), arm, given.get("settings"))
         if given.get("image_size") and settings.stage.network == "paper":
@@ -64,6 +66,38 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     parse_settings(SelectionSettings, selection)
     report_settings(given.get("report_settings"))
     Rules.of(given.get("promotion", {}))
+
+
+def _check_start(given: Mapping[str, Any]) -> None:
+    """Raise SettingError where stages are left out that the rest needs, or a setting would do nothing."""
+    from headstart.components.datasets.left_out import NONE
+
+    if not {"source_data", "intermediate_data"} <= set(given):  # a pipeline that starts from prepared models always
+        return
+    prepared, hours = str(given.get("prepared") or ""), float(given.get("preparation_hours", -1))
+    source, intermediate = given.get("source_data"), given["intermediate_data"]
+    if prepared and source != NONE:
+        raise SettingError(
+            f"prepared: it takes the place of the source stage, and source_data is {source}.",
+            "Set source_data to none, or leave prepared out.",
+        )
+    if source == NONE and intermediate == NONE and not prepared:
+        raise SettingError(
+            "source_data and intermediate_data: both are none, so there is nothing to transfer.",
+            "Give one of them, or a prepared model.",
+        )
+    if intermediate == NONE and not given.get("target_data"):
+        raise SettingError(
+            "intermediate_data: it is none, and the target classes would be selected from it.", "Give target_data."
+        )
+    if intermediate == NONE and given.get("hold_out_target"):
+        raise SettingError("hold_out_target: intermediate_data is none, so nothing can be held out of it.")
+    if not math.isfinite(hours) or (hours < 0 and hours != -1) or (hours >= 0 and not prepared):
+        raise SettingError(
+            f"preparation_hours: found {hours:g}{'' if prepared else ' without a prepared model'}, expected the hours "
+            "that preparing the model took, 0 or more.",
+            "Leave it out where they are not known: -1.",
+        )
 
 
 _URIS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")

@@ -190,6 +190,10 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
         ["interrupted and resumed", str(sum(len(record.attempts) > 1 for record in experiment.records))],
         ["outputs of frozen layers computed once", _ranges_of_prefix(experiment)],
     ]
+    if given := experiment.given:
+        hours = "cost not known" if given.hours is None else units.duration(3600 * given.hours)
+        text = f"{given.source}, {hours}" if given.source else "random weights"
+        rows.append([f"in place of {' and '.join(given.left_out)}", text])
     if summary.headstart_version:
         rows.append(["Headstart", summary.headstart_version])
     return Table(caption="Runs", columns=["", ""], rows=rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from headstart.components.design import Cell
-from headstart.components.records import Phases, RunRecord
+from headstart.components.records import Given, Phases, RunRecord
 from headstart.components.stages import (
     ARMS,
     DEFAULT_ARMS,
@@ -62,8 +62,18 @@ class Experiment:
     @property
     def preparation(self) -> dict[str, list[RunRecord]]:
         """The stages that the compared arms start from, in order, with their runs."""
-        needed = {stage for arm in self.arms for stage in chain(arm)}
+        needed = {stage for arm in self.arms for stage in chain(arm)} - self.left_out
         return {stage: self.of(stage) for stage in PREPARATION if stage in needed or stage in self.by_stage}
+
+    @cached_property
+    def given(self) -> Given | None:
+        """What the runs build on in place of stages that were left out; None where none was."""
+        return next((record.given for record in succeeded(self.records) if record.given), None)
+
+    @cached_property
+    def left_out(self) -> set[str]:
+        """The stages that were not run because the experiment does without them."""
+        return {stage for record in succeeded(self.records) if record.given for stage in record.given.left_out}
 
     @property
     def final(self) -> list[RunRecord]:
@@ -126,6 +136,12 @@ def _sorted(
     for record in ordered:
         by_stage.setdefault(record.arm, []).append(record)
     return Experiment(tuple(ordered), run_id, name, tuple(unreadable), by_stage, tuple(planned))
+
+
+def stages_before(record: RunRecord) -> tuple[str, ...]:
+    """Return the stages of its experiment that a run builds on, the earliest first."""
+    left_out = record.given.left_out if record.given else []
+    return tuple(stage for stage in chain(record.arm) if stage not in left_out)
 
 
 def succeeded(records: Sequence[RunRecord]) -> list[RunRecord]:

@@ -358,6 +358,15 @@ def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
             reasons.append(f"{stage} {records[-1].status}" if records else f"there is no record of {stage}")
     trained = [sum(chained.values()) for chained in _chains(experiment, train_seconds)]
     complete = [sum(chained.values()) for chained in _chains(experiment, total_seconds)]
+    if given := experiment.given:
+        if not experiment.preparation:
+            trained, complete = [0.0], [0.0]
+        if given.hours is None:
+            trained, complete = [], []
+            reasons.append(f"what preparing {given.source} took is not known (--preparation-hours)")
+        else:
+            trained = [seconds + 3600 * given.hours for seconds in trained]
+            complete = [seconds + 3600 * given.hours for seconds in complete]
     if not trained and not reasons:
         reasons.append("no preparation has all its stages")
     content = {

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headstart.components import storage
+from headstart.components import machine, storage
 from headstart.components.atomic_files import whole_folder, write_json
 from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
@@ -138,7 +138,7 @@ def _from_store(uri: str, found: Path, new: Path, scratch: Path) -> None:
 
 def _from_weights(file: Path, new: Path, network: Callable[[int], Any]) -> None:
     """Load `.weights.h5` into the network; its head may have any number of classes."""
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     try:
         with h5py.File(file) as content:
@@ -229,7 +229,7 @@ def main(arguments: list[str]) -> int:
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     answer: dict[str, str] = {}
     try:
-        environment.prepare_tensorflow(environment.thread_count(environment.usable_cores()), 0)
+        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
         from headstart.components.training.networks import registry
 
         settings = resolve(request["preset"] or "paper", "pretrain", request["settings"], request["image_size"])

@@ -40,12 +40,23 @@ def _by_preset(place: int) -> str:
 )
 @click.option("--cifar100", metavar="URI", help="Source set: CIFAR-100 in any of its published forms.")
 @click.option("--fruits360", metavar="URI", help="Intermediate set: Fruits-360, any release.")
-@click.option("--source", metavar="URI", help="Source set of your own.  [default: drawn demonstration data]")
+@click.option("--source", metavar="URI", help="Source set of your own, or none.  [default: drawn demonstration data]")
 @click.option("--source-layout", type=LAYOUTS, default="auto")
-@click.option("--intermediate", metavar="URI", help="Intermediate set of your own.  [default: drawn]")
+@click.option("--intermediate", metavar="URI", help="Intermediate set of your own, or none.  [default: drawn]")
 @click.option("--intermediate-layout", type=LAYOUTS, default="auto")
 @click.option("--target", metavar="URI", default="", help="Target set of your own.  [default: selected classes]")
 @click.option("--target-layout", type=LAYOUTS, default="auto")
+@click.option(
+    "--prepared",
+    metavar="URI",
+    help="Model to start from in place of the stages whose data are not given: .keras, .weights.h5, a SavedModel of "
+    "Headstart, a run's output folder or a model store.",
+)
+@click.option(
+    "--preparation-hours",
+    type=click.FloatRange(min=0),
+    help="What preparing that model took.  [default: as its run measured it, else not known]",
+)
 @classes_option
 @click.option(
     "--images-per-class",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from headstart.components.records import RunRecord
-from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.experiment import Experiment, stages_before, succeeded
 from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
-from headstart.components.stages import STAGES, chain
+from headstart.components.stages import STAGES
 from headstart.components.training.stage_settings import StageSettings
 
 
@@ -23,10 +23,11 @@ def initial_weights(experiment: Experiment, settings: ReportSettings) -> Iterabl
             if loaded:
                 yield f"{title} runs started from a trained model instead of random weights.", names(loaded)
             continue
-        fresh = [record for record in good if record.initial_model is None]
+        fresh = [record for record in good if record.initial_model is None and not _random_instead(record)]
         if fresh:
             yield f"{title} runs started from random weights instead of the model of {source}.", names(fresh)
-        prepared = _made_by(experiment, source)
+        before = {stages_before(record)[-1:] for record in loaded}
+        prepared = _made_by(experiment, before.pop()[0]) if len(before) == 1 and before != {()} else {}
         other = [
             record
             for record in loaded
@@ -36,6 +37,11 @@ def initial_weights(experiment: Experiment, settings: ReportSettings) -> Iterabl
         ]
         if other:
             yield f"{title} runs started from another model than the one that {source} made for them.", names(other)
+
+
+def _random_instead(record: RunRecord) -> bool:
+    """Whether the stage that it would have started from was left out, with no model in its place."""
+    return record.given is not None and not record.given.source and not stages_before(record)
 
 
 def _made_by(experiment: Experiment, stage: str) -> dict[int, set[str]]:
@@ -62,7 +68,10 @@ def lineage(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken
 
 
 def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
-    expected, named = chain(record.arm), tuple(ancestor.stage for ancestor in record.started_from)
+    expected = stages_before(record)
+    # A model that was given may bring ancestors of its own.
+    own = record.started_from[len(record.started_from) - len(expected) :] if record.given else record.started_from
+    named = tuple(ancestor.stage for ancestor in own)
     if named != expected:
         yield Problem(
             "stages",
@@ -71,7 +80,7 @@ def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
             f"{' and '.join(expected) or 'nothing'}.",
         )
         return
-    for ancestor in record.started_from:
+    for ancestor in own:
         made = [other for other in succeeded(experiment.of(ancestor.stage)) if other.preparation == record.preparation]
         if made and not any(
             (other.final_weights, other.seed, other.data and other.data.digest)
@@ -84,7 +93,7 @@ def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
                 f"{record.name} names a {ancestor.stage} of seed {ancestor.seed} with other weights or data than "
                 f"{made[0].name} has.",
             )
-    if record.started_from and record.initial_model not in (None, record.started_from[-1].weights):
+    if own and record.initial_model not in (None, own[-1].weights):
         yield Problem(
             "initial", record, f"{record.name} was loaded from another model than the last of those that it builds on."
         )
