@@ -164,7 +164,7 @@ def _from_weights(file: Path, new: Path, network: Callable[[int], Any]) -> None:
 
 
 def _from_served(folder: Path, new: Path, network: Callable[[int], Any]) -> None:
-    """Take the weights out of a SavedModel of ours, by layer name, into the network."""
+    """Take the weights out of a SavedModel of ours into the network; every one of them must be there."""
     import tensorflow as tf
 
     from headstart.components.training.served_graph import check_graph
@@ -172,20 +172,18 @@ def _from_served(folder: Path, new: Path, network: Callable[[int], Any]) -> None
     check_graph(folder)
     try:
         classes = (folder / "assets" / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        stored = tf.saved_model.load(str(folder)).model.variables
-    except Exception as error:  # on a damaged or a foreign file it raises nearly anything
+    except OSError as error:
         raise HeadstartError(f"prepared: {folder.name} is not a SavedModel of Headstart ({error}).") from error
     model = network(len(classes))
-    weights = model.variables
-    shapes = [tuple(value.shape) for value in stored]
-    for at, weight in enumerate(weights):
-        if len(stored) != len(weights) or shapes[at] != tuple(weight.shape):
-            raise HeadstartError(
-                f"prepared: {folder.name} does not fit the network at {weight.path}: found "
-                f"{shapes[at] if at < len(shapes) else 'nothing'}, expected {tuple(weight.shape)}.",
-                "Is it of this network? See the setting network.",
-            )
-        weight.assign(stored[at].numpy())
+    try:
+        restored = tf.train.Checkpoint(model=model).restore(str(folder / "variables" / "variables"))
+        restored.assert_existing_objects_matched()
+    except Exception as error:  # TensorFlow names the variable, in errors of several kinds
+        first = " ".join(str(error).split())[:400]
+        raise HeadstartError(
+            f"prepared: {folder.name} does not fit the network: {first}",
+            "Is it of this network? See the setting network.",
+        ) from error
     model.save(new / MODEL_FILE)
 
 

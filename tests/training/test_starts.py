@@ -107,7 +107,7 @@ def test_weights_of_another_network_are_refused_by_layer_name(tmp_path: Path) ->
     export.save_served(other, tmp_path / "served", list("abcd"), tiny_images.SIZE)
     with pytest.raises(HeadstartError, match=r"other\.weights\.h5.*conv2d_1"):
         fetched(tmp_path / "other.weights.h5", tmp_path / "out")
-    with pytest.raises(HeadstartError, match=r"conv2d_1.*expected \(5, 5, 3, 16\)"):
+    with pytest.raises(HeadstartError, match="served does not fit"):
         fetched(tmp_path / "served", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
