@@ -363,7 +363,7 @@ def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
             trained, complete = [0.0], [0.0]
         if given.hours is None:
             trained, complete = [], []
-            reasons.append(f"what preparing {given.source} took is not known (--preparation-hours)")
+            reasons.append(f"--preparation-hours was not given for {given.source}")
         else:
             trained = [seconds + 3600 * given.hours for seconds in trained]
             complete = [seconds + 3600 * given.hours for seconds in complete]
