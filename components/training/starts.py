@@ -176,7 +176,7 @@ def _from_served(folder: Path, new: Path, network: Callable[[int], Any]) -> None
         raise HeadstartError(f"prepared: {folder.name} is not a SavedModel of Headstart ({error}).") from error
     model = network(len(classes))
     try:
-        restored = tf.train.Checkpoint(model=model).restore(str(folder / "variables" / "variables"))
+        restored = tf.train.Checkpoint(model=model).read(str(folder / "variables" / "variables"))
         restored.assert_existing_objects_matched()
     except Exception as error:  # TensorFlow names the variable, in errors of several kinds
         first = " ".join(str(error).split())[:400]
