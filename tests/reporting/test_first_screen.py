@@ -85,7 +85,11 @@ def test_tiles_carry_their_interval_and_say_what_is_undecided() -> None:
     assert tile(one, "training speed").interval == one.speedup.train.note != ""
 
 
-def test_a_worse_treatment_gets_no_break_even() -> None:
+def test_a_worse_treatment_gets_no_break_even(tmp_path: Path) -> None:
+    for name, accuracy, drawn in (("worse", 0.90, False), ("better", 0.99, True)):
+        write_report(arms((1.5, 0.97), (0.2, accuracy)), tmp_path / name)
+        html = (tmp_path / name / "report.html").read_text(encoding="utf-8")
+        assert ("When preparation has paid for itself" in html) == drawn
     found = summary(arms((1.5, 0.97), (0.2, 0.90)))
     assert found.break_even.first_model is not None
     assert tile(found, "breaks even").value == "no gain"

@@ -13,6 +13,7 @@ from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span, plain, time_unit
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
 from headstart.components.reporting.experiment import PHASES, Experiment, succeeded, total_seconds
+from headstart.components.reporting.first_screen import decided
 from headstart.components.reporting.measurement import seconds_per_epoch
 from headstart.components.reporting.summary import Interval, Summary
 from headstart.components.reporting.tables import with_interval
@@ -39,10 +40,10 @@ HEIGHT, LEFT, RIGHT, BOTTOM = 300.0, 56.0, WIDTH - 14, 260.0
 
 
 def break_even(summary: Summary, identity: str) -> Figure | None:
-    """Total time of both ways after each model; None when preparation or an arm's time is not known."""
+    """Total time of both ways after each model; None when a time is not known, or the treatment is decidedly worse."""
     preparation, first, pays = summary.preparation_seconds, summary.first, summary.break_even
     each_control, each_treatment = summary.control.train_seconds.mean, summary.treatment.train_seconds.mean
-    if not preparation or each_control is None or each_treatment is None:
+    if not preparation or each_control is None or each_treatment is None or decided(first.gain, 0.0) < 0:
         return None
     most = max(4, math.ceil(2.2 * pays.models)) if pays.models is not None else MODELS_WITHOUT_CROSSING
     if pays.first_model is not None and pays.first_model_high is not None:
