@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-
-from headstart.components.records import RunRecord
+from headstart.components.records import Attempt, RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
 from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
@@ -98,6 +97,12 @@ def _overlaps(records: Iterable[RunRecord]) -> Iterator[tuple[RunRecord, RunReco
         for (_, ended, before), (began, _, after) in itertools.pairwise(spans):
             if before is not after and (ended - began).total_seconds() > OVERLAP_SECONDS:
                 yield before, after
+
+
+def _overlap(before: Attempt, after: Attempt) -> float:
+    """Seconds from the start of one attempt to the end of the one before it; below zero where that was earlier."""
+    began, next_began = _time(before.started_at), _time(after.started_at)
+    return before.wall_seconds - (next_began - began).total_seconds() if began and next_began else 0.0
 
 
 def _time(text: str) -> datetime | None:
@@ -207,8 +212,11 @@ def _attempts(record: RunRecord) -> Iterator[Problem]:
         )
     if [attempt.number for attempt in attempts] != list(range(1, len(attempts) + 1)):
         yield Problem("attempt numbers", record, f"Attempts at {record.name} are missing or out of order.")
-    if attempts[-1].ended not in ("", "completed") or any(attempt.ended == "completed" for attempt in attempts[:-1]):
-        yield Problem("ended", record, f"{record.name} succeeded, but its attempts did not end so.")
+    if attempts[-1].ended not in ("", "completed"):
+        ended = attempts[-1].ended
+        yield Problem("ended", record, f"{record.name} succeeded, but the last attempt at it ended otherwise: {ended}.")
+    if any(_overlap(before, after) > OVERLAP_SECONDS for before, after in itertools.pairwise(attempts)):
+        yield Problem("two at once", record, f"An attempt at {record.name} began before the one before it had ended.")
     if record.started_at != attempts[0].started_at:
         yield Problem("started", record, f"{record.name} started at another time than the first attempt at it.")
     wall = sum(attempt.wall_seconds for attempt in attempts)
@@ -252,7 +260,7 @@ def plausible_speed(experiment: Experiment, settings: ReportSettings) -> Iterabl
         for what, values in quantities.items():
             if len(timed) < 3 or min(values) <= 0:
                 continue
-            middle = float(np.median(values))
+            middle = statistics.median(values)
             for word, far in (
                 ("less than a third of", [value * SUSPICIOUS_FACTOR < middle for value in values]),
                 (
@@ -276,7 +284,7 @@ def no_stalled_epoch(experiment: Experiment, settings: ReportSettings) -> Iterab
     for record in succeeded(experiment.records):
         if len(record.epochs) < 3:
             continue
-        middle = float(np.median([row.train_seconds for row in record.epochs]))
+        middle = statistics.median(row.train_seconds for row in record.epochs)
         worst = max(record.epochs, key=lambda row: row.train_seconds)
         if worst.train_seconds > max(STALLED_FACTOR * middle, middle + 1):
             problems.append(

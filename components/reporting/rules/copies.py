@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from headstart.components.records import RunRecord
@@ -43,9 +44,11 @@ def _same_weights(records: Iterable[RunRecord]) -> Iterator[Problem]:
 def _same_losses(records: Iterable[RunRecord]) -> Iterator[Problem]:
     """Runs of which at least half of the epochs, and two, have exactly the losses of another run's epochs."""
     # The training loss alone or that of validation alone may be 0 more than once.
-    first: dict[tuple[float, float], RunRecord] = {}
+    first: dict[tuple[float | None, float | None], RunRecord] = {}
     for record in records:
-        pairs = {(row.loss, row.validation_loss) for row in record.epochs if row.loss and row.validation_loss}
+        # A network that has ceased to learn has the same losses in all its epochs, and so may another.
+        counts = Counter((row.loss, row.validation_loss) for row in record.epochs if row.loss and row.validation_loss)
+        pairs = [pair for pair, count in counts.items() if count == 1]
         shared: dict[int, tuple[RunRecord, int]] = {}
         for pair in pairs:
             twin = first.setdefault(pair, record)

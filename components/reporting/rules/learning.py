@@ -68,13 +68,14 @@ def _late_gain(record: RunRecord) -> float | None:
     part = len(record.epochs) // 4
     if part < 2:
         return None
-    known = [(row.accuracy, row.validation_accuracy) for row in record.epochs[-2 * part :]]
-    if any(None in pair for pair in known):
+    late, before = record.epochs[-part:], record.epochs[-2 * part : -part]
+    training = [row.accuracy for row in late if row.accuracy is not None]
+    validation, earlier = (
+        [row.validation_accuracy for row in rows if row.validation_accuracy is not None] for rows in (late, before)
+    )
+    if not len(training) == len(validation) == len(earlier) == part or sum(training) < FULL * part:
         return None
-    training, validation = np.asarray(known, dtype=np.float64).T
-    if training[part:].mean() < FULL:
-        return None
-    return float(validation[part:].mean() - validation[:part].mean())
+    return (sum(validation) - sum(earlier)) / part
 
 
 @rule("warning")

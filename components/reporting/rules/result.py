@@ -6,10 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from headstart.components.errors import HeadstartError
-from headstart.components.records import RunRecord
+from headstart.components.records import Epoch, RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
 from headstart.components.reporting.rules.registry import Broken, Problem, grouped, rule
 from headstart.components.reporting.settings import ReportSettings
@@ -72,8 +70,13 @@ def _result(record: RunRecord) -> Iterator[Problem]:
             f"test accuracy of {percent(accuracy)} says {round(accuracy * count):,}.",
         )
     known = set(data.classes)
-    if any(sample.truth not in known or sample.predicted not in known for sample in record.samples):
+    if any(
+        sample.truth not in known or sample.predicted not in known for sample in [*record.samples, *record.mistakes]
+    ):
         yield Problem("samples", record, f"{record.name} shows test images of classes that its data do not have.")
+    wrong = [sample for sample in record.mistakes if sample.truth != sample.predicted]
+    if len(wrong) < len(record.mistakes) or len(wrong) > count - round(accuracy * count):
+        yield Problem("mistakes", record, f"{record.name} shows wrong answers that it did not give.")
 
 
 def _confusion(record: RunRecord, count: int, accuracy: float, classes: int) -> Iterator[Problem]:
@@ -146,28 +149,23 @@ def _rows(record: RunRecord) -> Iterator[Problem]:
     # Images that do not fill the last batch are left out of an epoch.
     trained = counts.get("train", 0) // batch * batch if batch else 0
     for row in rows:
-        where = f"{record.name}, epoch {row.epoch}"
-        accuracy, loss = row.validation_accuracy or 0.0, row.validation_loss or 0.0
-        if validation and not _whole(accuracy * validation):
-            yield Problem(
-                "share",
-                record,
-                f"{where}: a validation accuracy of {accuracy!r} is not a whole number of {validation:,} images.",
-            )
-        elif trained and record.environment.device_count <= 1 and not _whole((row.accuracy or 0.0) * trained):
-            yield Problem(
-                "training share",
-                record,
-                f"{where}: a training accuracy of {row.accuracy!r} is not a whole number of {trained:,} images.",
-            )
-        elif loss < (1 - accuracy) * LOSS_OF_AN_ERROR - 1e-6:
-            yield Problem(
-                "loss",
-                record,
-                f"{where}: a validation loss of {loss:.3g} is impossible at an accuracy of {percent(accuracy)}; each "
-                "wrong answer adds at least ln 2.",
-            )
+        if found := _row(row, validation, trained if record.environment.device_count <= 1 else 0):
+            kind, wrong = found
+            yield Problem(kind, record, f"{record.name}, epoch {row.epoch}: {wrong}")
     yield from _best(record)
+
+
+def _row(row: Epoch, validation: int, trained: int) -> tuple[str, str] | None:
+    """What cannot be of an epoch with this number of images; 0: not known."""
+    accuracy, training, loss = row.validation_accuracy or 0.0, row.accuracy or 0.0, row.validation_loss or 0.0
+    if validation and not _whole(accuracy * validation):
+        return "share", f"a validation accuracy of {accuracy!r} is not a whole number of {validation:,} images."
+    if trained and not _whole(training * trained):
+        return "training share", f"a training accuracy of {training!r} is not a whole number of {trained:,} images."
+    if loss < (1 - accuracy) * LOSS_OF_AN_ERROR - 1e-6:
+        impossible = f"a validation loss of {loss:.3g} is impossible at an accuracy of {percent(accuracy)}"
+        return "loss", f"{impossible}; each wrong answer adds at least ln 2."
+    return None
 
 
 def _best(record: RunRecord) -> Iterator[Problem]:
@@ -254,4 +252,4 @@ def status_as_recorded(experiment: Experiment, settings: ReportSettings) -> Iter
 
 
 def _whole(value: float) -> bool:
-    return bool(abs(value - np.round(value)) < 1e-6)
+    return abs(value - round(value)) < 1e-6

@@ -174,6 +174,29 @@ FROZEN = [
     Plant("classes in another order", "same_data", put(TRANSFER, "data.classes", lambda names: names[::-1])),
 ]
 
+ARMS_OF_ANY_KIND = [
+    Plant("frozen random layers from a model", "initial_weights", take("frozen-random-01", TRANSFER, "initial_model")),
+    Plant("frozen random layers trained", "frozen_as_said", put("frozen-random-*", "frozen", [])),
+    Plant(
+        "head alone with a layer less frozen", "frozen_as_said", put("head-01", "frozen", lambda layers: layers[:-1])
+    ),
+    Plant("fine-tuned from pretraining", "initial_weights", take("finetuned-01", "finetune", "initial_model")),
+    Plant("layers frozen where all are fine-tuned", "frozen_as_said", take("finetuned-01", TRANSFER, "frozen")),
+    Plant(
+        "another learning rate in one fine-tuned run", "same_recipe", put("finetuned-01", "recipe.learning_rate", 1e-3)
+    ),
+    Plant(
+        "the learning rate of the fine-tuned in transfer", "same_recipe", put(TRANSFERS, "recipe.learning_rate", 1e-4)
+    ),
+    Plant("another batch size in all fine-tuned runs", "same_recipe", put("finetuned-*", "recipe.batch_size", 8)),
+    Plant("a seed missing in a third arm", "complete", remove("head-p0-d1-03"), planned=False),
+    Plant(
+        "a run of the head alone that is one of transfer", "frozen_as_said", lambda r: _identity(r, "head-01", TRANSFER)
+    ),
+    Plant("other images in a fourth arm", "same_data", put("frozen-random-*", "data.digest", "7" * 64)),
+    Plant("another machine in a fifth arm", "same_machine", put("finetuned-*", "environment.hostname", "node-b")),
+]
+
 COPIES = [
     Plant("a run a copy of another, under its own seed", "not_copied", lambda r: _identity(r, TRANSFER, OTHER)),
     Plant(

@@ -107,6 +107,13 @@ RESULTS = [
     ),
     Plant("ten times the test images", "consistent_result", put(TRANSFER, "data.counts.test", times(10))),
     Plant("no images named in a run that succeeded", "consistent_result", put(TRANSFER, "data", None)),
+    Plant(
+        "a right answer among the most confidently wrong ones",
+        "consistent_result",
+        lambda r: r["final"].update(
+            mistakes=[{**sample, "predicted": sample["truth"]} for sample in r["final"]["samples"]]
+        ),
+    ),
     Plant("a picture of a class that there is not", "consistent_result", put("final", "samples.0.predicted", "cherry")),
     Plant(
         "twenty more right answers everywhere, with the old loss",
