@@ -13,9 +13,9 @@ import click
 
 from headstart.components.credentials import masked_address
 from headstart.components.errors import SettingError
+from headstart.pipelines.yaml_files import LARGEST_SETTINGS, read_mapping
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-MOST_BYTES = 1 << 20
 
 
 def config_option(function: Function) -> Function:
@@ -78,40 +78,24 @@ def _text(value: Any) -> str:
 
 def read_configuration(file: Path) -> dict[str, Any]:
     """Read the table in a TOML (.toml) or YAML (.yaml, .yml) file; SettingError where it holds anything else."""
+    if not file.is_file():
+        raise SettingError(f"--config {file}: there is no such file.")
+    if file.suffix in (".yaml", ".yml"):
+        return read_mapping(file, "options")
+    if file.suffix != ".toml":
+        raise SettingError(f"--config {file}: expected a name that ends in .toml, .yaml or .yml.")
     try:
-        if not file.is_file():
-            raise SettingError(f"--config {file}: there is no such file.")
-        content = file.read_bytes()[: MOST_BYTES + 1]
-        if len(content) > MOST_BYTES:
-            raise SettingError(f"--config {file}: more than {MOST_BYTES:,} bytes; that is no list of options.")
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_SETTINGS + 1)
+        if len(content) > LARGEST_SETTINGS:
+            raise SettingError(f"--config {file}: more than {LARGEST_SETTINGS:,} bytes; that is no list of options.")
         text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"--config {file}: cannot be read as text: {error}.") from error
-    found = _toml(file, text) if file.suffix == ".toml" else _yaml(file, text)
-    if not isinstance(found, dict):
-        raise SettingError(f"--config {file}: holds no options.", "Give lines such as runs: 3.")
-    return found
-
-
-def _toml(file: Path, text: str) -> Any:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingError(f"--config {file}: not TOML: {error}.") from error
-
-
-def _yaml(file: Path, text: str) -> Any:
-    import yaml
-
-    if file.suffix not in (".yaml", ".yml"):
-        raise SettingError(f"--config {file}: expected a name that ends in .toml, .yaml or .yml.")
-    try:
-        # An alias can stand for more than memory holds; a list of options needs none.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise SettingError(f"--config {file}: aliases (*name) are not taken in a list of options.")
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SettingError(f"--config {file}: not YAML: {' '.join(str(error).split())}.") from error
 
 
 def given_options(ctx: click.Context) -> dict[str, Any]:

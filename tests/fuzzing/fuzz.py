@@ -19,6 +19,10 @@ with atheris.instrument_imports(
         "headstart.components.progress",
         "headstart.components.training.checkpoint",
         "headstart.components.training.attempts",
+        "headstart.components.credentials",
+        "headstart.components.foreign_text",
+        "headstart.pipelines.configuration",
+        "headstart.pipelines.submission",
     ]
 ):
     import targets

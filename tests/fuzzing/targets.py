@@ -7,6 +7,7 @@ what comes out is checked as far as one can without knowing what it should be.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import pickle
 import shutil
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +23,23 @@ from pathlib import Path
 import numpy as np
 
 from headstart.components import progress
+from headstart.components.credentials import masked, without_credentials
 from headstart.components.datasets.archives import unpack
 from headstart.components.datasets.cifar100 import read_archive, read_folder
 from headstart.components.datasets.images import UnreadableImageError, decode
 from headstart.components.datasets.packed import PackedDataset, digests_of, write_packed
+from headstart.components.datasets.settings import ImportSettings
+from headstart.components.datasets.splitting import check_class_names
+from headstart.components.datasets.tables import read_table
 from headstart.components.datasets.unpickling import load_pickle
 from headstart.components.errors import HeadstartError
-from headstart.components.foreign_text import printable
+from headstart.components.foreign_text import LONGEST, csv_cell, printable
 from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.summary import read_summary
 from headstart.components.training import attempts, checkpoint
+from headstart.pipelines.configuration import read_configuration
+from headstart.pipelines.submission import answers
+from headstart.pipelines.submission.workflow import Workflow
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="headstart-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
 
@@ -197,6 +206,63 @@ def progress_line(data: bytes) -> None:
     assert read["what"] == printable(words)
 
 
+def foreign_names(data: bytes) -> None:
+    """Any bytes as a name: what is shown of it is one bounded line without controls, the same when shown again."""
+    name = data.decode("utf-8", errors="surrogateescape")
+    shown = printable(name)
+    assert len(shown) <= LONGEST + 10
+    assert not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in shown)
+    shown.encode("utf-8")
+    cell = csv_cell(name)
+    assert not cell.startswith(("=", "+", "-", "@"))
+    check_class_names([name, "other"], "names")
+
+
+def address(data: bytes) -> None:
+    """A password in an address is shown nowhere, whatever stands around it."""
+    text = data.decode("utf-8", errors="replace")
+    secret = "q7Zx" + hashlib.sha256(data).hexdigest()[:16]
+    host = "".join(character for character in text if character.isalnum())[:20] or "host"
+    plain = "".join(text.split())
+    for found in (f"https://user:{secret}@{host}/{plain}", f"{plain} s3://{secret}:x@{host}/a b {plain}"):
+        assert secret not in masked(found), found
+        assert secret not in printable(found), found
+    masked(text)
+    without_credentials(text)
+
+
+def table(data: bytes) -> None:
+    """Any bytes as a table of labels: rows inside its folder, each with a class, or a refusal."""
+    folder = fresh("table")
+    (folder / "a.png").write_bytes(b"x")
+    (folder / "labels.csv").write_bytes(data)
+    found = read_table(folder / "labels.csv", ImportSettings())
+    assert len(found.paths) == len(found.labels)
+    assert all(0 <= label < len(found.classes) for label in found.labels)
+    assert not any(Path(path).is_absolute() or ".." in Path(path).parts for path in found.paths)
+
+
+def api_answer(data: bytes) -> None:
+    """Any JSON as an answer of the API has a shape or not; a manifest of a workflow is read as far as it goes."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    for shape in (answers.Health, answers.Run, answers.Runs, answers.RecurringRuns, answers.OldRun):
+        answers.shape_error(value, shape)
+    if answers.has_shape(value, answers.Manifest):
+        Workflow(value)
+
+
+def options_file(data: bytes) -> None:
+    """Any bytes as a file of options: a table, or a refusal."""
+    folder = fresh("options")
+    for name in ("options.toml", "options.yaml"):
+        (folder / name).write_bytes(data)
+        with contextlib.suppress(HeadstartError):
+            assert isinstance(read_configuration(folder / name), dict)
+
+
 _SPLITS = {
     split: (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1], np.int32)) for split in ("train", "validation", "test")
 }
@@ -333,6 +399,23 @@ def corpus(name: str) -> list[bytes]:
             _tar("w", ("fingerprint", b"print"), ("record.json", _record()), ("model", b""), ("model/a", b"x")),
             _tar("w", ("fingerprint", b"print"), ("record.json", _record()), ("model", b""), ("model/../../a", b"x")),
         ],
+        "foreign_names": [b"caf\xe9", b"\x1b[31mred\xe2\x80\xae", "one\u2028two".encode(), b"[/] [link=x]y", b"=1+1"],
+        "address": [b"https://u:hun'ter2@h/x.zip?a b", b"ftp://user:pw@host/x#token=1", b"s3://k:s@b"],
+        "table": [
+            b"path,label,split\na.png,x,train\n",
+            "path;label\na.png;\u00e4\n".encode("utf-16"),
+            b"sep=\t\npath\tlabel\na.png\tx\n",
+            b'path,label\n"a.png,x\n',
+            b"path,label\n../a.png,x\n",
+        ],
+        "api_answer": [
+            b'{"run_id": "a", "state": "RUNNING", "run_details": {"task_details": [{"display_name": "x"}]}}',
+            b'{"status": {"phase": "Running", "nodes": {"a": {"displayName": "x", "type": "Pod"}}}, "metadata": {}}',
+            b'{"status": {"compressedNodes": "H4sIAAAAAAAA"}}',
+            b"[[]]",
+            b"null",
+        ],
+        "options_file": [b"runs = 3\n[set]\nepochs = 2\n", b"runs: 3\nset: {a: 1}\n", b"a: &x [1]\nb: *x\n"],
         "progress_line": [b'headstart event=epoch arm=transfer seed=3 text="a \\"b\\""', b"a\rb\x85c\xe2\x80\xa8d\x0b"],
     }
     return inputs[name]
@@ -355,6 +438,11 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         checkpoint_object,
         finished_object,
         progress_line,
+        foreign_names,
+        address,
+        table,
+        api_answer,
+        options_file,
     )
 }
 

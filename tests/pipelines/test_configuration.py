@@ -66,14 +66,14 @@ def test_what_was_given_can_be_given_again_as_a_file(tmp_path: Path) -> None:
         ("a.toml", "rnus = 3", "Did you mean runs?"),
         ("a.toml", "config = 'b.toml'", "is not an option"),
         ("a.toml", "runs = ", "not TOML"),
-        ("a.yaml", "runs: [", "not YAML"),
-        ("a.yaml", "- 1", "holds no options"),
+        ("a.yaml", "runs: [", "cannot be read as YAML"),
+        ("a.yaml", "- 1", "expected one mapping with options"),
         ("a.yaml", "a: &x [1]\nb: *x", "aliases"),
         ("a.yaml", "runs:", "has no value"),
         ("a.yaml", "runs: {a: 1}", "takes one value"),
         ("a.json", "{}", "ends in .toml"),
         ("a.yaml", "hold_out_target: true\nhold-out-target: true", "says again"),
-        ("a.yaml", "[" * 3000, "not YAML"),
+        ("a.yaml", "[" * 3000, "nests deeper"),
     ],
 )
 def test_what_a_file_cannot_say_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
