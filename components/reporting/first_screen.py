@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from headstart.components.records import Data
 from headstart.components.reporting import units
+from headstart.components.reporting.answer import ABOUT_AS_ACCURATE
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.summary import Finding, Interval, Summary
@@ -65,6 +66,8 @@ def advice(summary: Summary) -> str:
             else f"Train from the {first.control}: {name} costs {lost} and saves no time that was shown."
         )
     gains = f"; it gains {units.points(first.gain.estimate)} points from the first" if better > 0 else ""
+    if better == 0 and (first.gain.low is None or first.gain.low < -ABOUT_AS_ACCURATE):
+        gains = "; whether that costs accuracy is undecided"
     if not chain(first.treatment):
         return f"Take {name}: it needs no preparation." if faster > 0 and better >= 0 else ""
     if pays.never:

@@ -68,6 +68,11 @@ def test_advice(control: tuple[float, float], treatment: tuple[float, float], wo
     assert re.search(words, first_screen.advice(summary(arms(control, treatment))))
 
 
+def test_advice_says_when_a_loss_of_accuracy_is_not_ruled_out() -> None:
+    wide = first_screen.advice(summary(arms((1.5, 0.95), (0.9, 0.94), spread=0.05)))
+    assert wide.endswith("models or more; whether that costs accuracy is undecided.")
+
+
 def test_no_advice_from_an_unsound_measurement_or_from_nothing() -> None:
     found = summary(arms((1.5, 0.92), (0.2, 0.97)))
     assert "errors below" in first_screen.advice(found.model_copy(update={"sound": False}))
