@@ -39,6 +39,7 @@ def test_report_fills_its_artifacts_and_logs_plain_numbers(tmp_path: Path) -> No
     assert sorted(path.name for path in (tmp_path / "summary").iterdir()) == [
         "report.html",
         "report.md",
+        "reproduce.py",
         "runs.csv",
         "summary.json",
     ]
