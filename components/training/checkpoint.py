@@ -149,6 +149,15 @@ def keep_finished(folder: Folder, fingerprint: str, record: RunRecord, outputs: 
     folder.write(CHECKPOINT, b"")
 
 
+def finished_record(content: bytes) -> bytes:
+    """Return the JSON of the record in what `keep_finished` has written; ValueError where it is damaged."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(unsealed(content)), mode="r:") as archive:
+            return _member(archive, "record.json")
+    except (tarfile.TarError, KeyError, TypeError, EOFError) as error:
+        raise ValueError(f"damaged: {error}") from error
+
+
 def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) -> RunRecord | None:
     """Put the outputs of the finished run with this fingerprint in place and return its record, or None.
 

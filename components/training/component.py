@@ -25,6 +25,7 @@ def pretrain(
     image: str,
     record: Output[Artifact],
     model: Output[Model],
+    metrics: Output[Metrics],
     prepared: str = "",
     preparation_hours: float = -1.0,
 ):
@@ -42,10 +43,11 @@ def pretrain(
         image: Container image, for the record.
         record: The run record.
         model: The trained model.
+        metrics: Accuracies and times, for the KFP UI and what compares its runs.
         prepared: URI of the model to take over where the source set is left out; empty: none.
         preparation_hours: What preparing that model took; below 0: not known.
     """
-    from headstart.components.training.shells import begin
+    from headstart.components.training.shells import begin, log_scalars
 
     how: dict = {
         "run_id": run_id,
@@ -55,7 +57,8 @@ def pretrain(
         "accelerators": accelerators,
         "image": image,
     }
-    begin(dataset, seed, preparation, prepared, preparation_hours, record, model, **how)
+    result = begin(dataset, seed, preparation, prepared, preparation_hours, record, model, **how)
+    log_scalars([result], metrics)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -72,6 +75,7 @@ def finetune(
     image: str,
     record: Output[Artifact],
     model: Output[Model],
+    metrics: Output[Metrics],
 ):
     """Train the pretrained network on the intermediate images, its first convolutions frozen.
 
@@ -88,8 +92,9 @@ def finetune(
         image: Container image, for the record.
         record: The run record.
         model: The trained model.
+        metrics: Accuracies and times, for the KFP UI and what compares its runs.
     """
-    from headstart.components.training.shells import prepare
+    from headstart.components.training.shells import log_scalars, prepare
 
     how: dict = {
         "run_id": run_id,
@@ -99,7 +104,8 @@ def finetune(
         "accelerators": accelerators,
         "image": image,
     }
-    prepare("finetune", dataset, initial_model, seed, preparation, record, model, **how)
+    result = prepare("finetune", dataset, initial_model, seed, preparation, record, model, **how)
+    log_scalars([result], metrics)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -198,6 +204,7 @@ def train_runs(
     accelerators: int,
     image: str,
     records: Output[Artifact],
+    metrics: Output[Metrics],
 ):
     """Train the arms that are compared, one run after the other: each cell is a seed, a preparation and a draw.
 
@@ -212,8 +219,9 @@ def train_runs(
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         records: A folder with the run record of each.
+        metrics: Means of each arm, for the KFP UI and what compares its runs.
     """
-    from headstart.components.training.shells import runs
+    from headstart.components.training.shells import log_scalars, runs
 
     how: dict = {
         "run_id": run_id,
@@ -223,4 +231,4 @@ def train_runs(
         "accelerators": accelerators,
         "image": image,
     }
-    runs(cells, dataset, prepared, records, **how)
+    log_scalars(runs(cells, dataset, prepared, records, **how), metrics)

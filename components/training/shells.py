@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.components.datasets.left_out import left_out
 from headstart.components.errors import HeadstartError
+from headstart.components.progress import emit
 from headstart.components.records import Arm, RunRecord
 from headstart.components.stages import PREPARATION
 from headstart.components.training import starts
@@ -35,6 +37,7 @@ def stage(
     `how` holds the arguments that every run of a pipeline shares: run_id, preset, settings, checkpoints, accelerators
     and image.
     """
+    how["checkpoints"] = checkpoint_place(how["checkpoints"], record, how["run_id"])
     result = run_stage(
         arm=arm,
         dataset=Path(dataset.path),
@@ -72,19 +75,18 @@ def prepare(
 
 def begin(
     dataset: Any, seed: int, preparation: int, prepared: str, hours: float, record: Any, model: Any, **how: Any
-) -> None:
+) -> RunRecord | None:
     """Run the first stage, or, where its data set was left out, take over the model at `prepared`, if there is one.
 
     `hours` below 0: what it cost is not known.
     """
     size = left_out(dataset.path)
     if size is None:
-        prepare("pretrain", dataset, None, seed, preparation, record, model, **how)
-        return
+        return prepare("pretrain", dataset, None, seed, preparation, record, model, **how)
     Path(record.path).touch()
     if not prepared:
         starts.nothing(Path(model.path))
-        return
+        return None
     starts.fetch(
         prepared,
         Path(model.path),
@@ -94,16 +96,39 @@ def begin(
         settings=dict(how["settings"]),
         image_size=size,
     )
+    return None
 
 
 def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> list[RunRecord]:
     """Call `run_cells` with the local paths of KFP artifacts and count the outcomes in the records' metadata."""
+    how["checkpoints"] = checkpoint_place(how["checkpoints"], records, how["run_id"])
     done = run_cells(
         cells, dataset=Path(dataset.path), prepared=Path(prepared.path), records=Path(records.path), **_plain(how)
     )
     failed = [record.name for record in done if record.status != "succeeded"]
-    records.metadata.update({"runs": str(len(done)), "failed": ", ".join(failed) or "none"})
+    # Short: the metadata of all tasks together are part of one argument of the report's container.
+    told = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+    records.metadata.update({"runs": str(len(done)), "failed": told or "none"})
     return done
+
+
+def checkpoint_place(given: str, artifact: Any, run_id: str) -> str:
+    """Return where checkpoints go: `given`, or else below the pipeline root where that is in gs://, or nowhere.
+
+    A task uploads its outputs when it ends; what it had finished when its pod is lost is found again there. The URI of
+    an `artifact` that it will write holds the root: ROOT/PIPELINE/RUN/TASK/…; the place is ROOT/PIPELINE/checkpoints.
+    """
+    root, found, _ = str(getattr(artifact, "uri", "")).rpartition(f"/{run_id}/")
+    if given or not found or not root.startswith("gs://"):
+        return given
+    from headstart.components.preflight.checks import check_writable
+
+    place = f"{root}/checkpoints"
+    tried = check_writable(f"{place}/{run_id}", run_id)
+    if tried.outcome == "failed":
+        emit("warning", what="checkpoints", reason=f"there will be none: {tried.found}")
+        return ""
+    return place
 
 
 def _path(artifact: Any | None) -> Path | None:
@@ -114,16 +139,37 @@ def _plain(how: dict[str, Any]) -> dict[str, Any]:
     return {**how, "settings": dict(how["settings"]), "accelerators": int(how["accelerators"])}
 
 
-def log_metrics(record: RunRecord, metrics: Any, classification: Any) -> None:
-    """Log finite numbers and texts only: the KFP backend breaks on NaN and on anything structured."""
-    numbers = {
+def log_scalars(records: Sequence[RunRecord | None], metrics: Any) -> None:
+    """Log the means of each arm's finite figures under ARM_FIGURE, and how many runs of it ended well; None: no run."""
+    arms: dict[str, list[RunRecord]] = {}
+    for record in filter(None, records):
+        arms.setdefault(record.arm, []).append(record)
+    for arm, group in arms.items():
+        ended = [record for record in group if record.status == "succeeded"]
+        metrics.log_metric(f"{arm}_runs", float(len(ended)))
+        for name in _FIGURES:
+            values = [value for record in ended if (value := _figures(record)[name]) is not None]
+            if values:
+                metrics.log_metric(f"{arm}_{name}", float(sum(values) / len(values)))
+
+
+_FIGURES = ("test_accuracy", "best_validation_accuracy", "train_seconds", "epochs")
+
+
+def _figures(record: RunRecord) -> dict[str, float | None]:
+    figures = {
         "test_accuracy": record.result.test_accuracy,
         "best_validation_accuracy": record.result.best_validation_accuracy,
         "train_seconds": record.phases.train,
         "epochs": float(len(record.epochs)),
     }
-    for name, value in numbers.items():
-        if value is not None and math.isfinite(value):
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in figures.items()}
+
+
+def log_metrics(record: RunRecord, metrics: Any, classification: Any) -> None:
+    """Log finite numbers and texts only: the KFP backend breaks on NaN and on anything structured."""
+    for name, value in _figures(record).items():
+        if value is not None:
             metrics.log_metric(name, float(value))
     metrics.metadata["status"] = record.status
     if record.result.confusion is not None and record.data is not None:

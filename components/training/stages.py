@@ -77,7 +77,7 @@ def run_stage(
         initial_model=Path(initial_model).absolute() if initial_model else None,
         # Below the run id: what another pipeline run finished must never be taken for a result of this one.
         checkpoints="/".join(
-            filter(None, (checkpoints.rstrip("/"), run_id, _place(arm, seed, preparation, draw, subset)))
+            filter(None, (checkpoints.rstrip("/"), run_id, place_of(arm, seed, preparation, draw, _size(subset))))
         )
         if checkpoints
         else "",
@@ -113,9 +113,14 @@ def _default_preset(dataset: Path) -> str:
     return "demo" if source.startswith("demo:") else "paper"
 
 
-def _place(arm: Arm, seed: int, preparation: int, draw: int, subset: Subset | None) -> str:
-    if subset:
-        return f"{arm}-n{subset.size_per_class}-p{preparation}-d{draw}-{seed}"
+def _size(subset: Subset | None) -> int:
+    return subset.size_per_class if subset else 0
+
+
+def place_of(arm: str, seed: int, preparation: int, draw: int, size: int = 0) -> str:
+    """Return the name of the folder that a run keeps its checkpoints in, below that of the pipeline run."""
+    if size:
+        return f"{arm}-n{size}-p{preparation}-d{draw}-{seed}"
     return f"{arm}-p{preparation}-d{draw}-{seed}" if preparation or draw else f"{arm}-{seed}"
 
 

@@ -223,10 +223,11 @@ def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 def _run_now(connection: Any, name: str, namespace: str) -> None:
     from headstart.pipelines.schedules import find_schedules, run_now
+    from headstart.pipelines.submission.messages import run_page
 
     schedule = find_schedules(connection, name, namespace)[0]
     run_id = run_now(connection, schedule, namespace)
-    echo(f"Started run {run_id} of schedule {name}: {connection.host}/#/runs/details/{run_id}")
+    echo(f"Started run {run_id} of schedule {name}: {run_page(connection.host, run_id)}")
     echo(f"Follow it: headstart submit --attach {run_id}")
 
 

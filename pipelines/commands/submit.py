@@ -22,6 +22,7 @@ from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
 from headstart.pipelines.submission.failures import explain_failure
 from headstart.pipelines.submission.following import Follower, TerminalWatcher
+from headstart.pipelines.submission.messages import run_page
 from headstart.pipelines.submission.options import connection_options
 from headstart.pipelines.submission.records import report_here
 from headstart.pipelines.submission.results import download_results, read_artifact
@@ -69,7 +70,8 @@ def command(
 ) -> int:
     """Submit PIPELINE (experiment, curve, retraining, or a compiled package), follow it, and bring the report back.
 
-    Ends with 0 where the run succeeded, 1 where it failed or nothing was submitted, 2 for wrong use, 3 where the run
+    Ends with 0 where the run succeeded, or failed after everything that is compared was measured and is sound; 1 where
+    it failed otherwise or nothing was submitted, 2 for wrong use, 3 where the run
     was canceled, 4 where --timeout ran out, 5 where the API was lost or no longer knows us; in the last two the run
     goes on. Ctrl-C leaves the run alone. Where the pipeline could not make its report, it is made here, from the
     records that are in the store.
@@ -96,7 +98,7 @@ def command(
                 experiment_id=experiment_id, parameters=parameters,
                 pipeline_root=pipeline_root, service_account=service_account,
             )  # fmt: skip
-        console.print(f"Submitted run {run_id}: {connection.host}/#/runs/details/{run_id}")
+        console.print(f"Submitted run {run_id}: {run_page(connection.host, run_id)}")
     if not wait:
         return 0
     try:
@@ -160,7 +162,9 @@ def _finish(console: Console, follower: Follower, run: Run, run_id: str, output:
     elif state == "SUCCEEDED":
         console.print("The API does not say where the report is; it is in the UI.", style="yellow")
     if state != "SUCCEEDED" and not reported:
-        _report_here(console, connection, workflow, run, run_id, folder, namespace)
+        complete = _report_here(console, connection, workflow, run, run_id, folder, namespace)
+        if complete and state == "FAILED":
+            return 0
     return {"SUCCEEDED": 0, "CANCELED": CANCELED_STATUS}.get(state, 1)
 
 
@@ -172,13 +176,14 @@ def _report_here(
     run_id: str,
     folder: Path,
     namespace: str,
-) -> None:
+) -> bool | None:
     from headstart.components import storage
 
     def read(uri: str, largest: int) -> bytes:
         return read_artifact(connection, uri, namespace, largest)
 
     try:
-        report_here(console, workflow, run, run_id, folder, read, storage.list)
+        return report_here(console, workflow, run, run_id, folder, read, storage.list)
     except HeadstartError as error:
         console.print(f"No report could be made from what is in the store: {error}", style="yellow")
+        return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 _MEANINGS = (
     ("OOMKilled", "It used more memory than it may: raise --memory, or lower batch_size or image_size."),
     ("InvalidImageName", "The image's name is wrong: compile again with a right --image."),
@@ -40,3 +42,15 @@ def is_deadline(message: str) -> bool:
 def is_waiting(message: str) -> bool:
     """Say whether the message of a pending pod names something that it waits for."""
     return bool(message) and message not in _STARTING
+
+
+def run_page(host: str, run_id: str) -> str:
+    """Say where the page of a run is: an address to open, unless only pods or Kubernetes' API can reach `host`."""
+    name = urlsplit(host).hostname or ""
+    page = f"/#/runs/details/{run_id}"
+    # Inside a cluster the address is http://ml-pipeline.NAMESPACE:8888, see `connect`.
+    service = name.split(".", maxsplit=1)[0] in ("ml-pipeline", "ml-pipeline-ui")
+    inside = service or name.endswith((".svc", ".svc.cluster.local"))
+    if inside or host.endswith("/proxy"):
+        return f"its page is {page} at the address of Kubeflow Pipelines' own page"
+    return host + page

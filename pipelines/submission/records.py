@@ -10,18 +10,22 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from headstart.components.atomic_files import whole_file
 from headstart.components.console import Console
-from headstart.components.design import read_cells
+from headstart.components.design import plan, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, read_record, record_name
 from headstart.components.reporting.settings import report_settings
+from headstart.components.training.checkpoint import FINISHED, finished_record
+from headstart.components.training.stages import place_of
 from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.workflow import StoredArtifact, Workflow
 
 RECORD_OUTPUT, FOLDER_OUTPUT = "record", "records"
 _LARGEST_RECORD = 64 * 2**20
+_LARGEST_KEPT = 512 * 2**20  # with the model of a stage that makes one
 
 
 @dataclass
@@ -33,36 +37,72 @@ class Gathered:
     absent: int = 0
 
 
-def record_uris(workflow: Workflow | None, run: Run, run_id: str, below: Callable[[str], Iterable[str]]) -> list[str]:
+class Place(NamedTuple):
+    """Where a record is or was to be, and where a task keeps what it has finished until it ends; empty: nowhere."""
+
+    record: str
+    kept: str = ""
+
+
+def record_places(
+    workflow: Workflow | None, run: Run, run_id: str, below: Callable[[str], Iterable[str]]
+) -> list[Place]:
     """Return where the records of a run are or were to be.
 
     The workflow names them. Where it has been removed from the cluster, they are looked for below the pipeline root
     that the run was given; `below` lists the objects below a gs:// prefix.
     """
-    named = [uri for artifact in workflow.artifacts() for uri in _records_of(artifact)] if workflow else []
-    root = str((run.get("runtime_config") or {}).get("pipeline_root") or "").rstrip("/")
+    runtime = run.get("runtime_config") or {}
+    checkpoints = str((runtime.get("parameters") or {}).get("checkpoints") or "")
+    named = [
+        place for artifact in workflow.artifacts() for place in _records_of(artifact, checkpoints, run_id)
+    ] if workflow else []  # fmt: skip
+    root = str(runtime.get("pipeline_root") or "").rstrip("/")
     if named or not root.startswith("gs://"):
         return list(dict.fromkeys(named))
-    # PIPELINE ROOT/PIPELINE/RUN/TASK/EXECUTION/OUTPUT
-    pattern = re.compile(rf"/{re.escape(run_id)}/[^/]+/[^/]+/({RECORD_OUTPUT}|{FOLDER_OUTPUT}/[^/]+\.json)$")
-    return [uri for uri in below(f"{root}/") if pattern.search(uri)]
+    # PIPELINE ROOT/PIPELINE/RUN/TASK/EXECUTION/OUTPUT, and what unfinished tasks keep: see `checkpoint_place`.
+    run_part = re.escape(run_id)
+    written = re.compile(rf"/{run_part}/[^/]+/[^/]+/({RECORD_OUTPUT}|{FOLDER_OUTPUT}/[^/]+\.json)$")
+    kept = re.compile(rf"/checkpoints/{run_part}/[^/]+/{re.escape(FINISHED)}$")
+    found = list(below(f"{root}/"))
+    return [Place(uri) for uri in found if written.search(uri)] + [Place("", uri) for uri in found if kept.search(uri)]
 
 
-def _records_of(artifact: StoredArtifact) -> list[str]:
-    """Return the URIs of the records in an artifact: it is one, or the folder of those of the cells of a task."""
+def _records_of(artifact: StoredArtifact, checkpoints: str, run_id: str) -> list[Place]:
+    """Return the places of the records in an artifact: it is one, or the folder of those of the cells of a task."""
     if artifact.name == RECORD_OUTPUT:
-        return [artifact.uri]
+        return [Place(artifact.uri)]
     if artifact.name != FOLDER_OUTPUT:
         return []
     try:
         cells = read_cells(artifact.cells)
     except HeadstartError:
         return []
-    names = [record_name(arm, cell.seed, cell.preparation, cell.draw, cell.size) for cell in cells for arm in cell.arms]
-    return [f"{artifact.uri.rstrip('/')}/{name}.json" for name in names]
+    above, found, _ = artifact.uri.rpartition(f"/{run_id}/")
+    keeps = checkpoints.rstrip("/") or (f"{above}/checkpoints" if found else "")
+    keeps = f"{keeps}/{run_id}" if keeps.startswith("gs://") else ""
+    return [
+        Place(
+            f"{artifact.uri.rstrip('/')}/{record_name(arm, cell.seed, cell.preparation, cell.draw, cell.size)}.json",
+            f"{keeps}/{place_of(arm, cell.seed, cell.preparation, cell.draw, cell.size)}/{FINISHED}" if keeps else "",
+        )
+        for cell in cells
+        for arm in cell.arms
+    ]
 
 
-def gather(uris: Iterable[str], read: Callable[[str, int], bytes], folder: Path, run_id: str) -> Gathered:
+def _content(place: Place, read: Callable[[str, int], bytes]) -> bytes:
+    """Return a record's bytes from where it is, or from what its task had kept; raises anything where there is none."""
+    try:
+        if place.record:
+            return read(place.record, _LARGEST_RECORD)
+    except Exception:
+        if not place.kept:
+            raise
+    return finished_record(read(place.kept, _LARGEST_KEPT))
+
+
+def gather(places: Iterable[Place], read: Callable[[str, int], bytes], folder: Path, run_id: str) -> Gathered:
     """Fetch records into `folder`, under names of our own, and return those of the run.
 
     Of two that name one arm and seed of the run the one that ended well counts: a task that was tried again has left
@@ -70,12 +110,14 @@ def gather(uris: Iterable[str], read: Callable[[str, int], bytes], folder: Path,
     """
     found = Gathered()
     kept: dict[str, RunRecord] = {}
-    for uri in uris:
+    for place in places:
         try:
-            content = read(uri, _LARGEST_RECORD)
+            content = _content(place, read)
         except Exception:
             found.absent += 1  # the task never came to write it
             continue
+        if not content:
+            continue  # of a stage whose data were left out
         file = folder / f"{len(kept) + len(found.unreadable) + 1:04d}.json"
         with whole_file(file) as partial:
             partial.write_bytes(content)
@@ -102,26 +144,42 @@ def report_here(
     output: Path,
     read: Callable[[str, int], bytes],
     below: Callable[[str], Iterable[str]],
-) -> bool:
-    """Write the report of a run whose pipeline made none into `output`, and say so; False where there is no record."""
+) -> bool | None:
+    """Write the report of a run whose pipeline made none into `output`, and say so.
+
+    Returns:
+        None: there is no record. True: every run that was asked for has succeeded, and the report finds the
+        measurement sound. False: anything else.
+    """
     from headstart.components.reporting.report import write_report
 
-    found = gather(record_uris(workflow, run, run_id, below), read, output / "records", run_id)
+    found = gather(record_places(workflow, run, run_id, below), read, output / "records", run_id)
     if not found.records:
-        return False
+        return None
     parameters = (run.get("runtime_config") or {}).get("parameters") or {}
     settings = parameters.get("report_settings") or {}
     try:
         report_settings(settings)
     except HeadstartError:
         settings = {}
-    write_report(found.records, output, run_id=run_id, settings=settings, unreadable=found.unreadable)
-    ended_well = sum(record.status == "succeeded" for record in found.records)
+    try:
+        planned = plan(parameters).cells
+    except HeadstartError:
+        planned = []  # refused by the pipeline's first task
+    summary = write_report(
+        found.records, output, run_id=run_id, settings=settings, unreadable=found.unreadable, planned=planned
+    )
+    succeeded = {record.name for record in found.records if record.status == "succeeded"}
+    wanted = {record_name(arm, cell.seed, cell.preparation, cell.draw, cell.size)
+              for cell in planned for arm in cell.arms}  # fmt: skip
     console.print(
         f"The pipeline made no report. It was made here, from the {len(found.records)} records in the store, "
-        f"{ended_well} of runs that succeeded: {output / 'report.html'}",
+        f"{len(succeeded)} of runs that succeeded: {output / 'report.html'}",
         style="yellow",
     )
     if found.absent:
         console.print(f"{found.absent} runs left no record: what they measured is lost.", style="yellow")
-    return True
+    if not wanted or not wanted <= succeeded:
+        return False
+    console.print(f"It is complete: all {len(wanted)} runs that are compared have succeeded.")
+    return summary.sound

@@ -17,6 +17,7 @@ API = "/apis/v2beta1"
 RUN_ID = "6f2d0c1e-8a56-4d7b-9a6e-5f0f4f1f2b3c"
 EXPERIMENT_ID = "2c5a7f0e-0d8f-4a63-8a1d-9b8c7d6e5f40"
 WORKFLOW = "headstart-experiment-x7k2p"
+SALT = "0d7c6b5a-4f3e-4d2c-9b1a-0f9e8d7c6b5a"
 EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -68,11 +69,13 @@ class Node:
         return found
 
 
-def pod_spec_patch(task: str, outputs: list[str], root: str = "minio://mlpipeline/v2/artifacts") -> str:
+def pod_spec_patch(
+    task: str, outputs: list[str], root: str = "minio://mlpipeline/v2/artifacts", cells: str = "", run: str = SALT
+) -> str:
     """Return the patch that the driver writes for a task's pod; the launcher's command line names the outputs."""
-    base = f"{root}/headstart-experiment/{RUN_ID}/{task}/0d7c6b5a-4f3e-4d2c-9b1a-0f9e8d7c6b5a"
+    base = f"{root}/headstart-experiment/{RUN_ID}/{task}/{run}"
     executor_input = {
-        "inputs": {"parameterValues": {"run_id": RUN_ID}},
+        "inputs": {"parameterValues": {"run_id": RUN_ID, **({"cells": cells} if cells else {})}},
         "outputs": {
             "artifacts": {name: {"artifacts": [{"name": name, "uri": f"{base}/{name}"}]} for name in outputs},
             "outputFile": "/tmp/kfp_outputs/output_metadata.json",
@@ -86,13 +89,14 @@ def pod_spec_patch(task: str, outputs: list[str], root: str = "minio://mlpipelin
 def task_nodes(
     task: str, outputs: list[str], inside: str = f"{WORKFLOW}.root", phase: str = "Succeeded", message: str = "",
     retried: bool = False, root: str = "minio://mlpipeline/v2/artifacts", attempt: str = "",
+    cells: str = "", run: str = SALT,
 ) -> list[Node]:  # fmt: skip
     """Return the nodes of one task: the node that has its name, and the pod in it (two behind a Retry node).
 
     `attempt` is what stands behind the name where the task itself is below a Retry node, as 2.17 has it: (0).
     """
     outer = f"{inside}.{task}{attempt}"
-    patch = {"pod-spec-patch": pod_spec_patch(task, outputs, root)}
+    patch = {"pod-spec-patch": pod_spec_patch(task, outputs, root, cells, run)}
     prefix = "metadata-0-1-"
     nodes = [Node(outer, "DAG", f"{prefix}system-container-executor", phase, inside, parameters=patch)]
     pod = f"{outer}.executor"

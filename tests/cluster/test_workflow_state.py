@@ -8,8 +8,8 @@ from pipelines_api import RUN_ID, WORKFLOW, Node, PipelinesApi, node_id, task_no
 
 from headstart.components.records import record_name
 from headstart.pipelines.submission.following import tasks_of_workflow
-from headstart.pipelines.submission.messages import is_deadline, meaning_of
-from headstart.pipelines.submission.records import record_uris
+from headstart.pipelines.submission.messages import is_deadline, meaning_of, run_page
+from headstart.pipelines.submission.records import Place, record_places
 from headstart.pipelines.submission.workflow import Workflow
 
 PULL = "ErrImagePull: failed to pull and unpack image: not found"
@@ -86,13 +86,24 @@ def test_a_bad_image_is_not_called_a_time_limit(command, api: PipelinesApi, pack
 
 def test_records_are_found_by_the_workflow_or_below_the_pipeline_root() -> None:
     found = Workflow(workflow(task_nodes("final", ["record"]) + task_nodes("pretrain", ["record", "model"])))
-    uris = record_uris(found, {}, RUN_ID, lambda _: [])
-    assert len(uris) == 2 and all(uri.endswith("/record") for uri in uris)
+    places = record_places(found, {}, RUN_ID, lambda _: [])
+    assert len(places) == 2 and all(place.record.endswith("/record") and not place.kept for place in places)
     # A workflow that was removed from the cluster: what lies below the root, of this run alone.
     root = "gs://bucket/root"
     name = record_name("transfer", 3, 0, 0)
     there = [f"{root}/p/{RUN_ID}/final/1/record", f"{root}/p/{RUN_ID}/runs/1/records/{name}.json",
              f"{root}/p/{RUN_ID}/final/1/model", f"{root}/p/another/final/1/record"]  # fmt: skip
     run = {"runtime_config": {"pipeline_root": root}}
-    assert record_uris(None, run, RUN_ID, lambda _: there) == there[:2]  # type: ignore[arg-type]
-    assert record_uris(None, {}, RUN_ID, lambda _: there) == []
+    found_places = record_places(None, run, RUN_ID, lambda _: there)  # type: ignore[arg-type]
+    assert found_places == [Place(uri) for uri in there[:2]]
+    assert record_places(None, {}, RUN_ID, lambda _: there) == []
+
+
+def test_only_an_address_that_a_browser_can_open_is_given_as_one() -> None:
+    for host in ("http://localhost:8080", "https://kubeflow.example.org/pipeline", "http://127.0.0.1:3000"):
+        assert run_page(host, RUN_ID) == f"{host}/#/runs/details/{RUN_ID}"
+    for host in (
+        "http://ml-pipeline.kubeflow.svc.cluster.local:8888", "http://ml-pipeline.kubeflow.svc:8888",
+        "http://ml-pipeline.kubeflow:8888", "https://1.2.3.4/api/v1/namespaces/kubeflow/services/http:ml-pipeline-ui:80/proxy",
+    ):  # fmt: skip
+        assert run_page(host, RUN_ID).startswith(f"its page is /#/runs/details/{RUN_ID} ")

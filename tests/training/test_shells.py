@@ -71,6 +71,52 @@ def test_only_a_preparation_that_fails_ends_its_task(arm, monkeypatch):
         assert shells.stage(arm, artifact, None, 1, record=artifact, **how) == failed
 
 
+def test_scalars_of_a_task_are_the_means_of_each_arm():
+    def run(arm: str, accuracy: float | None, seconds: float, status: str = "succeeded") -> RunRecord:
+        return record(arm=arm, status=status, phases=Phases(train=seconds), result=Result(test_accuracy=accuracy))
+
+    metrics = Metrics(uri="/m")
+    shells.log_scalars(
+        [
+            run("baseline", 0.5, 10.0), run("transfer", 0.75, 4.0), run("baseline", 0.75, 20.0),
+            run("transfer", 0.1, 900.0, "diverged"), run("finetuned", None, 1.0, "failed"),
+        ],
+        metrics,
+    )  # fmt: skip
+    json.dumps(metrics.metadata, allow_nan=False)
+    assert {name: value for name, value in metrics.metadata.items() if not name.endswith("epochs")} == {
+        "baseline_runs": 2.0, "baseline_test_accuracy": 0.625, "baseline_train_seconds": 15.0,
+        "transfer_runs": 1.0, "transfer_test_accuracy": 0.75, "transfer_train_seconds": 4.0,
+        "finetuned_runs": 0.0,
+    }  # fmt: skip
+
+
+def test_checkpoints_go_below_the_pipeline_root_unless_placed_or_elsewhere(storage_server, monkeypatch):
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage as client
+
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_server.url)
+    cloud = client.Client(credentials=AnonymousCredentials(), project="test")
+    cloud.create_bucket("roots")
+    below = "root/headstart-experiment/RUN/train-runs/5/records"
+    written = Artifact(uri=f"gs://roots/{below}")
+    assert shells.checkpoint_place("", written, "RUN") == "gs://roots/root/headstart-experiment/checkpoints"
+    assert shells.checkpoint_place("gs://mine/c", written, "RUN") == "gs://mine/c"
+    for elsewhere in (f"minio://roots/{below}", f"/local/{below}", "gs://roots/of/another/run"):
+        assert shells.checkpoint_place("", Artifact(uri=elsewhere), "RUN") == ""
+    # Where the task may not write there, or the bucket is away, it trains without.
+    assert shells.checkpoint_place("", Artifact(uri=f"gs://no-such-bucket/{below}"), "RUN") == ""
+
+
+def test_the_metadata_of_many_failed_runs_stay_short(monkeypatch, tmp_path):
+    failed = [record(arm="transfer", seed=seed, status="failed", data=None) for seed in range(1, 60)]
+    monkeypatch.setattr(shells, "run_cells", lambda *_, **__: failed)
+    records = Artifact(uri=str(tmp_path))
+    how = {"run_id": "r", "preset": "demo", "settings": {}, "checkpoints": "", "accelerators": 0, "image": ""}
+    shells.runs("", records, records, records, **how)
+    assert records.metadata == {"runs": "59", "failed": "transfer-01, transfer-02, transfer-03 and 56 more"}
+
+
 def test_learning_curves_are_what_tensorboard_reads(tmp_path):
     tf = pytest.importorskip("tensorflow")
     from headstart.components.training.curves import Curves
