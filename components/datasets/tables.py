@@ -123,6 +123,11 @@ def _text(path: Path, settings: ImportSettings) -> pd.DataFrame:
     separator = ""
     if said := re.match(r"(?i)\s*\"?sep=(.)\"?\s*\n", text):  # Excel's own first line
         separator, text, first = said[1], text[said.end() :], 2
+        if separator not in _SEPARATORS:
+            raise HeadstartError(
+                f"{path}: line 1: says that {separator!r} separates the columns.",
+                f"Use {', '.join(_SEPARATORS.values())}.",
+            )
     lead = re.match(r"(?:[ \t]*\n)*", text)
     skipped = lead[0].count("\n") if lead else 0
     text, first = text[lead.end() if lead else 0 :], first + skipped

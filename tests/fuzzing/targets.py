@@ -407,6 +407,7 @@ def corpus(name: str) -> list[bytes]:
             b"sep=\t\npath\tlabel\na.png\tx\n",
             b'path,label\n"a.png,x\n',
             b"path,label\n../a.png,x\n",
+            b"sep=\x0b\npat.png\tx\n",
         ],
         "api_answer": [
             b'{"run_id": "a", "state": "RUNNING", "run_details": {"task_details": [{"display_name": "x"}]}}',
