@@ -17,11 +17,11 @@ def take(report: Path) -> None:
     path = os.environ.get("HEADSTART_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1700}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1200, "height": 1010}, color_scheme="light")
         page.goto(report.resolve().as_uri())
         page.screenshot(path=PICTURE)
         browser.close()
-    Image.open(PICTURE).convert("RGB").quantize(128).save(PICTURE, optimize=True)
+    Image.open(PICTURE).convert("RGB").quantize(255).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":
