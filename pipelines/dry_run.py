@@ -18,6 +18,7 @@ import numpy as np
 
 from headstart.components import machine
 from headstart.components.datasets.importing import Survey, survey
+from headstart.components.datasets.left_out import NONE
 from headstart.components.datasets.packed import write_packed
 from headstart.components.design import Plan, plan
 from headstart.components.errors import HeadstartError
@@ -34,7 +35,8 @@ BATCHES = 6
 class StageForecast:
     """What one stage or arm would do: how often, on how many images, for how long at most.
 
-    `seconds` is the training clock of all its runs together at the maximum of epochs; None: not measured.
+    `frozen` is None where the network would have to be built to know it. `seconds` is the training clock of all its
+    runs together at the maximum of epochs; None: not measured.
     """
 
     stage: str
@@ -44,7 +46,7 @@ class StageForecast:
     epochs: int
     batch_size: int
     steps: int
-    frozen: list[str]
+    frozen: list[str] | None
     seconds: float | None
 
 
@@ -77,7 +79,7 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
     remote: list[str] = []
     for role in ("source", "intermediate", "target"):
         uri = parameters[f"{role}_data"]
-        if not uri:
+        if uri in ("", NONE):
             continue
         if "://" in uri and not uri.startswith("file://"):
             remote.append(uri)
@@ -147,16 +149,20 @@ def _stage(
     request: ExperimentRequest,
     planned: Plan,
     sizes: dict[str, tuple[int, int]],
-    speeds: dict[str, float],
+    speeds: dict[str, tuple[float, list[str]]],
 ) -> StageForecast:
     row = STAGES[name]
     settings = resolve(planned.preset, name, request.parameters["settings"])
     images, classes = sizes.get(row.data, (0, 0))
     runs = 1 if name == PRODUCT else len(planned.cells)
     if row.role == "preparation":
-        runs = 0 if request.parameters.get("prepared") else len(planned.preparations)
+        absent = request.parameters.get(f"{row.data}_data", NONE) == NONE
+        runs = 0 if absent else len(planned.preparations)
     steps = math.ceil(images / settings.recipe.batch_size)
-    each = speeds.get(name)
+    each, frozen = speeds.get(name, (None, None))
+    if frozen is None and settings.stage.network == "paper":
+        frozen = list(settings.stage.frozen_layers(name))
+    seconds = None if each is None or not images else each * steps * settings.recipe.epochs * runs
     return StageForecast(
         stage=name,
         runs=runs,
@@ -165,14 +171,16 @@ def _stage(
         epochs=settings.recipe.epochs,
         batch_size=settings.recipe.batch_size,
         steps=steps,
-        frozen=list(settings.stage.frozen_layers(name)),
-        seconds=None if each is None or not images else each * steps * settings.recipe.epochs * runs,
+        frozen=frozen,
+        seconds=seconds if runs else 0.0,
     )
 
 
-def _speeds(request: ExperimentRequest, planned: Plan, sizes: dict[str, tuple[int, int]]) -> dict[str, float]:
-    """Seconds per step of each stage, from a few batches of noise through the very code that would train."""
-    found: dict[str, float] = {}
+def _speeds(
+    request: ExperimentRequest, planned: Plan, sizes: dict[str, tuple[int, int]]
+) -> dict[str, tuple[float, list[str]]]:
+    """Seconds per step and frozen layers of each stage: a few batches of noise through the very code that trains."""
+    found: dict[str, tuple[float, list[str]]] = {}
     parameters = request.parameters
     short = {"epochs": 2, "patience": 0, "stop_at_accuracy": 0.0, "samples": 0}
     settings = {key: value for key, value in parameters["settings"].items() if key.rpartition(".")[2] not in short}
@@ -205,7 +213,7 @@ def _speeds(request: ExperimentRequest, planned: Plan, sizes: dict[str, tuple[in
                 raise HeadstartError(f"{name}: the short measurement failed: {record.reason}.")
             if model is not None:
                 models[name] = model
-            found[name] = record.epochs[-1].train_seconds / BATCHES
+            found[name] = record.epochs[-1].train_seconds / BATCHES, [layer.layer for layer in record.frozen]
     return found
 
 
@@ -246,6 +254,7 @@ def show(found: Forecast) -> None:
     for stage in found.stages:
         time = "not measured" if stage.seconds is None else duration(stage.seconds)
         frozen = f"{len(stage.frozen)} layers, to {stage.frozen[-1]}" if stage.frozen else "nothing"
+        frozen = "by the network's rule" if stage.frozen is None else frozen
         stages.add_row(
             stage.stage, str(stage.runs), f"{stage.images:,}", str(stage.epochs), str(stage.batch_size), frozen, time
         )
