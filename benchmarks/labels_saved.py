@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"({time.monotonic() - begun:.0f} s)")
     if not chosen.quick:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(PAGE, f"{before}{BEGIN}\n{found}{END}{rest.partition(END)[2]}")
+        write_text(PAGE, f"{before}{BEGIN}\n\n{found}\n{END}{rest.partition(END)[2]}")
     return 0
 
 

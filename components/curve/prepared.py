@@ -73,9 +73,12 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
                     f"{image_size}.",
                     f"Set image_size to {described.get('image_size')}.",
                 )
-            twin = weights.setdefault(str(described.get("weights")), model)
-            if twin != model:
-                raise SettingError(f"prepared: {model} and {twin} are the same model.", "Name every model once.")
+            own = str(described["weights"])
+            if own in weights:
+                raise SettingError(
+                    f"prepared: {model} and {weights[own]} are the same model.", "Name every model once."
+                )
+            weights[own] = model
     return len(models)
 
 

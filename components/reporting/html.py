@@ -20,9 +20,10 @@ from headstart.components.records import RunRecord, Sample
 from headstart.components.reporting import beside_paper, conditions, first_screen, statistics_tables
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.break_even import ordinal
-from headstart.components.reporting.charts import accuracy, classes, comparison, cost, estimation
+from headstart.components.reporting.charts import accuracy, classes, comparison, cost, estimation, learning
 from headstart.components.reporting.charts.svg import Figure
 from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.labels_text import curve_table, offer_sentence
 from headstart.components.reporting.measured import Report
 from headstart.components.reporting.tables import Table, class_accuracy_table, preparation_table, runs_table
 from headstart.components.reporting.verify import RULES
@@ -81,6 +82,10 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
         "galleries": galleries(experiment),
         "mistakes": _mistakes(experiment),
         "runs": [runs_table(experiment, summary, arm) for arm in experiment.arms] + [preparation_table(experiment)],
+        "curves": curve_table(summary),
+        "curves_figure": learning.draw(summary, f"{identity}-curves"),
+        "curve_offer": offer_sentence(summary),
+        "curve_command": summary.curve_offer.command if summary.curve_offer else "",
         "by_class": class_accuracy_table(experiment),
         "failures": summary.failures[:50],
         "more_failures": max(0, len(summary.failures) - 50),

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from headstart.components.design import LARGEST_LOOPS, MOST_RUNS, Cell, plan, read_cells
+from headstart.components.design import (
+    LARGEST_LOOPS,
+    MOST_RUNS,
+    Cell,
+    check_sizes,
+    curve_tasks,
+    default_sizes,
+    plan,
+    read_cells,
+)
 from headstart.components.errors import SettingError
 from headstart.components.stages import ARMS
 
@@ -106,3 +115,46 @@ def test_prepared_models_are_gathered_by_their_number(tmp_path: Path) -> None:
         gather_prepared([folders[0], folders[0]], tmp_path / "twice", tmp_path / "first")
     with pytest.raises(HeadstartError, match="no model of preparation 0"):
         gather_prepared([folders[0]], tmp_path / "none", tmp_path / "first")
+
+
+def test_a_curve_runs_every_cell_at_every_size_in_one_task_with_the_arms_in_turn() -> None:
+    cells = plan({"preset": "paper", "seeds": [5, 6], "draws": 2}).cells
+    tasks = curve_tasks(cells, [3, 6, 12])
+    assert [len(read_cells(task)) for task in tasks] == [3, 3]
+    found = read_cells(tasks[0])
+    assert [cell.size for cell in found] == [3, 6, 12]
+    assert [cell.arms[0] for cell in found] == ["baseline", "transfer", "baseline"]
+    assert {(cell.seed, cell.preparation, cell.draw) for cell in found} == {(5, 0, 0)}
+    assert len(curve_tasks([cells[0]] * 250, [1, 2], loops=100)) <= 100
+
+
+def test_sizes_of_a_curve() -> None:
+    assert default_sizes(400) == [12, 25, 50, 100, 200, 400]
+    assert default_sizes(3) == [1, 2, 3]
+    assert check_sizes(["auto"], 64) == [2, 4, 8, 16, 32, 64]
+    assert check_sizes([50.0, 12]) == [12, 50]
+    assert check_sizes([]) == []
+    assert plan({"sizes": [600, 12]}).images_per_class == 600
+    assert plan({"sizes": [12, 25], "images_per_class": 300}).images_per_class == 300
+
+
+@pytest.mark.parametrize(
+    ("sizes", "there", "message"),
+    [
+        ([5], 0, "alone is no curve"),
+        ([5, 5], 0, "given twice"),
+        ([0, 5], 0, "whole number from 1"),
+        ("12,25", 0, "expected a list"),
+        ([12, 500], 400, "the target set has 400"),
+        (["a", "b"], 0, "whole number"),
+    ],
+)
+def test_sizes_that_make_no_curve_are_refused(sizes: object, there: int, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        check_sizes(sizes, there)
+
+
+def test_a_curve_of_too_many_runs_is_refused() -> None:
+    cells = plan({"seeds": list(range(1000))}).cells
+    with pytest.raises(SettingError, match="6,000 runs"):
+        curve_tasks(cells, [1, 2, 3])

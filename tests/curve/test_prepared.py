@@ -1,0 +1,70 @@
+"""Prepared models from earlier runs: where they are found, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headstart.components.curve.prepared import fetch_prepared, find_models
+from headstart.components.errors import SettingError
+
+
+def model(stem: Path, weights: str, size: int = 52) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{stem}.keras").write_bytes(b"model " + weights.encode())
+    description = {"arm": "finetune", "seed": 0, "weights": weights, "image_size": size, "preparation": 7}
+    Path(f"{stem}.json").write_text(json.dumps(description))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """The output folder of an experiment with two preparations."""
+    folder = tmp_path / "output"
+    model(folder / "model" / "finetuned-p1", "second")
+    model(folder / "model" / "finetuned", "first")
+    model(folder / "model" / "pretrained", "other")
+    (folder / "model" / "finetuned.trained_on.npz").write_bytes(b"seen")
+    return folder
+
+
+def fetched(prepared: Path) -> list[tuple[str, int]]:
+    descriptions = [json.loads((prepared / str(number) / "model.json").read_text()) for number in range(2)]
+    return [(found["weights"], found["preparation"]) for found in descriptions]
+
+
+def test_an_output_folder_gives_all_its_preparations_in_order(output: Path, tmp_path: Path) -> None:
+    assert fetch_prepared([str(output)], tmp_path / "new", 52) == 2
+    assert fetched(tmp_path / "new") == [("first", 0), ("second", 1)]
+    assert (tmp_path / "new" / "0" / "model.keras").read_bytes() == b"model first"
+    assert (tmp_path / "new" / "0" / "trained_on.npz").read_bytes() == b"seen"
+    assert not (tmp_path / "new" / "1" / "trained_on.npz").exists()
+
+
+def test_a_task_output_a_model_folder_and_a_file_are_found_too(output: Path, tmp_path: Path) -> None:
+    for number, weights in enumerate(("first", "second")):
+        model(tmp_path / "task" / str(number) / "model", weights)
+    assert [Path(uri).parent.name for uri in find_models(str(tmp_path / "task"))] == ["0", "1"]
+    assert find_models(f"{output / 'model'}/") == [
+        f"{output / 'model' / name}" for name in ("finetuned.keras", "finetuned-p1.keras")
+    ]
+    one = [f"{tmp_path / 'task' / '0'}", f"{output / 'model' / 'finetuned-p1.keras'}"]
+    assert fetch_prepared(one, tmp_path / "new", 52) == 2
+    assert fetched(tmp_path / "new") == [("first", 0), ("second", 1)]
+
+
+def test_what_cannot_be_used_is_refused_by_name_and_nothing_is_left(output: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    cases = [
+        ([str(tmp_path / "empty")], 52, "holds no prepared model"),
+        ([f"{output}/model/absent.keras"], 52, "is not there"),
+        ([str(output)], 64, "takes images of 52 pixels; the target images have 64"),
+        ([str(output), str(output)], 52, "are the same model"),
+        ([], 52, "no model is named"),
+    ]
+    for uris, size, message in cases:
+        with pytest.raises(SettingError, match=message):
+            fetch_prepared(uris, tmp_path / "new", size)
+        assert not (tmp_path / "new").exists()
+    (output / "model" / "finetuned.json").write_text("{}")
+    with pytest.raises(SettingError, match="does not describe a prepared model"):
+        fetch_prepared([str(output)], tmp_path / "new", 52)

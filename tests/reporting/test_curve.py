@@ -1,0 +1,230 @@
+"""Learning curves: inverse, interval, extrapolation, and what the report says of them, on drawn records."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import data, preparation, record
+
+from headstart.components.records import Result, RunRecord, Subset
+from headstart.components.reporting.curve import (
+    Curve,
+    back_test,
+    equal_size,
+    extrapolated_size,
+    inverse,
+    isotonic,
+    power_law,
+    stops_paying,
+)
+from headstart.components.reporting.labels import curve_command
+from headstart.components.reporting.labels_text import count
+from headstart.components.reporting.report import write_report
+from headstart.components.reporting.summary import Summary, read_summary
+
+SIZES = np.array([30.0, 60.0, 120.0, 240.0, 480.0, 960.0])
+SLOW = 1 - 0.6 * (SIZES / 30) ** -0.5
+FAST = 1 - 0.3 * (SIZES / 30) ** -0.5
+
+
+def noisy(means: np.ndarray, seed: int, spread: float = 0.004, runs: int = 6) -> Curve:
+    rng = np.random.default_rng(seed)
+    return Curve(SIZES, means + spread * rng.standard_normal((runs, means.size)), (), [row % 3 for row in range(runs)])
+
+
+def exact(means: np.ndarray) -> Curve:
+    return Curve(SIZES, np.stack([means, means]))
+
+
+def test_the_inverse_meets_the_known_curve_between_the_sizes() -> None:
+    # 0.6 (m/30)^-0.5 = 0.3 where m = 120; 0.6 (m/30)^-0.5 = 0.25 where m = 30 (0.6 / 0.25)^2 = 172.8.
+    curve = exact(SLOW)
+    assert inverse(curve, 0.7) == pytest.approx(120, rel=1e-6)
+    assert inverse(curve, 0.75) == pytest.approx(172.8, rel=0.01)
+    assert inverse(curve, 0.39) == -math.inf
+    assert inverse(curve, 0.99) == math.inf
+
+
+def test_equal_size_and_its_interval() -> None:
+    found = equal_size(noisy(SLOW, 1), noisy(FAST, 2), 1)  # the fast one needs a quarter: 60 are worth 240
+    assert found.estimate == pytest.approx(240, rel=0.1)
+    assert found.low is not None and found.high is not None
+    assert found.low < 240 < found.high < 300
+    assert found.method == "inverted mixed t"
+
+
+def test_what_lies_beyond_the_measured_sizes_has_no_end_there() -> None:
+    above = equal_size(noisy(SLOW, 1), noisy(FAST, 2), 5)
+    assert (above.estimate, above.high) == (None, None)
+    assert above.note == "more than the largest size"
+    assert above.low is not None and above.low > 900
+    below = equal_size(noisy(FAST, 1), noisy(SLOW, 2), 0)
+    assert (below.estimate, below.low) == (None, None)
+    assert below.note == "less than the smallest size"
+
+
+def test_a_curve_that_falls_is_made_isotonic_and_that_is_said() -> None:
+    falls = SLOW.copy()
+    falls[3] = falls[2] - 0.03
+    assert isotonic(falls)[2] == pytest.approx((falls[2] + falls[3]) / 2)
+    found = equal_size(noisy(falls, 1), noisy(FAST, 2), 0)
+    assert "isotonic regression" in found.note
+    assert "bootstrap" in found.method
+
+
+def test_equal_runs_give_an_estimate_without_an_interval() -> None:
+    found = equal_size(exact(SLOW), exact(FAST), 1)
+    assert found.estimate == pytest.approx(240, rel=1e-6)
+    assert (found.method, found.low, found.high) == ("none", None, None)
+
+
+def test_more_spread_makes_a_wider_interval() -> None:
+    widths = []
+    for spread in (0.002, 0.02):
+        found = equal_size(noisy(SLOW, 1, spread), noisy(FAST, 2, spread), 0)
+        widths.append((found.high or 1e9) / (found.low or 1.0))
+    assert widths[0] < widths[1]
+
+
+def test_where_transfer_stops_paying() -> None:
+    # 0.62 + 0.09 log2(n/30) against 0.5 + 0.12 log2(n/30): equal where log2 is 4, at 480.
+    steps = np.log2(SIZES / 30)
+    found = stops_paying(noisy(0.40 + 0.10 * steps, 1, 0.001), noisy(0.54 + 0.06 * steps, 2, 0.001))
+    assert found.estimate == pytest.approx(30 * 2**3.5, rel=0.02)
+    assert found.low is not None and found.high is not None and found.low < 339 < found.high
+    always = stops_paying(noisy(SLOW, 1), noisy(FAST, 2))
+    assert always.estimate is None and always.note == "it pays at every size that was measured"
+    never = stops_paying(noisy(FAST, 1), noisy(SLOW, 2))
+    assert never.estimate is None and never.note == "it pays at no size that was measured"
+
+
+def test_a_power_law_is_found_and_extrapolated_and_predicts_itself() -> None:
+    floor, height, exponent = power_law(SIZES, 0.05 + 2.0 * SIZES**-0.5)
+    assert (floor, height, exponent) == pytest.approx((0.05, 2.0, 0.5), rel=0.1)
+    test = back_test(exact(SLOW), 0.95)
+    assert test is not None and test.holds
+    assert test.predicted == pytest.approx(SLOW[-1], abs=0.003)
+    # 0.6 (m/30)^-0.5 = 0.075 where m = 1,920, within four times the largest size; 0.02 is far beyond it.
+    assert extrapolated_size(exact(SLOW), 0.925) == pytest.approx(1920, rel=0.05)
+    assert extrapolated_size(exact(SLOW), 0.98) is None
+
+
+def test_a_curve_that_does_not_predict_itself_is_not_extrapolated() -> None:
+    jumps = np.array([0.5, 0.55, 0.6, 0.62, 0.63, 0.9])
+    test = back_test(exact(jumps), 0.95)
+    assert test is not None and not test.holds
+
+
+def runs(seeds: int = 4, sizes: tuple[int, ...] = (10, 20, 40, 80), ahead: float = 2.0) -> list[RunRecord]:
+    """An error of 0.6 (n/30)^-0.5, in transfer that over `ahead`: it needs 1 / `ahead`^2 of the images."""
+    made = []
+    for seed in range(seeds):
+        for size in sizes:
+            for arm, factor in (("baseline", 1.0), ("transfer", ahead)):
+                rng = np.random.default_rng([seed, size, len(arm)])
+                accuracy = float(1 - 0.6 * (size / 10) ** -0.5 / factor + 0.003 * rng.standard_normal())
+                images = data().model_copy(update={"counts": {"train": 3 * size, "validation": size, "test": 2000}})
+                right = rng.random(2000) < accuracy
+                result = Result(test_accuracy=float(right.mean()), best_validation_accuracy=accuracy, best_epoch=1)
+                result.set_correct(right)
+                subset = Subset(size_per_class=size, images=3 * size)
+                made.append(
+                    record(arm, seed, draw=seed % 2, data=images, subset=subset, result=result, accuracy=accuracy)
+                )
+    return made
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Summary, Path]:
+    folder = tmp_path_factory.mktemp("curve")
+    write_report([*preparation(), *runs()], folder, settings={"price_per_label": 0.5})
+    return read_summary(folder), folder
+
+
+def test_the_summary_holds_labels_saved_and_a_row_per_size_and_arm(reported: tuple[Summary, Path]) -> None:
+    summary, folder = reported
+    assert [(point.arm, point.size, point.runs) for point in summary.curve if point.arm == "baseline"] == [
+        ("baseline", size, 4) for size in (30, 60, 120, 240)
+    ]
+    curve = summary.learning_curve
+    assert curve is not None and curve.labels_saved_measured is not None
+    # 60 images are worth 240 from scratch, which is the largest size; 30 are worth 120 for sure.
+    measured = curve.labels_saved_measured
+    assert measured.size in (30, 60)
+    assert measured.estimate == pytest.approx(3 * measured.size, rel=0.25)
+    assert measured.money == pytest.approx(0.5 * measured.estimate)
+    assert summary.labels_saved is not None and summary.labels_saved.size == 240
+    assert summary.labels_saved.high is None
+    raw = json.loads((folder / "summary.json").read_text())
+    assert {"estimate", "low", "high", "size", "unit"} <= raw["labels_saved"].keys()
+    assert summary.curve_offer is None
+
+
+def test_the_first_line_speaks_of_labels_and_the_speed_is_that_of_the_largest_size(
+    reported: tuple[Summary, Path],
+) -> None:
+    summary, _ = reported
+    assert summary.answer.startswith("For 240 images transfer is more accurate than training from scratch on as many: ")
+    assert "it saves about" in summary.answer
+    assert summary.arms["baseline"].runs == 4
+
+
+def test_report_files_show_every_size(reported: tuple[Summary, Path]) -> None:
+    _, folder = reported
+    page = (folder / "report.html").read_text()
+    assert "Accuracy against the number of labelled images" in page
+    assert "training images (logarithmic)" in page
+    assert "Learning curves" in (folder / "report.md").read_text()
+    with (folder / "runs.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["arm"] == "transfer"]
+    assert sorted({row["size_per_class"] for row in rows}, key=int) == ["10", "20", "40", "80"]
+    assert len(rows) == 16
+
+
+def test_transfer_that_is_worse_costs_labels(tmp_path: Path) -> None:
+    summary = write_report([*preparation(), *runs(ahead=0.75)], tmp_path)
+    assert "costs about" in summary.answer or "saves no labels" in summary.answer
+    assert "it saves about" not in summary.answer
+
+
+def test_a_fault_at_a_smaller_size_is_found(tmp_path: Path) -> None:
+    records = runs()
+    broken = next(i for i, each in enumerate(records) if each.subset and each.subset.size_per_class == 20)
+    changed = records[broken].model_copy(update={"recipe": {**records[broken].recipe, "batch_size": 7}})
+    records[broken] = changed
+    summary = write_report([*preparation(), *records], tmp_path)
+    assert any(finding.message.startswith("With 20 training images per class: ") for finding in summary.findings)
+
+
+def test_without_a_curve_its_price_in_minutes_and_its_command_are_offered(tmp_path: Path) -> None:
+    records = [
+        record(arm, seed, epochs=10, seconds_per_epoch=seconds, jitter=0.0)
+        for arm, seconds in (("baseline", 6.0), ("transfer", 1.0))
+        for seed in range(3)
+    ]
+    settings = {"command": "headstart run --fruits360 /f.zip --runs 3 --seeds=1,2 --output /out --hold-out-target"}
+    offer = write_report([*preparation(), *records], tmp_path, settings=settings).curve_offer
+    assert offer is not None
+    assert offer.command == "headstart curve --prepared /out --fruits360 /f.zip"
+    # Six sizes, 1/32 to 1: the training of all is 63/32 of one run's, six times for each arm.
+    assert offer.runs == 72
+    training = 6 * (60 + 10) * (11 + 22 + 45 + 90 + 180 + 360) / 360
+    # All other phases of both arms' runs, 11.6 s and 6.6 s, are paid at each size.
+    assert offer.seconds == pytest.approx(training + 36 * (11.6 + 6.6), rel=0.02)
+    assert "How many labels it saves was not measured" in (tmp_path / "report.md").read_text()
+
+
+def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:
+    assert curve_command("headstart run --restart --target /mine --draws 2 --preset fast") == (
+        "headstart curve --prepared FOLDER --target /mine --preset fast"
+    )
+    assert curve_command("") == "headstart curve --prepared FOLDER"
+    assert curve_command("headstart run 'unfinished") == "headstart curve --prepared FOLDER"
+
+
+@pytest.mark.parametrize(("value", "text"), [(37.4, "37"), (4912.0, "4,900"), (-120.0, "−120"), (None, "–")])
+def test_numbers_of_images(value: float | None, text: str) -> None:
+    assert count(value) == text
