@@ -13,7 +13,7 @@ from headstart.pipelines.setting_options import ClassesCommand
 
 RUNS, DRAWS = 6, 3
 # What `headstart run` has and a curve has not, or has with another default.
-OWN = ("runs", "preparations", "draws", "prepared", "preparation_hours")
+OWN = ("runs", "preparations", "draws", "dry_run", "prepared", "preparation_hours")
 
 _options: list[click.Parameter] = [
     click.Option(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option("--target-accuracy", default=0.0, help="For time to accuracy; 0: what every baseline run reaches. [0]")
 @click.option("--price-per-hour", default=0.0, help="Of one accelerator, or one machine; turns time into cost.")
+@click.option("--price-per-label", default=0.0, help="Of labelling one image; turns labels saved into money.")
 @click.option("--currency", default="USD", show_default=True)
 @click.option("--minimum-succeeded", default=3, show_default=True, help="Runs that must have succeeded in each arm.")
 @click.option("--confidence", default=0.95, show_default=True, help="Coverage of the intervals.")
@@ -36,6 +37,7 @@ def command(
     output: Path,
     target_accuracy: float,
     price_per_hour: float,
+    price_per_label: float,
     currency: str,
     minimum_succeeded: int,
     confidence: float,
@@ -55,6 +57,7 @@ def command(
     settings = {
         "target_accuracy": target_accuracy,
         "price_per_hour": price_per_hour,
+        "price_per_label": price_per_label,
         "currency": currency,
         "minimum_succeeded": minimum_succeeded,
         "confidence": confidence,
