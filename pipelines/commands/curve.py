@@ -65,8 +65,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         options["runs"] = RUNS
     if not prepared:
         options["preparations"] = options["preparations"] or 1
-    as_json, dry_run = options.pop("as_json"), options.pop("dry_run")
-    run.execute(ctx, run.read_request(ctx, options, sizes=sizes, prepared=prepared), as_json, dry_run)
+    as_json = options.pop("as_json")
+    run.execute(ctx, run.read_request(ctx, options, sizes=sizes, prepared=prepared), as_json, dry_run=False)
 
 
 def _sizes(text: str) -> list[Any]:
