@@ -181,5 +181,7 @@ def _absolute(uri: str, role: str) -> str:
         return conceal(uri, role)
     path = Path(uri).expanduser().resolve()
     if not path.exists():
-        raise SettingError(f"{uri}: there is no such file or folder.", "Name a path, gs://…, https://… or file://….")
+        raise SettingError(
+            f"{uri}: there is no such file or folder.", "Name a path, gs://…, s3://…, https://… or file://…."
+        )
     return str(path)

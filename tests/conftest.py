@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.s3_server import S3Server, running
+
 # A shell that starts us in the background has us ignore Ctrl-C, and so would every command that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,3 +37,10 @@ def storage_server() -> Iterator[Any]:
     os.environ.pop("STORAGE_EMULATOR_HOST", None)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The real SeaweedFS; a test that wants it calls its `lead_to`."""
+    with running(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server

@@ -20,7 +20,7 @@ def import_dataset(
     """Import a data set: find out its layout, check it, decode and resize every image once, and pack it.
 
     Args:
-        uri: Local path, file://, gs:// or https:// of a folder or an archive, demo:source, demo:fruits, or none.
+        uri: Local path, file://, gs://, s3:// or https:// of a folder or an archive, demo:source, demo:fruits, or none.
         layout: auto, cifar100, fruits360, image_folder, class_folders or csv.
         image_size: Height and width in pixels that images are resized to.
         seed: Decides which training images become validation images.

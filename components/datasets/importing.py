@@ -49,9 +49,9 @@ def import_dataset(
 ) -> Description:
     """Import the images at `uri` into `folder` as a packed data set and return its description.
 
-    `uri` is a local path, `file://`, `gs://`, `https://`, or `demo:source` / `demo:fruits` for the data that the
-    program draws. `settings` are those of `ImportSettings`. The folder is whole or not there. SettingError for a wrong
-    setting, HeadstartError for what is wrong with the images.
+    `uri` is a local path, `file://`, `gs://`, `s3://`, `https://`, or `demo:source` / `demo:fruits` for the data that
+    the program draws. `settings` are those of `ImportSettings`. The folder is whole or not there. SettingError for a
+    wrong setting, HeadstartError for what is wrong with the images.
     """
     options = parse_settings(ImportSettings, {"layout": layout, "image_size": image_size, "seed": seed, **settings})
     source = composed(without_credentials(uri))

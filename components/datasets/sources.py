@@ -1,4 +1,4 @@
-"""Brings what a URI names onto this machine: a local path, file://, gs://, https://, or the demonstration data."""
+"""Brings what a URI names onto this machine: a local path, file://, gs://, s3://, https://, or demonstration data."""
 
 from __future__ import annotations
 

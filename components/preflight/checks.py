@@ -7,12 +7,14 @@ import os
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from headstart.components import storage
 from headstart.components.credentials import masked, masked_address, reveal
 from headstart.components.errors import INSTALL_TENSORFLOW, HeadstartError
 
@@ -126,19 +128,16 @@ def check_readable(uri: str) -> Check:
         uri = reveal(uri)
         if uri.startswith("demo:"):
             return Check(name, "passed", "drawn by Headstart itself")
-        if uri.startswith("gs://"):
-            from headstart.components import storage
-
-            if storage.exists(uri) or next(iter(storage.list(uri.rstrip("/") + "/")), None) is not None:
+        if storage.is_remote(uri):
+            if storage.exists(uri) or next(iter(storage.list(uri)), None) is not None:
                 return Check(name, "passed", "found")
             return Check(name, "failed", "nothing there.", "Check the URI for a slip.")
         if uri.startswith(("http://", "https://")):
             return _check_web(name, uri)
-        path = Path(uri.removeprefix("file://"))
-        if path.exists():
+        if storage.local_path(uri).exists():
             return Check(name, "passed", "found")
         return Check(name, "failed", "no such file or folder in a pod.",
-                     "Use a gs:// or https:// URI, or compile with --volume-claim and use /mnt/headstart.")  # fmt: skip
+                     "Use gs://, s3:// or https://; or compile with --volume-claim, use /mnt/headstart.")  # fmt: skip
     except Exception as error:
         found = masked(_first_line(error)).replace(urlsplit(uri).query or "\0", "***")
         return Check(name, "failed", f"{type(error).__name__}: {found}",
@@ -154,28 +153,25 @@ def _check_web(name: str, uri: str) -> Check:
         return Check(name, "failed", f"HTTP {answer.status_code} {answer.reason}.", "Check the URI and its rights.")
 
 
-def check_writable(place: str, run_id: str) -> Check:
-    """Can this pod write where checkpoints or models are to go? Leaves one small file of the name PROBE_NAME."""
-    name = f"write {place}"
+def check_writable(uri: str, run_id: str) -> Check:
+    """Can this pod write where checkpoints or models are to go? One small file is written, read and removed."""
+    name = f"write {masked_address(uri)}"
     content = f"preflight of {run_id}\n".encode()
+    probe = f"{PROBE_NAME}-{uuid.uuid4().hex[:12]}"
     try:
-        if place.startswith("gs://"):
-            from headstart.components import storage
-
-            probe = f"{place.rstrip('/')}/{PROBE_NAME}"
-            storage.write_bytes(probe, content)
-            read = storage.read_bytes(probe)
-        else:
-            folder = Path(place.removeprefix("file://"))
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / PROBE_NAME).write_bytes(content)
-            read = (folder / PROBE_NAME).read_bytes()
+        place = storage.open_place(uri)
+        try:
+            place.write(probe, content)
+            read, _ = place.read(probe)
+        finally:
+            place.delete(probe)
     except Exception as error:
         return Check(name, "failed", f"{type(error).__name__}: {_first_line(error)}",
-                     "Give the pod's service account the right to write there (roles/storage.objectUser).")  # fmt: skip
+                     "Give the pod the right to write and delete there (gs://: roles/storage.objectUser; s3://: the "
+                     "keys of an account that may).")  # fmt: skip
     if read != content:
-        return Check(name, "failed", "what was written did not come back.", "Is another run writing there?")
-    return Check(name, "passed", "written and read back")
+        return Check(name, "failed", "what was written did not come back.", "Check the store: it loses writes.")
+    return Check(name, "passed", "written, read back and removed")
 
 
 def _first_line(error: Exception) -> str:

@@ -52,7 +52,7 @@ def preflight(
         prepared: URI of a model that takes the place of stages left out; empty: none.
         preparation_hours: What preparing it took; below 0: not known.
         hold_out_target: Whether the intermediate set goes without the target's classes.
-        write_to: Folder or gs:// prefix for checkpoints or a model store; empty: none.
+        write_to: Folder, or gs:// or s3:// prefix, for checkpoints or a model store; empty: none.
         seeds: As all below: the pipeline's parameter of that name, to be refused here if a later task would.
         arms: Arms to run; empty: baseline and transfer.
         preparations: Chains of pretraining and fine-tuning; 0: as the preset has it.

@@ -34,7 +34,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             raise SettingError(
                 f"{name}: {masked_address(str(given[name]))} carries a password or a signature, which "
                 "everyone who may look at the run could read.",
-                "Put the data where the run's own account may read them, such as a gs:// bucket.",
+                "Put the data where the run's own account may read them, such as a bucket (gs://, s3://).",
             )
     if "seeds" in given:
         check_seeds(given["seeds"])

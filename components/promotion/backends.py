@@ -1,28 +1,25 @@
-"""Where a model store keeps its files: a local folder or a Google Cloud Storage prefix, behind one small protocol.
+"""Where a model store keeps its files: a local folder or a prefix of an object store, behind one small protocol.
 
 Names are relative paths with `/`. What the store relies on, and all it relies on:
 
 * `write(…, expected=generation)` changes a file only where nobody changed it since `read` returned that generation
-  (0: the file is absent); exactly one of several racing writers gets through.
+  ("": the file is absent); exactly one of several racing writers gets through.
 * `add_folder` makes a folder appear with everything in it, or fails because the name is taken. On a bucket, which has
   no folders, the file named `last` is written after all others and says that the folder is whole.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from headstart.components.atomic_files import whole_file
 from headstart.components.errors import HeadstartError
+from headstart.components.storage.local_folder import LocalFolder
+from headstart.components.storage.places import PreconditionError
 
 ABANDONED_AFTER_SECONDS = 86400.0
 
@@ -40,10 +37,10 @@ class Backend(Protocol):
 
     uri: str
 
-    def read(self, name: str) -> tuple[bytes | None, int]:
-        """Return a file's content and its generation; (None, 0) where it is absent."""
+    def read(self, name: str) -> tuple[bytes | None, str]:
+        """Return a file's content and its generation; (None, "") where it is absent."""
 
-    def write(self, name: str, data: bytes, expected: int | None = None) -> None:
+    def write(self, name: str, data: bytes, expected: str | None = None) -> None:
         """Write a whole file; with `expected` raise Conflict unless its generation still is that one."""
 
     def folders(self, name: str) -> list[str]:
@@ -74,34 +71,28 @@ class LocalBackend:
     def __init__(self, folder: str | Path) -> None:
         """Use `folder`; it is made when something is written."""
         self.folder = Path(folder).expanduser().absolute()
-        self.uri = str(self.folder)
+        self._place = LocalFolder(self.folder)
+        self.uri = self._place.uri
         if self.folder.exists() and not self.folder.is_dir():
             raise HeadstartError(f"{folder}: is a file, expected the folder of a model store.")
 
-    def read(self, name: str) -> tuple[bytes | None, int]:
+    def read(self, name: str) -> tuple[bytes | None, str]:
         """See `Backend`. The generation is taken from the content, which never returns to what it was before."""
         try:
-            data = (self.folder / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None, 0
-        except OSError as error:
-            raise DamagedError(f"{self.folder / name}: cannot be read ({error.strerror}).") from error
-        return data, int(hashlib.sha256(data).hexdigest()[:15], 16) or 1
+            return self._place.read(name)
+        except HeadstartError as error:
+            raise DamagedError(error.message, error.remedy) from error
 
-    def write(self, name: str, data: bytes, expected: int | None = None) -> None:
+    def write(self, name: str, data: bytes, expected: str | None = None) -> None:
         """See `Backend`."""
-        with self._locked():
-            if expected is not None and self.read(name)[1] != expected:
-                raise Conflict(name)
-            with whole_file(self.folder / name) as partial:
-                partial.write_bytes(data)
+        try:
+            self._place.write(name, data, expected)
+        except PreconditionError as error:
+            raise Conflict(name) from error
 
     def folders(self, name: str) -> list[str]:
         """See `Backend`."""
-        place = self.folder / name
-        if not place.is_dir():
-            return []
-        return sorted(entry.name for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return [*self._place.folders(name)]
 
     def files(self, name: str) -> list[str]:
         """See `Backend`."""
@@ -119,7 +110,7 @@ class LocalBackend:
                 if path.is_file():
                     with path.open("rb") as written:
                         os.fsync(written.fileno())
-            with self._locked():
+            with self._place.locked():
                 if place.exists():
                     raise Conflict(name)
                 partial.rename(place)
@@ -160,16 +151,6 @@ class LocalBackend:
         partial = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.partial")
         partial.symlink_to(name)
         partial.replace(place)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / ".lock").open("ab") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
-        except PermissionError as error:
-            raise HeadstartError(f"{self.folder}: the model store cannot be written ({error.strerror}).") from error
 
 
 def _older(path: Path, seconds: float) -> bool:

@@ -58,7 +58,7 @@ def keep_candidate(store: ModelStore, folder: Path, manifest: Manifest, outcome:
     )
 
 
-def switch(store: ModelStore, folder: Path, manifest: Manifest, generation: int, outcome: Outcome) -> Outcome:
+def switch(store: ModelStore, folder: Path, manifest: Manifest, generation: str, outcome: Outcome) -> Outcome:
     """Store `folder` as a version and put it into use; return the outcome, which says so or that another was faster.
 
     `generation` is the pointer's at the time of the comparison.

@@ -27,7 +27,7 @@ def check_for_retraining(
 
     Args:
         dataset: The packed target images.
-        store: Model store, a folder or gs:// URI.
+        store: Model store, a folder, or a gs:// or s3:// URI.
         prepared: URI of the fine-tuned model to start from; empty: the one the store keeps.
         promotion: Promotion settings, by name.
         force: Train although these data were trained on before.
@@ -65,7 +65,7 @@ def promote(
         models: The models of all seeds.
         records: The run records of all seeds.
         plan: Remarks of the check.
-        store: Model store, a folder or gs:// URI.
+        store: Model store, a folder, or a gs:// or s3:// URI.
         promotion: Promotion settings, by name.
         run_id: Names this retraining in the store.
         outcome: How it ended, as JSON.

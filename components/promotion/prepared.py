@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.components.promotion.bucket_backend import BucketBackend
 from headstart.components.promotion.store import ModelStore
+from headstart.components.storage import open_place
 
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"
@@ -35,8 +35,8 @@ def prepare_initial_model(store: ModelStore, uri: str, target: Path, image_size:
 def read_prepared(store: ModelStore, uri: str, target: Path) -> dict[str, Any]:
     """Copy the prepared model into `target` and return its description, without keeping it in the store.
 
-    `uri` is a folder with model.keras and model.json, or a file NAME.keras with NAME.json beside it, here or on gs://.
-    Empty: the one that the store keeps. SettingError where there is none.
+    `uri` is a folder with model.keras and model.json, or a file NAME.keras with NAME.json beside it, here or in an
+    object store. Empty: the one that the store keeps. SettingError where there is none.
     """
     if uri:
         _copy(uri, target)
@@ -68,15 +68,7 @@ def _copy(uri: str, target: Path) -> None:
 
 
 def _read(folder: str, name: str) -> bytes | None:
-    if folder.startswith("gs://"):
-        return BucketBackend(folder).read(name)[0]
-    path = Path(folder.removeprefix("file://")) / name
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise HeadstartError(f"{path}: cannot be read ({error.strerror}).") from error
+    return open_place(folder).read(name)[0]
 
 
 def _description(folder: Path, uri: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import json
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion import signing
 from headstart.components.promotion.backends import Backend, Conflict, DamagedError, LocalBackend
@@ -48,6 +49,7 @@ from headstart.components.promotion.versions import (
     Switch,
     now,
 )
+from headstart.components.storage import is_remote, local_path
 
 POINTER = "current.json"
 PREPARED = "prepared.json"
@@ -84,8 +86,8 @@ class ModelStore:
 
     # Reading
 
-    def pointer(self) -> tuple[Pointer | None, int]:
-        """Return the pointer and its generation, which `switch` wants back; (None, 0) for a store without a model."""
+    def pointer(self) -> tuple[Pointer | None, str]:
+        """Return the pointer and its generation, which `switch` wants back; (None, "") for a store without a model."""
         data, generation = self.backend.read(POINTER)
         return (self._parsed(Pointer, POINTER, data) if data is not None else None), generation
 
@@ -174,7 +176,7 @@ class ModelStore:
     def switch(
         self,
         version: int,
-        expected: int,
+        expected: str,
         action: Action,
         reason: str,
         by: str,
@@ -333,16 +335,13 @@ class ModelStore:
 
 
 def open_store(uri: str) -> ModelStore:
-    """Open the store at a local path or `gs://` URI; nothing is made until something is written."""
+    """Open the store at a local path, or a gs:// or s3:// URI; nothing is made until something is written."""
+    expected = "expected a local folder, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX"
     if not uri:
-        raise SettingError("store: expected a local folder or gs://BUCKET/PREFIX, found nothing.")
+        raise SettingError(f"store: {expected}, found nothing.")
+    if is_remote(uri):
+        return ModelStore(BucketBackend(uri))
     scheme, separator, _ = uri.partition("://")
-    openers: dict[str, Callable[[str], Backend]] = {
-        "gs": BucketBackend,
-        "file": lambda path: LocalBackend(path.removeprefix("file://")),
-    }
-    if not separator:
-        return ModelStore(LocalBackend(uri))
-    if scheme not in openers:
-        raise SettingError(f"store: {uri!r} has the scheme {scheme}://; expected a local folder or gs://BUCKET/PREFIX.")
-    return ModelStore(openers[scheme](uri))
+    if separator and scheme != "file":
+        raise SettingError(f"store: {masked_address(uri)} has the scheme {scheme}://; {expected}.")
+    return ModelStore(LocalBackend(local_path(uri)))

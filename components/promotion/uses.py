@@ -63,11 +63,11 @@ class Asked:
     """Evidence of earlier retrainings of the same recipe against the same model in use."""
 
 
-def read_uses(store: ModelStore) -> tuple[Uses, int]:
+def read_uses(store: ModelStore) -> tuple[Uses, str]:
     """Return the counts and the file's generation; DamagedError where it cannot be read."""
     data, generation = store.backend.read(FILE)
     if data is None:
-        return Uses(), 0
+        return Uses(), ""
     remedy = f"Restore it, or remove it once you test on new images: without it every image counts as new ({FILE})."
     try:
         uses = Uses.model_validate_json(data)

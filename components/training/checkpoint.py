@@ -1,6 +1,6 @@
 """Checkpoints: everything that a run needs to go on as if nothing had happened, in one object that is whole or absent.
 
-A run's folder (local, or under gs://) holds `attempts.json` and `journal.txt` (see `attempts.py`),
+A run's folder (local, or a prefix in an object store) holds `attempts.json` and `journal.txt` (see `attempts.py`),
 `checkpoint.npz` as of the end of an epoch, and `finished.tar` once it has ended. Each object is replaced in one step,
 so that a kill at any moment leaves the previous one, carries the fingerprint of the run that it belongs to, and a
 checksum over all of it: damage anywhere means that the object is not used, and a warning says so.
@@ -15,7 +15,8 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.components.atomic_files import holds_only, whole_file, whole_folder
+from headstart.components import storage
+from headstart.components.atomic_files import holds_only, whole_folder
 from headstart.components.progress import emit
 from headstart.components.records import Epoch, RunRecord
 
@@ -53,7 +54,7 @@ def is_model(folder: Path) -> bool:
 
 
 class Folder:
-    """Named objects of bytes in a local folder or under a gs:// prefix; without a place it remembers nothing."""
+    """Named objects of bytes in a local folder or below a prefix; without a place it remembers nothing."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
@@ -61,33 +62,16 @@ class Folder:
     @property
     def local(self) -> Path | None:
         """The folder where it is a local one."""
-        return Path(self.uri.removeprefix("file://")) if self.uri and not self.uri.startswith("gs://") else None
+        return storage.local_path(self.uri) if self.uri and not storage.is_remote(self.uri) else None
 
     def read(self, name: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""
-        if not self.uri:
-            return None
-        if self.local is not None:
-            try:
-                return (self.local / name).read_bytes()
-            except FileNotFoundError:
-                return None
-        from headstart.components import storage
-
-        uri = f"{self.uri}/{name}"
-        return storage.read_bytes(uri) if storage.exists(uri) else None
+        return storage.open_place(self.uri).read(name)[0] if self.uri else None
 
     def write(self, name: str, content: bytes) -> None:
         """Put an object in its place at once."""
-        if not self.uri:
-            return
-        if self.local is not None:
-            with whole_file(self.local / name) as partial:
-                partial.write_bytes(content)
-            return
-        from headstart.components import storage
-
-        storage.write_bytes(f"{self.uri}/{name}", content)
+        if self.uri:
+            storage.open_place(self.uri).write(name, content)
 
     def append(self, name: str, line: str) -> None:
         """Add a line to a text where the folder is local: it survives a kill and costs microseconds."""

@@ -38,7 +38,7 @@ def pretrain(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         record: The run record.
@@ -87,7 +87,7 @@ def finetune(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         record: The run record.
@@ -169,7 +169,7 @@ def final(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         record: The run record.
@@ -215,7 +215,7 @@ def train_runs(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder or gs:// prefix for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         records: A folder with the run record of each.

@@ -56,11 +56,10 @@ def run_stage(
     """Train one run of `arm` in a process of its own and return its record, which is also written to `record`.
 
     An empty `preset` is demo for demonstration data, else paper. `settings` overrides settings by name (see
-    `settings.py`), `checkpoints` is empty, a local folder
-    or a gs:// prefix, `model` and `saved_model` are the folders to write. A run that fails, diverges or is killed
-    more often than `kill_retries` allows gives a record that says so. Raises SettingError for a wrong setting, before
-    anything starts, and SystemExit(143) after SIGTERM, once the process has left a checkpoint, so that the platform
-    tries again.
+    `settings.py`), `checkpoints` is empty, a local folder or a gs:// or s3:// prefix, `model` and `saved_model` are the
+    folders to write. A run that fails, diverges or is killed more often than `kill_retries` allows gives a record that
+    says so. Raises SettingError for a wrong setting, before anything starts, and SystemExit(143) after SIGTERM, once
+    the process has left a checkpoint, so that the platform tries again.
     """
     if seed < 0:
         raise SettingError(f"seed: {seed} is negative; it is a whole number from 0.")

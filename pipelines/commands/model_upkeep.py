@@ -110,11 +110,12 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None) -> N
     from headstart.components.promotion import signing
     from headstart.components.promotion.integrity import MANIFEST
     from headstart.components.promotion.store import open_store
+    from headstart.components.storage import is_remote
 
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name):
         raise SettingError(f"--name {name}: expected lower-case letters, digits and hyphens, as Kubernetes wants them.")
     store = open_store(store_uri)
-    if not store.uri.startswith("gs://"):
+    if not is_remote(store.uri):
         raise SettingError(
             f"{store.uri}: is a folder on this machine, which a cluster cannot read.",
             "Keep the store in a bucket, or serve from its `serving` link; see docs/retraining.md.",

@@ -14,7 +14,9 @@ from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
-@click.option("--data", required=True, metavar="URI", help="New data: a folder, an archive, gs://… or https://….")
+@click.option(
+    "--data", required=True, metavar="URI", help="New data: a folder, an archive, gs://…, s3://… or https://…."
+)
 @store_option
 @click.option(
     "--model",

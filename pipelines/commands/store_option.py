@@ -11,12 +11,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def store_option(function: Function) -> Function:
-    """Add `--store`, a local folder or gs:// URI."""
+    """Add `--store`, a local folder, or a gs:// or s3:// URI."""
     return click.option(
         "--store",
         "store_uri",
         required=True,
         envvar="HEADSTART_STORE",
         metavar="URI",
-        help="Model store: a folder or gs://BUCKET/PREFIX; also HEADSTART_STORE.",
+        help="Model store: a folder, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX; also HEADSTART_STORE.",
     )(function)

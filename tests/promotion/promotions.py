@@ -16,12 +16,24 @@ from headstart.components.promotion.uses import count
 
 # What Python reports before it does it (sys.addaudithook): changes of a file system, requests that are sent.
 OPERATIONS = {
-    "open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.truncate", "shutil.copyfile",
+    "open",
+    "os.rename",
+    "os.mkdir",
+    "os.remove",
+    "os.rmdir",
+    "os.symlink",
+    "os.truncate",
+    "shutil.copyfile",
     "http.client.send",
-}  # fmt: skip
+}
 
 
-def promote(uri: str, place: Path, text: str, generation: int, current: int | None, keep: int = 5) -> str:
+def store_settings() -> dict[str, str]:
+    """Return what of the environment leads to an object store; a fork server has that of an earlier test."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("STORAGE_", "AWS_"))}
+
+
+def promote(uri: str, place: Path, text: str, generation: str, current: int | None, keep: int = 5) -> str:
     """Store and switch like the end of a retraining; returns how it ended."""
     store = open_store(uri)
     store.heal()
@@ -36,7 +48,7 @@ def _counts(event: str, arguments: tuple[Any, ...], uri: str) -> bool:
         return False
     if event == "http.client.send":
         # Requests that only read change nothing: a kill before one is a kill after the change before it.
-        return uri.startswith("gs://") and bytes(arguments[1][:7]).split(b" ")[0] in (
+        return "://" in uri and bytes(arguments[1][:7]).split(b" ")[0] in (
             b"POST",
             b"PUT",
             b"PATCH",
@@ -49,10 +61,10 @@ def _counts(event: str, arguments: tuple[Any, ...], uri: str) -> bool:
 
 
 def promote_and_die(
-    uri: str, place: Path, generation: int, current: int | None, kill_before: int, emulator: str, result: Any
+    uri: str, place: Path, generation: str, current: int | None, kill_before: int, settings: dict[str, str], result: Any
 ) -> None:
     """Promote, but be killed by SIGKILL before the operation number `kill_before`; send the count where none came."""
-    os.environ["STORAGE_EMULATOR_HOST"] = emulator
+    os.environ.update(settings)
     tempfile.tempdir = str(place)  # what a killed process leaves there goes with the test
     done = 0
     armed = False
@@ -72,17 +84,24 @@ def promote_and_die(
 
 
 def promote_at_once(
-    uri: str, place: Path, text: str, generation: int, current: int | None, emulator: str, go: Any, result: Any
+    uri: str,
+    place: Path,
+    text: str,
+    generation: str,
+    current: int | None,
+    settings: dict[str, str],
+    go: Any,
+    result: Any,
 ) -> None:
     """Promote as soon as all others are ready too."""
-    os.environ["STORAGE_EMULATOR_HOST"] = emulator
+    os.environ.update(settings)
     go.wait()
     result.put((text, promote(uri, place, text, generation, current)))
 
 
-def count_at_once(uri: str, hashes: list[str], name: str, emulator: str, go: Any) -> None:
+def count_at_once(uri: str, hashes: list[str], name: str, settings: dict[str, str], go: Any) -> None:
     """Count five comparisons on the same images, together with others."""
-    os.environ["STORAGE_EMULATOR_HOST"] = emulator
+    os.environ.update(settings)
     go.wait()
     for lap in range(5):
         count(open_store(uri), hashes, f"{name}{lap}", "q", 0.95, 50)

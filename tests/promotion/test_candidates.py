@@ -1,14 +1,13 @@
 """Candidates and the counts of test images, on a folder and on a bucket."""
 
 import multiprocessing
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from promotions import count_at_once
+from promotions import count_at_once, store_settings
 from small_data import colours
 from store_contents import manifest, outcome, put, version_folder
 
@@ -162,7 +161,7 @@ def test_counts_of_racing_retrainings_add_up(store: ModelStore) -> None:
     fork = multiprocessing.get_context("forkserver")
     fork.set_forkserver_preload(["promotions"])
     go = fork.Barrier(3)
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    emulator = store_settings()
     children = [fork.Process(target=count_at_once, args=(store.uri, HASHES, name, emulator, go)) for name in "abc"]
     for child in children:
         child.start()

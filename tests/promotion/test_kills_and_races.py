@@ -1,12 +1,11 @@
 """SIGKILL before every single operation of a promotion, and promotions that race."""
 
 import multiprocessing
-import os
 import signal
 from pathlib import Path
 
 import pytest
-from promotions import promote, promote_and_die, promote_at_once
+from promotions import promote, promote_and_die, promote_at_once, store_settings
 from store_contents import put, served
 
 from headstart.components.promotion.backends import LocalBackend
@@ -21,7 +20,7 @@ MOST_OPERATIONS = 400
 @pytest.mark.slow
 def test_a_kill_before_any_operation_leaves_a_whole_model_served(store: ModelStore, tmp_path: Path) -> None:
     put(store, tmp_path, "old0")
-    old, emulator = "served old0", os.environ.get("STORAGE_EMULATOR_HOST", "")
+    old, emulator = "served old0", store_settings()
     killed = switched = 0
     for number in range(MOST_OPERATIONS):
         pointer, generation = store.pointer()
@@ -72,7 +71,7 @@ def _check_link(store: ModelStore, text: str) -> None:
 def test_of_racing_promotions_exactly_one_wins(store: ModelStore, tmp_path: Path, empty: bool) -> None:
     if not empty:
         put(store, tmp_path, "old")
-    racers, emulator = 4, os.environ.get("STORAGE_EMULATOR_HOST", "")
+    racers, emulator = 4, store_settings()
     for lap in range(3):
         pointer, generation = store.pointer()
         current = pointer.version if pointer else None

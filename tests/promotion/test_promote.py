@@ -234,7 +234,7 @@ def test_always_asks_also_for_the_first_model(tmp_path: Path) -> None:
     data, _, seeing = slightly_better(tmp_path)
     outcome = retrain(store, data, [seeing], "first", approval="always")
     assert outcome.title == "Candidate: version 1 waits for approval; no model is in use."
-    assert store.pointer() == (None, 0)
+    assert store.pointer() == (None, "")
     approve(store, 1, "", "somebody")
     pointer, _ = store.pointer()
     assert pointer is not None and (pointer.version, pointer.action) == (1, "first")

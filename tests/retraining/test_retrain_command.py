@@ -90,7 +90,7 @@ def test_corrupt_images(prepared: Path, tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "3.png" in refused.stderr
     assert "skip_share" in refused.stderr
-    assert store.pointer() == (None, 0)
+    assert store.pointer() == (None, "")
     few = retrain(
         store,
         data,
@@ -137,7 +137,7 @@ def test_a_retraining_that_is_ended_leaves_the_model_in_use(
     if sent == signal.SIGTERM:
         assert process.returncode == 130
         assert "Interrupted. No model is in use." in output
-    assert store.pointer() == (None, 0)
+    assert store.pointer() == (None, "")
     assert store.outcomes() == []
     assert _children_of(log) == []
 

