@@ -356,6 +356,8 @@ def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
             stages[stage] = float(np.mean(known))
         else:
             reasons.append(f"{stage} {records[-1].status}" if records else f"there is no record of {stage}")
+    if not any(experiment.preparation.values()) and any(record.subset for record in experiment.records):
+        reasons = ["the models that the curve starts from were given, without what they took"]
     trained = [sum(chained.values()) for chained in _chains(experiment, train_seconds)]
     complete = [sum(chained.values()) for chained in _chains(experiment, total_seconds)]
     if given := experiment.given:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from headstart.components.errors import SettingError
+from headstart.components.foreign_text import echo
 
 
 def all_settings() -> list[dict[str, Any]]:
@@ -100,10 +101,10 @@ def command(name: str | None, as_json: bool) -> None:
     for entry in found:
         if entry["option"] != option:
             option = entry["option"]
-            click.echo(click.style(f"{option} NAME=VALUE" if option.startswith("-") else option, bold=True))
-        click.echo(f"  {entry['name']:28} {json.dumps(entry['default'], ensure_ascii=False):12} {entry['accepts']}")
+            echo(f"{option} NAME=VALUE" if option.startswith("-") else option, bold=True)
+        echo(f"  {entry['name']:28} {json.dumps(entry['default'], ensure_ascii=False):12} {entry['accepts']}")
         if entry["description"]:
-            click.echo(click.wrap_text(entry["description"], 100, "      ", "      "))
+            echo(click.wrap_text(entry["description"], 100, "      ", "      "))
         for preset, value in entry.get("presets", {}).items():
             if name is not None:
-                click.echo(f"      {preset}: {json.dumps(value)}")
+                echo(f"      {preset}: {json.dumps(value)}")

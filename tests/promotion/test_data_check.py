@@ -21,7 +21,7 @@ def used(tmp_path: Path) -> ModelStore:
     """A store whose model in use knows three classes."""
     store = open_store(str(tmp_path / "store"))
     trained = manifest("old").model_copy(update={"classes": list(KNOWN), "data_digest": "0" * 64})
-    store.switch(store.add(version_folder(tmp_path, "old"), trained), 0, "first", "", "test")
+    store.switch(store.add(version_folder(tmp_path, "old"), trained), "", "first", "", "test")
     return store
 
 

@@ -62,7 +62,7 @@ def test_only_who_saw_the_latest_pointer_may_switch(store: ModelStore, tmp_path:
     with pytest.raises(Conflict):
         store.switch(late, seen, "promoted", "", "test")
     with pytest.raises(Conflict):
-        store.switch(late, 0, "first", "", "test")
+        store.switch(late, "", "first", "", "test")
     assert served(store, tmp_path / "fetched") == "served second"
 
 
