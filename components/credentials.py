@@ -30,7 +30,7 @@ _FRAGMENT = re.compile(r"#[^\s\"]*")
 # What stands after a # in our own addresses is a digest or the mark of a concealed one.
 _OUR_FRAGMENT = re.compile(r"#(?:(?:sha256|sha1|md5)=[0-9a-fA-F]+|given=\w+)(?:&(?:given=\w+))?(?![\w=&])")
 _CLOSING = "'`.,;:)]}>"
-# A shorter secret is hidden only where it stands in an address: elsewhere it would take ordinary words with it.
+# A shorter secret is hidden only inside an address: elsewhere it would take ordinary words with it.
 _SHORTEST = 4
 _hidden: set[str] = set()
 

@@ -146,7 +146,7 @@ class Result(_Part):
     def answers(self, count: int) -> NDArray[np.bool_] | None:
         """Return for each of `count` test images whether it was answered correctly; None where it was not stored.
 
-        HeadstartError where what was stored is not the answers to so many images.
+        HeadstartError where what was stored is not the answers to that number of images.
         """
         import numpy as np
 

@@ -16,7 +16,7 @@ _LONGEST = 366 * 86400
 
 @dataclass(frozen=True)
 class Interval:
-    """A run every so many seconds, the first one interval after the schedule was made."""
+    """A run every N seconds, the first one interval after the schedule was made."""
 
     seconds: int
 

@@ -23,7 +23,7 @@ _TIMEOUT = (10, 60)
 _HEADER_SECONDS = 120.0
 """Within which an answer must begin, however its headers drip."""
 _LEAST_BYTES, _IN_SECONDS = 64 << 10, 60.0
-"""Bytes that must come in any so many seconds; a slower connection counts as broken."""
+"""Bytes and seconds: a connection that brings fewer bytes in that time counts as broken."""
 _HOPS = 10
 _PAUSE = 0.2
 """Seconds before the first of the further attempts; each pause is twice the one before."""

@@ -40,7 +40,7 @@ def select_draws(
     """Derive or import the target set (see `select_target`) and draw its training images `draws` times.
 
     A set that is selected draws other training and validation images of its classes from the intermediate set. One that
-    was imported, or is taken as it is, has no others: each draw divides all its training and validation images anew,
+    was imported, or is taken as it is, has no others: each draw divides all its training and validation images again,
     with as many of each class in both. Returns the description of draw 0.
     """
     folder = Path(folder)

@@ -22,7 +22,7 @@ _SHARE_WORTH_SAYING = 0.05
 
 @dataclass
 class Leakage:
-    """Test images that stand in training or validation too, and the digest of every image."""
+    """Test images that are in training or validation too, and the digest of every image."""
 
     duplicates: int = 0
     near_duplicates: int | None = None

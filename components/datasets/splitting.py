@@ -174,17 +174,17 @@ def assign_splits(collection: Collection, settings: ImportSettings) -> None:
     check_class_names(collection.classes, collection.name)
     splits, labels = collection.splits, collection.labels
     every = [np.flatnonzero(labels == index) for index in range(len(collection.classes))]
-    anew = settings.split_by != "official"
+    redrawn = settings.split_by != "official"
     grouped = settings.split_by in ("film", "variety")
     if collection.groups and "film" in (settings.split_by, settings.validation_by):
         _note_films(collection)
-    if not anew:
+    if not redrawn:
         _take_missing_test(collection, settings)
     if grouped and not any(_several_groups(collection, rows) for rows in every) and (splits != UNASSIGNED).all():
         collection.notes.append(f"No class has more than one {settings.split_by}; the split of the source was kept.")
-        anew = grouped = False
+        redrawn = grouped = False
         _take_missing_test(collection, settings)
-    if anew:
+    if redrawn:
         if (splits != UNASSIGNED).any():
             collection.notes.append(f"The split was drawn by {settings.split_by}; the one of the source was not used.")
         splits[:] = UNASSIGNED

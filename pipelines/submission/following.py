@@ -28,7 +28,7 @@ from headstart.pipelines.submission.messages import meaning_of
 from headstart.pipelines.submission.workflow import Workflow, fetch_workflow
 
 POLL_SECONDS = 5.0
-# The workflow is looked at every so many looks: with many runs it is a megabyte.
+# How many looks at the run there are to one at its workflow, which is a megabyte with many runs.
 WORKFLOW_LOOKS = 3
 # How long the API may stay silent before we say that we no longer know.
 PATIENCE_SECONDS = 600.0
