@@ -124,6 +124,8 @@ def experiment_request(
         request.parameters["sizes"] = check_sizes(sizes) if list(sizes) != [AUTO_SIZES] else [AUTO_SIZES]
     if prepared and sizes:
         assert not isinstance(prepared, str | Path)
+        if not all(str(uri).strip() for uri in prepared):
+            raise SettingError("--prepared: is empty.", "Name the output folder of a run, or a model.")
         request.parameters["prepared"] = [_absolute(str(uri), "prepared") for uri in prepared]
         for name, value in {"--preparations": preparations, "--source": source or cifar100,
                             "--hold-out-target": hold_out_target}.items():  # fmt: skip
