@@ -7,11 +7,23 @@ from typing import Any
 
 import pytest
 
+from headstart.components import credentials
 from tests.s3_server import S3Server, running
 
 # A shell that starts us in the background has us ignore Ctrl-C, and so would every command that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_hidden() -> Iterator[None]:
+    """A secret of one test would be hidden in the output of every later one of the same process."""
+    before = os.environ.get(credentials.VARIABLE)
+    yield
+    credentials._hidden.clear()
+    os.environ.pop(credentials.VARIABLE, None)
+    if before is not None:
+        os.environ[credentials.VARIABLE] = before
 
 
 @pytest.fixture(scope="session")
