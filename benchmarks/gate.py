@@ -1,7 +1,8 @@
 """How often the promotion gate is wrong: simulated with the code that decides.
 
-`python -m benchmarks.gate` simulates 400 retrainings per cell, which takes about ten minutes on one core, and
-replaces the tables between the markers in docs/retraining.md; `--quick` runs a tenth and only prints.
+`python -m benchmarks.gate` simulates 400 retrainings per cell, 1,000 where a claim of the project hangs on it, which
+takes about fifteen minutes on one core, and replaces the tables between the markers in docs/retraining.md; `--quick`
+runs a tenth and only prints.
 
 Two worlds give the models their answers. In both, every model answers each image with a margin m: right where m > 0,
 with probability 1 / (1 + exp(−m)) for the true class.
@@ -12,12 +13,17 @@ with probability 1 / (1 + exp(−m)) for the true class.
 * *all images*: a model's margin is the image's own plus the model's noise; a better candidate's margin is larger on
   every image. How much noise and how much larger follow from the wanted shares of disagreement and gain.
 
+A third makes the evidence's work hard: *heavy tails*, few images with margins of Student's t with 1.5 degrees of
+freedom, so that single images have losses many times those of the others. And in all of them images may be frames of
+films, of which a model errs in all frames or in none.
+
 The candidate has three seeds, of which one, whichever, is the best by validation.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +41,7 @@ from headstart.components.promotion.evidence import differences, judge, log_loss
 from headstart.components.promotion.gate import Rules, decide
 
 TRIALS = 400
+HEADLINE_TRIALS = 1_000
 SEEDS = 3
 NIGHTS = 50
 CLASSES = ["one", "two", "three"]
@@ -65,13 +72,15 @@ class World:
     gain: float
     apart: float
     draw: Callable[[Generator, World], Callable[[bool], Margins]]
+    film: int = 1
+    """Images of each film."""
 
     def models(self, rng: Generator) -> Callable[[bool], Margins]:
         """Draw test images; the result draws a model's margins (N) on them, a better one's for True."""
         return self.draw(rng, self)
 
 
-def few_images(rng: Generator, world: World) -> Callable[[bool], Margins]:
+def few_images(rng: Generator, world: World, heavy: bool = False) -> Callable[[bool], Margins]:
     """Margins of models that agree but on few images."""
     base = np.where(rng.random(world.images) < ACCURACY - world.gain / 2, 1.0, -1.0)
     size = np.abs(rng.normal(3, 1.5, world.images)) + 0.2
@@ -80,14 +89,20 @@ def few_images(rng: Generator, world: World) -> Callable[[bool], Margins]:
     own = 1 - np.sqrt(1 - 2 * max(0.0, (world.apart - world.gain)))  # 2·f·(1 − f) = share apart by chance, f = own / 2
 
     def answers(better: bool) -> Margins:
-        margins = base * size + rng.normal(0, 0.4, world.images)
+        margins = base * size + (rng.standard_t(1.5, world.images) if heavy else rng.normal(0, 0.4, world.images))
         margins = np.where(base > 0, np.maximum(margins, 0.01), np.minimum(margins, -0.01))
         if better:
             margins = np.where(solved, rng.exponential(1.0, world.images) + 0.01, margins)
-        flipped = rng.random(world.images) < own / 2
-        return np.where(flipped, -np.sign(margins) * (rng.exponential(1.0, world.images) + 0.01), margins)
+        flipped = np.repeat(rng.random(math.ceil(world.images / world.film)) < own / 2, world.film)[: world.images]
+        size_of_error = np.abs(rng.standard_t(1.5, world.images)) if heavy else rng.exponential(1.0, world.images)
+        return np.where(flipped, -np.sign(margins) * (size_of_error + 0.01), margins)
 
     return answers
+
+
+def heavy_tails(rng: Generator, world: World) -> Callable[[bool], Margins]:
+    """As `few_images`, where single images have margins many times those of the others."""
+    return few_images(rng, world, heavy=True)
 
 
 @lru_cache(maxsize=64)
@@ -120,9 +135,9 @@ def all_images(rng: Generator, world: World) -> Callable[[bool], Margins]:
 
 
 def retraining(
-    rng: Generator, world: World, current: Margins, candidates: list[Margins], uses: int, rules: Rules
+    world: World, current: Margins, candidates: list[Margins], uses: int, rules: Rules, films: bool = True
 ) -> str:
-    """Return how one retraining ends: `refused` by the margin, `unproven`, or `promoted`."""
+    """Return how one retraining ends: `refused` by the margin, `unproven`, or `promoted`; the films known or not."""
     truth = np.arange(world.images) % len(CLASSES)
     answered = [np.where(one > 0, truth, (truth + 1) % len(CLASSES)) for one in (candidates[0], current)]
     if not decide(rules, CLASSES, truth, answered[0], answered[1], CLASSES).promote:
@@ -133,7 +148,7 @@ def retraining(
         current > 0,
         np.stack(losses[:-1]),
         losses[-1],
-        np.arange(world.images),
+        np.arange(world.images) // (world.film if films else 1),
     )
     evidence = judge(found, None, rules.confidence, uses, rules.test_uses)
     return "promoted" if evidence.proven else "unproven"
@@ -144,17 +159,23 @@ def _losses(margins: Margins) -> Any:
     return log_losses(np.stack([right, 1 - right], axis=1), np.zeros(len(margins), np.int64))
 
 
-def share_promoted(world: World, trials: int, seed: int, better: bool, scale: float = 1.0) -> dict[str, float]:
+def share_promoted(
+    world: World, trials: int, seed: int, better: bool, scale: float = 1.0, alike: bool = False
+) -> dict[str, float]:
     """Return the shares promoted by the rules alone, with the evidence, and with a sign test at 0.05 instead of it.
 
     `scale` multiplies the margins of the candidate: it words its answers more sharply, and gives the same ones.
+    `alike`: all its seeds answer alike. `blind` in the result: with evidence that does not know the films.
     """
     rng, rules = np.random.default_rng(seed), Rules()
-    counts = {"rules": 0, "evidence": 0, "sign": 0}
+    counts = {"rules": 0, "evidence": 0, "sign": 0, "blind": 0}
     for _ in range(trials):
         draw = world.models(rng)
-        current, candidates = draw(False), [scale * draw(better) for _ in range(SEEDS)]
-        ended = retraining(rng, world, current, candidates, 1, rules)
+        current, candidates = draw(False), [scale * draw(better) for _ in range(1 if alike else SEEDS)]
+        candidates *= SEEDS // len(candidates)
+        ended = retraining(world, current, candidates, 1, rules)
+        if world.film > 1:
+            counts["blind"] += retraining(world, current, candidates, 1, rules, films=False) == "promoted"
         counts["rules"] += ended != "refused"
         counts["evidence"] += ended == "promoted"
         if ended != "refused":
@@ -172,8 +193,7 @@ def nights(world: World, trials: int, seed: int) -> dict[str, float]:
         draw = world.models(rng)
         current = draw(False)
         ends = [
-            retraining(rng, world, current, [draw(False) for _ in range(SEEDS)], night + 1, rules)
-            for night in range(NIGHTS)
+            retraining(world, current, [draw(False) for _ in range(SEEDS)], night + 1, rules) for night in range(NIGHTS)
         ]
         wrong["rules"] += any(end != "refused" for end in ends)
         wrong["evidence"] += "promoted" in ends
@@ -215,6 +235,43 @@ def null_table(trials: int) -> list[str]:
     ]
 
 
+def hard_table(trials: int) -> list[str]:
+    """Return the same where what the evidence assumes holds least."""
+    lines = [
+        f"No better, {trials:,} retrainings per row, where what the evidence assumes holds least; promoted:",
+        "",
+        "| test images | answered differently | | rules alone | with the evidence |",
+        "|---:|---:|---|---:|---:|",
+    ]
+    for images, apart in ((300, 0.03), (300, 0.06), (900, 0.03)):
+        for title, draw, alike in (
+            ("few images", few_images, False),
+            ("all images", all_images, False),
+            ("heavy-tailed log-loss", heavy_tails, False),
+            ("heavy-tailed log-loss, all seeds answer alike", heavy_tails, True),
+        ):
+            found = share_promoted(World(images, 0.0, apart, draw), trials, images + 1, better=False, alike=alike)
+            lines.append(
+                f"| {images} | {percent(apart)} | {title} | {percent(found['rules'])} | {percent(found['evidence'])} |"
+            )
+    lines += [
+        "",
+        f"No better, test images in films of 10 of which a model errs in all frames or in none, {trials:,} retrainings "
+        "per row; promoted:",
+        "",
+        "| test images | films | answered differently | rules alone | evidence that ignores the films | with the "
+        "evidence |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    for images in (300, 900):
+        found = share_promoted(World(images, 0.0, 0.06, few_images, 10), trials, images + 2, better=False)
+        lines.append(
+            f"| {images} | {images // 10} | 6.0 % | {percent(found['rules'])} | {percent(found['blind'])} | "
+            f"{percent(found['evidence'])} |"
+        )
+    return lines
+
+
 def nights_table(trials: int) -> list[str]:
     """Return how often 50 retrainings that are no better promote anything."""
     lines = [
@@ -233,7 +290,7 @@ def nights_table(trials: int) -> list[str]:
 def power_table(trials: int) -> list[str]:
     """Return how often a better candidate is promoted."""
     lines = [
-        f"Truly better, first comparison on its test images, {trials} retrainings per row; promoted:",
+        f"Truly better, first comparison on its test images, {trials:,} retrainings per row; promoted:",
         "",
         "| test images | gain | answered differently | rules alone | sign test at 0.05 | evidence, gain on few images "
         "| evidence, gain on all images |",
@@ -252,7 +309,8 @@ def power_table(trials: int) -> list[str]:
 
 def tables(trials: int) -> str:
     """Simulate everything and return the tables as Markdown."""
-    parts = [null_table(trials), nights_table(max(trials // 4, 1)), power_table(trials)]
+    headline = trials * HEADLINE_TRIALS // TRIALS
+    parts = [null_table(trials), hard_table(headline), nights_table(max(trials // 4, 1)), power_table(headline)]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from headstart.components.datasets.packed import SPLITS, Labels, Pixels
+from headstart.components.datasets.packed import SPLITS, Groups, Labels, Pixels
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 UNASSIGNED = -1
@@ -45,10 +45,19 @@ class Collection:
     """uint8, N × H × W × 3, or None."""
     groups: list[str] = field(default_factory=list)
     """N names of what was filmed together (the film of one fruit), empty where the source does not tell."""
+    grouped: bool = False
+    """Whether `groups` are known, and not only guessed from the names of files."""
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def numbered_groups(self) -> Groups | None:
+        """Return each row's group as a number (N); None where groups are not known, or all images are of their own."""
+        names, numbers = np.unique(np.array(self.groups, np.str_), return_inverse=True)
+        if not self.grouped or len(names) in (0, len(self)):
+            return None
+        return numbers.astype(np.int32)
 
     def title(self, row: int) -> str:
         """Return what a message calls one image; bytes of its path that are not UTF-8 are written as escapes."""

@@ -242,6 +242,7 @@ def _gather(name: str, classes: list[str], parts: list[tuple[int, int, Pixels, l
         splits=np.concatenate([np.full(len(pixels), split, np.int8) for split, _, pixels, _ in parts]),
         pixels=np.concatenate([pixels for _, _, pixels, _ in parts]),
         groups=[group for *_, groups in parts for group in groups],
+        grouped=True,
         notes=["Drawn by the program for demonstration; no photograph is in it."],
     )
 

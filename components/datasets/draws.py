@@ -69,6 +69,10 @@ def divide_anew(packed: str | Path, folder: str | Path, *, seed: int, draw: int)
         rows = generator(seed, "divide", str(draw), str(label)).permutation(np.flatnonzero(labels == label))
         train += rows[:count].tolist()
     chosen = np.isin(np.arange(len(labels)), train)
+    groups = source.all_groups()
+    if groups is not None:
+        both = np.concatenate([groups["train"], groups["validation"]])
+        groups |= {"train": both[chosen], "validation": both[~chosen]}
     fields = about.model_dump(exclude={"digest", "image_digests", "image_size", "counts", "class_counts"})
     pool = [
         sum(about.class_counts[name][label] for name in ("train", "validation")) for label in range(len(about.classes))
@@ -82,4 +86,5 @@ def divide_anew(packed: str | Path, folder: str | Path, *, seed: int, draw: int)
                 "validation": (pixels[~chosen], labels[~chosen]),
                 "test": source.split("test"),
             },
+            groups,
         )

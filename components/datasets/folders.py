@@ -56,6 +56,8 @@ _FOLDER_LIMIT = 1_000_000
 """Folders that a data set may have; links that lead to each other can make endlessly many of a few."""
 # Fruits-360 numbers the frames of a film: 110_100.jpg, r_110_100.jpg, r2_7.jpg; the part before the number is the film.
 _FRUITS_FRAME = re.compile(r"^(?:([^\W\d]\w*?)_)?(\d+)(?:_\d+)?$")
+# Its own frames, and nothing else's: 110_100.jpg is frame 110 at 100 pixels, r2_7.jpg a frame of the third film.
+_FRUITS_FILM = re.compile(r"^(?:(?:r\d*_)?\d+_100|r\d+_\d+)$")
 # Others number them at the end: frame0001, clip0-frame001, video 3 (17), cam1.mp4_000012.
 _FRAME = re.compile(r"^(.*?)[\W_]*\d+\)?$")
 
@@ -74,6 +76,11 @@ class FoundFile(NamedTuple):
         fruits = _FRUITS_FRAME.match(stem)
         frame = fruits or _FRAME.match(stem)
         return "/".join((*self.parts, (frame[1] or "") if frame else stem))
+
+
+def is_fruits_frame(path: str) -> bool:
+    """Say whether a file is named as the frames of Fruits-360 are, of which the film is known."""
+    return bool(_FRUITS_FILM.match(path.rpartition("/")[2].rpartition(".")[0]))
 
 
 def composed(name: str) -> str:

@@ -179,6 +179,9 @@ def _write(
             for start in range(0, len(rows), _STEP):
                 pixels[start : start + _STEP] = images[rows[start : start + _STEP]]
         splits[split] = (pixels, new_label[labels[rows]])
+    groups = source.all_groups()
+    if groups is not None:
+        groups = {split: groups[split][kept[split]] for split in SPLITS}
     held = settings["held_out"]
     what = "all classes of the target" if held["target_classes"] else "what the target tests on"
     some = ", ".join(held["classes"][:5]) + (", …" if len(held["classes"]) > 5 else "")
@@ -202,6 +205,7 @@ def _write(
         folder,
         {**fields, "classes": kept["classes"], "notes": [*about.notes, note], "settings": settings},
         splits,
+        groups,
     )
     for part in parts:
         part.unlink()

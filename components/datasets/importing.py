@@ -23,6 +23,7 @@ from headstart.components.datasets.packed import (
     Description,
     packed_folder,
     write_description,
+    write_groups,
     write_image_digests,
 )
 from headstart.components.datasets.packing import Packing, pack
@@ -62,6 +63,7 @@ def import_dataset(
             assign_splits(collection, options)
             check_classes(collection, source, options)
             thin_out(collection, options)
+            collection.grouped |= options.split_by in ("film", "variety") or options.validation_by == "film"
             packing = pack(collection, partial, options.image_size, options.workers)
             check_packed(packing, collection, source, options)
             description = describe(partial, collection, packing, source, options)
@@ -161,6 +163,7 @@ def describe(
         name=collection.name,
         digest=leakage.digest(folder, classes, options.image_size, packing.labels),
         image_digests={split: write_image_digests(folder, split, digests) for split, digests in found.digests.items()},
+        group_digests=write_groups(folder, packing.groups),
         source=source,
         image_size=options.image_size,
         classes=classes,

@@ -6,6 +6,8 @@ A folder with few files, so that it uploads quickly and memory-maps:
     <split>/images.npy      uint8, N × H × W × 3, C order
     <split>/labels.npy      int32, N, index into the class names
     <split>/digests.npy     uint8, N × 16, what tells whether two images are equal, in this data set or in two
+    <split>/groups.npy      int32, N, the number of the film or object that each image is of, −1 where it is not known;
+                            only in sets in which images are known to belong together
 
 The splits are `train`, `validation` and `test`. The digest identifies the content wherever it is named: SHA-256 over
 the class names, the image size, and every split's labels and pixels, so that equal images give an equal digest on every
@@ -36,12 +38,14 @@ SCHEMA_VERSION = 1
 SPLITS = ("train", "validation", "test")
 DESCRIPTION_FILE = "dataset.json"
 PREVIEW_FILE = "preview.png"
-_ARRAYS = ("images.npy", "labels.npy", "digests.npy")
+_ARRAYS = ("images.npy", "labels.npy", "digests.npy", "groups.npy")
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int32]
 Digests = npt.NDArray[np.uint8]
 """N × 16, see `digests_of`."""
+Groups = npt.NDArray[np.int32]
+"""N numbers, the same in all splits of a set; −1: not known."""
 
 
 class Description(BaseModel):
@@ -54,6 +58,9 @@ class Description(BaseModel):
     digest: str
     image_digests: dict[str, str] = Field(
         default_factory=dict, description="SHA-256 of the image digests of each split; empty in sets of older versions"
+    )
+    group_digests: dict[str, str] = Field(
+        default_factory=dict, description="SHA-256 of the groups of each split; empty where no groups are known"
     )
     source: str = Field(description="URI it was imported from, without credentials")
     image_size: int = Field(ge=1)
@@ -72,7 +79,7 @@ class Description(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict, description="how it was made: seed, fractions, rule, …")
 
     def record(self) -> records.Data:
-        """Return the part of it that a run record carries."""
+        """Return the part of it that a run record carries, without the groups: see `PackedDataset.record`."""
         return records.Data(**self.model_dump(include=set(records.Data.model_fields)))
 
     def artifact_metadata(self) -> dict[str, str | float]:
@@ -194,6 +201,35 @@ class PackedDataset:
             )
         return digests
 
+    def groups(self, split: str) -> Groups | None:
+        """Return the number of the film or object of every image of a split; None where no groups are known.
+
+        HeadstartError where they are not those that `dataset.json` names.
+        """
+        expected = self.description.group_digests.get(split)
+        if expected is None:
+            return None
+        groups = self._array(split, "groups.npy")
+        shape = (self.description.counts.get(split, 0),)
+        if groups.dtype != np.int32 or groups.shape != shape or _sha256(groups) != expected:
+            raise HeadstartError(
+                f"{self.folder / split / 'groups.npy'}: not the groups that {DESCRIPTION_FILE} names.",
+                "Import the data again.",
+            )
+        return np.asarray(groups)
+
+    def all_groups(self) -> dict[str, Groups] | None:
+        """Return the groups of all splits, by split; None where none are known."""
+        found = {split: groups for split in SPLITS if (groups := self.groups(split)) is not None}
+        return found if len(found) == len(SPLITS) else None
+
+    def record(self) -> records.Data:
+        """Return what a run record says of the data, with the group of each test image where groups are known."""
+        data, groups = self.description.record(), self.groups("test")
+        if groups is not None:
+            data.test_groups = [int(group) if group >= 0 else None for group in groups]
+        return data
+
     def verify(self, *, images: bool = False) -> None:
         """Read everything and compare its digest with that of the description; HeadstartError if they differ.
 
@@ -207,6 +243,7 @@ class PackedDataset:
                 "A file was changed or damaged; import the data again.",
             )
         for name, (_, labels) in splits.items():
+            self.groups(name)
             known = labels.min(initial=0) >= 0 and labels.max(initial=-1) < len(self.classes)
             if not known or np.bincount(
                 labels, minlength=len(self.classes)
@@ -233,14 +270,21 @@ class PackedDataset:
             raise HeadstartError(f"{path}: cannot be read: {error}.", "Import the data again.") from error
 
 
-def _sha256(digests: Digests) -> str:
-    return hashlib.sha256(digests.tobytes()).hexdigest()
+def _sha256(values: Digests | Groups) -> str:
+    return hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def write_image_digests(folder: Path, split: str, digests: Digests) -> str:
     """Write the image digests of one split (uint8, N × 16); return what `Description.image_digests` holds of them."""
     np.save(folder / split / "digests.npy", digests, allow_pickle=False)
     return _sha256(digests)
+
+
+def write_groups(folder: Path, groups: dict[str, Groups] | None) -> dict[str, str]:
+    """Write the groups of every split; return what `Description.group_digests` holds of them."""
+    for split, numbers in (groups or {}).items():
+        np.save(folder / split / "groups.npy", np.ascontiguousarray(numbers, dtype=np.int32), allow_pickle=False)
+    return {split: _sha256(numbers.astype(np.int32)) for split, numbers in (groups or {}).items()}
 
 
 def is_packed(folder: Path) -> bool:
@@ -275,10 +319,16 @@ def write_description(folder: Path, description: Description) -> None:
     write_text(folder / DESCRIPTION_FILE, description.model_dump_json(indent=1) + "\n")
 
 
-def write_packed(folder: Path, description: dict[str, Any], splits: dict[str, tuple[Pixels, Labels]]) -> Description:
+def write_packed(
+    folder: Path,
+    description: dict[str, Any],
+    splits: dict[str, tuple[Pixels, Labels]],
+    groups: dict[str, Groups] | None = None,
+) -> Description:
     """Write arrays that are in memory as a packed data set into the existing `folder` and return its description.
 
     `description` holds the fields of `Description` that do not follow from the arrays: name, source, classes, ….
+    `groups` has the group of every image of each split, where groups are known.
     """
     classes = list(description["classes"])
     image_size = int(splits["train"][0].shape[1])
@@ -294,6 +344,7 @@ def write_packed(folder: Path, description: dict[str, Any], splits: dict[str, tu
             **description,
             "digest": content_digest(classes, image_size, splits),
             "image_digests": image_digests,
+            "group_digests": write_groups(folder, groups),
             "image_size": image_size,
             "counts": {split: len(splits[split][1]) for split in SPLITS},
             "class_counts": {split: np.bincount(splits[split][1], minlength=len(classes)).tolist() for split in SPLITS},

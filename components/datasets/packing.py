@@ -16,7 +16,7 @@ import numpy as np
 from headstart.components.datasets.collection import Collection
 from headstart.components.datasets.decoding import Decoders, Outcome, write_at
 from headstart.components.datasets.images import resize_alike
-from headstart.components.datasets.packed import SPLITS, Labels, Pixels
+from headstart.components.datasets.packed import SPLITS, Groups, Labels, Pixels
 from headstart.components.machine import thread_count, usable_cores
 from headstart.components.progress import emit
 
@@ -28,9 +28,11 @@ _WORTH_PROCESSES = 2000
 
 @dataclass
 class Packing:
-    """What came of it: labels per split, what was skipped and what was converted."""
+    """What came of it: labels and groups per split, what was skipped and what was converted."""
 
     labels: dict[str, Labels] = field(default_factory=dict)
+    groups: dict[str, Groups] | None = None
+    """Where images are known to belong together."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     converted: Counter[str] = field(default_factory=Counter)
 
@@ -123,6 +125,9 @@ def _blocks(
 def pack(collection: Collection, folder: Path, size: int, workers: int = 0) -> Packing:
     """Write `<split>/images.npy` and `<split>/labels.npy` into `folder` and say what came of it."""
     packing = Packing()
+    groups = collection.numbered_groups()
+    if groups is not None:
+        packing.groups = {}
     done = 0
     total = len(collection)
     workers = workers or thread_count(usable_cores())
@@ -148,4 +153,6 @@ def pack(collection: Collection, folder: Path, size: int, workers: int = 0) -> P
                 target.close()
             packing.labels[split] = collection.labels[kept].astype(np.int32)
             np.save(folder / split / "labels.npy", packing.labels[split], allow_pickle=False)
+            if packing.groups is not None and groups is not None:
+                packing.groups[split] = groups[kept]
     return packing

@@ -185,6 +185,10 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
         )
         for split in SPLITS
     }
+    groups = source.all_groups()
+    if groups is not None:
+        every = np.concatenate([groups[split] for split in SPLITS])
+        groups = {split: every[np.concatenate(chosen[split])] for split in SPLITS}
     about = source.description
     made = {**options.model_dump(), "taken": taken, "selected_from": about.digest}
     if options.split_by == "variety":
@@ -204,6 +208,7 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
                 "settings": made,
             },
             arrays,
+            groups,
         )
         new_labels = {split: arrays[split][1] for split in SPLITS}
         found = leakage.examine(partial, new_labels, about.image_size, options.near_duplicates)

@@ -58,8 +58,11 @@ def write_subset(packed: Path, folder: Path, size: int) -> Subset:
         pixels, labels = source.split(split)
         arrays[split] = pixels[rows], labels[rows]
     arrays["test"] = source.split("test")
+    groups = source.all_groups()
+    if groups is not None:
+        groups |= {split: groups[split][rows] for split, rows in chosen.items()}
     fields = about.model_dump(exclude={"digest", "image_digests", "image_size", "counts", "class_counts"})
-    write_packed(folder, {**fields, "settings": {**about.settings, "subset": size}}, arrays)
+    write_packed(folder, {**fields, "settings": {**about.settings, "subset": size}}, arrays, groups)
     share_split(packed, folder, "test")
     return Subset(size_per_class=size, images=len(chosen["train"]))
 

@@ -78,6 +78,7 @@ def read_table(path: Path, settings: ImportSettings) -> Collection:
         root=path.parent,
         paths=[name for _, _, name, _ in rows],
         groups=[group or f"row {name}" for _, _, name, group in rows] if grouped else [],
+        grouped=grouped,
         notes=notes,
     )
 

@@ -13,6 +13,7 @@ from headstart.components.datasets.folders import (
     composed,
     find_files,
     holds_files,
+    is_fruits_frame,
     is_image,
     is_litter,
     kinds,
@@ -364,6 +365,7 @@ def _collection(
         root=root,
         paths=paths,
         groups=["/".join(files[row][1].parts) if by_variety else files[row][1].film for row in order],
+        grouped=settings.layout == "fruits360" or all(map(is_fruits_frame, paths)),
         notes=notes,
     )
 

@@ -131,10 +131,8 @@ def clusters(dataset: PackedDataset) -> Integers:
     """Return the number of each test image's film or object; an image of which none is known is its own."""
     count = dataset.description.counts["test"]
     own = np.arange(count, dtype=np.int64)
-    groups = dataset.description.record().test_groups
-    if groups is None or len(groups) != count:
-        return own
-    return np.array([count + group if group is not None else at for at, group in enumerate(groups)], np.int64)
+    groups = dataset.groups("test")
+    return own if groups is None else np.where(groups >= 0, count + groups.astype(np.int64), own)
 
 
 def _size(folder: Path) -> int:

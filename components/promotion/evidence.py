@@ -186,13 +186,15 @@ def detectable_gain(right: Floats, images: int, alpha: float) -> float:
     """Return the smallest gain in accuracy that the test would find in 80 % of cases, from right and wrong alone.
 
     (z(1 − α) + z(0.8)) · √Σ A² / N, and never below the log2(1/α) images that must all go one way to reach α at all.
-    1 where α is 0.
+    1 where nothing can be proven: α is 0, or there are fewer clusters than that.
     """
     if alpha <= 0:
         return 1.0
+    least = math.ceil(math.log2(1 / alpha))
+    if len(right) < least:
+        return 1.0
     spread = math.sqrt(max(float(np.sum(right**2)), 1.0))
-    needed = max((float(ndtri(1 - alpha)) + float(ndtri(POWER))) * spread, math.ceil(math.log2(1 / alpha)))
-    return min(1.0, needed / images)
+    return min(1.0, max((float(ndtri(1 - alpha)) + float(ndtri(POWER))) * spread, least) / images)
 
 
 def judge(

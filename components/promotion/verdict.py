@@ -50,6 +50,8 @@ def describe(rules: Rules, evidence: Evidence, passed: bool) -> list[str]:
         said.append(
             f"By right and wrong alone a gain of {100 * evidence.detectable:.2f} points or more would be proven in "
             "80 % of cases."
+            if evidence.detectable < 1
+            else "So few test images, films or objects can prove no gain, however large. Test on more of them."
         )
     if evidence.accumulated > evidence.log_e > 0 or (evidence.proven and evidence.chance > evidence.level):
         needed = 1 / ((1 - rules.confidence) * (1 - SHARE_OF_TESTS))

@@ -84,7 +84,7 @@ class Run:
 
     def _open_data(self) -> None:
         self.data = PackedDataset(self.spec.dataset)
-        self.record.data = Data.model_validate(self.data.description.record().model_dump())
+        self.record.data = Data.model_validate(self.data.record().model_dump())
         self.images = {name: self.data.split(name) for name in ("train", "validation", "test")}
         if self.spec.initial_model is not None:
             self.record.seen_before = lineage.seen_before(self.data, self.spec.initial_model)

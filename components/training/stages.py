@@ -157,7 +157,7 @@ def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
     record = spec.blank_record(environment.describe(threads=spec.threads(), image=spec.image))
     record.reason, record.stop_reason = " ".join(printable(reason).split()), "failed"
     with contextlib.suppress(HeadstartError):
-        record.data = PackedDataset(spec.dataset, checked=False).description.record()
+        record.data = PackedDataset(spec.dataset, checked=False).record()
     folder = checkpoint.Folder(spec.checkpoints)
     with contextlib.suppress(OSError, HeadstartError):
         record.attempts = attempts.close(folder, ended)
