@@ -168,4 +168,9 @@ def test_few_films_prove_nothing_however_many_images() -> None:
     right = np.ones((3, 400), bool)
     found = differences(right, ~right[0], np.zeros((3, 400)), np.ones(400), np.arange(400) // 100)
     evidence = judge(found, None, 0.95, 1, 50)
-    assert (evidence.clusters, evidence.chance, evidence.proven, evidence.detectable) == (4, pytest.approx(1 / 16), False, 1.0)
+    assert (evidence.clusters, evidence.chance, evidence.proven, evidence.detectable) == (
+        4,
+        pytest.approx(1 / 16),
+        False,
+        1.0,
+    )
