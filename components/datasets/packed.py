@@ -12,7 +12,8 @@ A folder with few files, so that it uploads quickly and memory-maps:
 The splits are `train`, `validation` and `test`. The digest identifies the content wherever it is named: SHA-256 over
 the class names, the image size, and every split's labels and pixels, so that equal images give an equal digest on every
 machine, wherever they came from. The digests of single images lie in a file of their own because `dataset.json` is read
-and printed whole: 60,000 images have 1 MB of them. `dataset.json` holds the SHA-256 of each of these files' content.
+and printed whole: 60,000 images have 1 MB of them. `dataset.json` holds the SHA-256 of each of these files' content, and one
+of its own fields.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Description(BaseModel):
     group_digests: dict[str, str] = Field(
         default_factory=dict, description="SHA-256 of the groups of each split; empty where no groups are known"
     )
+    checksum: str = Field("", description="SHA-256 of the other fields; empty in sets of older versions")
     source: str = Field(description="URI it was imported from, without credentials")
     image_size: int = Field(ge=1)
     classes: list[str]
@@ -144,7 +146,8 @@ class PackedDataset:
         self.folder = Path(folder)
         file = self.folder / DESCRIPTION_FILE
         try:
-            self.description = Description.model_validate_json(read_regular(file))
+            content = read_regular(file)
+            self.description = Description.model_validate_json(content)
         except OSError as error:
             raise HeadstartError(
                 f"{self.folder}: not a packed data set: {DESCRIPTION_FILE} cannot be read ({error.strerror}).",
@@ -156,6 +159,12 @@ class PackedDataset:
             raise HeadstartError(
                 f"{file}: schema version {self.description.schema_version}; "
                 f"this Headstart reads up to {SCHEMA_VERSION}."
+            )
+        if self.description.checksum not in ("", _checksum(content)):
+            raise HeadstartError(
+                f"{file}: was changed or damaged: its checksum is {_checksum(content)}, it says "
+                f"{self.description.checksum}.",
+                "Import the data again.",
             )
         if checked:
             self.verify()
@@ -252,7 +261,7 @@ class PackedDataset:
                     f"{self.folder}: {DESCRIPTION_FILE} does not say how many {name} images each class has.",
                     "The file was changed or damaged; import the data again.",
                 )
-        for name in self.description.image_digests if images else ():
+        for name in set(SPLITS) & set(self.description.image_digests) if images else ():
             computed = np.concatenate([np.zeros((0, 16), np.uint8), *map(digests_of, _blocks(splits[name][0]))])
             if not np.array_equal(computed, self.image_digests(name)):
                 raise HeadstartError(
@@ -268,6 +277,12 @@ class PackedDataset:
             return np.load(path, mmap_mode="r" if self.description.counts.get(split) else None, allow_pickle=False)
         except Exception as error:  # numpy's reader raises nearly anything on a damaged header
             raise HeadstartError(f"{path}: cannot be read: {error}.", "Import the data again.") from error
+
+
+def _checksum(content: bytes) -> str:
+    """SHA-256 of the fields in `dataset.json` but that of the checksum, however they are laid out."""
+    fields = {name: value for name, value in json.loads(content).items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(values: Digests | Groups) -> str:
@@ -316,7 +331,10 @@ def packed_folder(folder: str | Path, source: str | Path | None = None) -> Itera
 
 def write_description(folder: Path, description: Description) -> None:
     """Write `dataset.json`, last of all files, since its presence says that the data set is whole."""
-    write_text(folder / DESCRIPTION_FILE, description.model_dump_json(indent=1) + "\n")
+    checksum = _checksum(description.model_dump_json().encode())
+    write_text(
+        folder / DESCRIPTION_FILE, description.model_copy(update={"checksum": checksum}).model_dump_json(indent=1) + "\n"
+    )
 
 
 def write_packed(

@@ -157,5 +157,8 @@ def check_origin(folder: Path) -> str:
         named = subject["digest"]["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         return f"{PROVENANCE_FILE} cannot be read: {type(error).__name__}"
-    found = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
+    try:
+        found = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
+    except OSError as error:
+        return f"{MODEL} cannot be read: {error.strerror}"
     return "" if named == found else f"{PROVENANCE_FILE} is about another model"

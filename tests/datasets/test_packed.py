@@ -1,8 +1,11 @@
 """A packed set that was changed on disk is refused by whoever opens it; equal images are known by their digests."""
 
 import hashlib
+import itertools
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +30,40 @@ def packed(tmp_path: Path) -> Path:
     folder.mkdir()
     write_packed(folder, {"name": "noise", "source": "drawn", "classes": ["a", "b"]}, splits)
     return folder
+
+
+def older(packed: Path) -> dict[str, Any]:
+    """Return the content of `dataset.json` as a version without checksums wrote it."""
+    content: dict[str, Any] = json.loads((packed / "dataset.json").read_text())
+    del content["checksum"]
+    return content
+
+
+def test_every_flipped_bit_of_a_packed_set_is_noticed_or_harmless(tmp_path: Path) -> None:
+    splits = {split: (np.full((1, 1, 1, 3), 7, np.uint8), np.zeros(1, np.int32)) for split in SPLITS}
+    write_packed(tmp_path, {"name": "x", "source": "here", "classes": ["a"], "notes": ["one"]}, splits)
+    before = PackedDataset(tmp_path).description
+    noticed = 0
+    for name in ("dataset.json", "train/images.npy", "train/labels.npy", "train/digests.npy"):
+        file = tmp_path / name
+        whole = file.read_bytes()
+        # The suite takes every seventh; all of them take half a minute.
+        step = 1 if os.environ.get("HEADSTART_LONG") else 7
+        for place, bit in itertools.islice(itertools.product(range(len(whole)), range(8)), 0, None, step):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            file.write_bytes(damaged)
+            try:
+                dataset = PackedDataset(tmp_path)
+                digests = dataset.image_digests("train")
+            except HeadstartError:
+                noticed += 1
+                continue
+            assert dataset.description.model_dump(exclude={"checksum"}) == before.model_dump(exclude={"checksum"})
+            assert dataset.split("train")[0].tolist() == splits["train"][0].tolist()
+            np.testing.assert_array_equal(digests, digests_of(splits["train"][0]))
+        file.write_bytes(whole)
+    assert noticed > 1_000
 
 
 def test_every_flipped_bit_of_labels_and_pixels_is_noticed(packed: Path) -> None:
@@ -54,7 +91,7 @@ def test_a_selection_of_a_damaged_set_is_refused_and_writes_nothing(packed: Path
 
 @pytest.mark.parametrize("counts", [[4, 2], [3, 3, 0], [6]])
 def test_counts_that_are_not_those_of_the_labels_are_refused(packed: Path, counts: list[int]) -> None:
-    description = json.loads((packed / "dataset.json").read_text())
+    description = older(packed)
     description["class_counts"]["train"] = counts
     (packed / "dataset.json").write_text(json.dumps(description))
     with pytest.raises(HeadstartError, match="how many train images each class has"):
@@ -91,7 +128,7 @@ def test_an_import_and_a_selection_of_it_agree_on_the_digest_of_an_image(tmp_pat
 
 def test_a_set_of_an_older_version_opens_and_its_digests_are_computed(packed: Path) -> None:
     expected = {split: PackedDataset(packed).image_digests(split) for split in SPLITS}
-    description = json.loads((packed / "dataset.json").read_text())
+    description = older(packed)
     del description["image_digests"]
     (packed / "dataset.json").write_text(json.dumps(description))
     for split in SPLITS:
@@ -111,7 +148,7 @@ def test_damaged_image_digests_are_refused(packed: Path) -> None:
             PackedDataset(packed).image_digests("test")
     # Digests that agree with dataset.json but not with the images.
     np.save(file, whole[::-1])
-    description = json.loads((packed / "dataset.json").read_text())
+    description = older(packed)
     description["image_digests"]["test"] = hashlib.sha256(whole[::-1].tobytes()).hexdigest()
     (packed / "dataset.json").write_text(json.dumps(description))
     with pytest.raises(HeadstartError, match="not the digests of the images in test"):

@@ -21,7 +21,11 @@ with atheris.instrument_imports(
         "headstart.components.training.attempts",
         "headstart.components.credentials",
         "headstart.components.foreign_text",
+        "headstart.components.training.lineage",
+        "headstart.components.promotion.integrity",
+        "headstart.components.promotion.provenance",
         "headstart.pipelines.configuration",
+        "headstart.pipelines.own_files",
         "headstart.pipelines.submission",
     ]
 ):
@@ -34,7 +38,9 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="headstart-corpus-", dir=targets.SCRATCH))
     for number, data in enumerate(targets.corpus(name)):
         (place / f"seed-{number}").write_bytes(data)
-    limits = [f"-max_total_time={seconds}", f"-runs={runs}", f"-seed={seed}", "-max_len=8192", "-len_control=0"]
+    # Small ones, for many a second: twice the longest that it starts from.
+    longest = min(8192, max(512, 2 * max(map(len, targets.corpus(name)))))
+    limits = [f"-max_total_time={seconds}", f"-runs={runs}", f"-seed={seed}", f"-max_len={longest}", "-len_control=0"]
     # An input that takes longer or more than this would do harm as well.
     limits += ["-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1", f"-artifact_prefix={place.parent}/crash-"]
     atheris.Setup([sys.argv[0], *limits, str(place)], targets.refusing(targets.TARGETS[name]))

@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import unicodedata
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,11 @@ from headstart.components.datasets.tables import read_table
 from headstart.components.datasets.unpickling import load_pickle
 from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import LONGEST, csv_cell, printable
+from headstart.components.promotion import integrity, provenance
 from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.summary import read_summary
-from headstart.components.training import attempts, checkpoint
+from headstart.components.training import attempts, checkpoint, lineage
+from headstart.pipelines import own_files
 from headstart.pipelines.configuration import read_configuration
 from headstart.pipelines.submission import answers
 from headstart.pipelines.submission.workflow import Workflow
@@ -133,17 +135,30 @@ def summary(data: bytes) -> None:
 
 def packed_dataset(data: bytes) -> None:
     """`dataset.json` and one array, cut out of `data`; the other files are right."""
-    folder = fresh("packed")
-    write_packed(folder, _DESCRIPTION, _SPLITS)
     description, _, images = data.partition(SEPARATOR)
-    (folder / "dataset.json").write_bytes(description)
-    if images:
-        (folder / "train" / "images.npy").write_bytes(images)
-    dataset = PackedDataset(folder)
-    for split in ("train", "validation", "test"):
-        pixels, labels = dataset.split(split)
-        assert len(pixels) == len(labels)
-    dataset.description.record()
+    with packed({"dataset.json": description, **({"train/images.npy": images} if images else {})}) as folder:
+        dataset = PackedDataset(folder)
+        for split in ("train", "validation", "test"):
+            pixels, labels = dataset.split(split)
+            assert len(pixels) == len(labels)
+        dataset.description.record()
+
+
+@contextlib.contextmanager
+def packed(changed: dict[str, bytes]) -> Iterator[Path]:
+    """Yield a small packed set in which these files have other bytes for as long."""
+    folder = SCRATCH / "packed"
+    if not folder.exists():
+        folder.mkdir()
+        write_packed(folder, _DESCRIPTION, _SPLITS)
+    before = {name: (folder / name).read_bytes() for name in changed}
+    try:
+        for name, content in changed.items():
+            (folder / name).write_bytes(content)
+        yield folder
+    finally:
+        for name, content in before.items():
+            (folder / name).write_bytes(content)
 
 
 def checkpoint_object(data: bytes) -> None:
@@ -167,16 +182,8 @@ def finished_object(data: bytes) -> None:
 
 def packed_files(data: bytes) -> None:
     """Any one file of a packed set has other bytes: that is refused, or nothing has changed for who reads the set."""
-    folder = SCRATCH / "packed_files"
-    if not folder.exists():
-        folder.mkdir()
-        write_packed(folder, _DESCRIPTION, _SPLITS)
-    place = ["dataset.json", *(f"{split}/{name}.npy" for split in _SPLITS for name in ("images", "labels", "digests"))]
     number, content = data[0] if data else 0, data[1:]
-    file = folder / place[number % len(place)]
-    before = file.read_bytes()
-    file.write_bytes(content)
-    try:
+    with packed({PACKED_FILES[number % len(PACKED_FILES)]: content}) as folder:
         dataset = PackedDataset(folder)
         dataset.verify(images=True)
         assert dataset.classes == _DESCRIPTION["classes"]
@@ -185,8 +192,6 @@ def packed_files(data: bytes) -> None:
             assert np.array_equal(read[0], pixels)
             assert np.array_equal(read[1], labels)
             assert np.array_equal(dataset.image_digests(split), digests_of(pixels))
-    finally:
-        file.write_bytes(before)
 
 
 def progress_line(data: bytes) -> None:
@@ -263,9 +268,30 @@ def options_file(data: bytes) -> None:
             assert isinstance(read_configuration(folder / name), dict)
 
 
+def side_files(data: bytes) -> None:
+    """Any bytes as one of the small files that lie beside data, models and results."""
+    folder, number = SCRATCH / "side", data[0] if data else 0
+    folder.mkdir(exist_ok=True)
+    name, read = _SIDE_FILES[number % len(_SIDE_FILES)]
+    file = folder / name
+    file.write_bytes(data[1:])
+    try:
+        read(folder)
+    finally:
+        file.unlink()
+
+
+_SIDE_FILES: list[tuple[str, Callable[[Path], object]]] = [
+    ("run.json", own_files.earlier_run),
+    ("summary.json", lambda folder: own_files.check_report_folder(folder, "--output")),
+    ("trained_on.npz", lineage.read_trained_on),
+    ("version.json", integrity.read_manifest),
+    ("provenance.json", provenance.check_origin),
+]
 _SPLITS = {
-    split: (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1], np.int32)) for split in ("train", "validation", "test")
+    split: (np.zeros((2, 2, 2, 3), np.uint8), np.array([0, 1], np.int32)) for split in ("train", "validation", "test")
 }
+PACKED_FILES = ["dataset.json", *(f"{split}/{name}.npy" for split in _SPLITS for name in ("images", "labels", "digests"))]
 _DESCRIPTION = {"name": "tiny", "source": "here", "classes": ["a", "b"]}
 SEPARATOR = b"\x00\xff\x00"
 
@@ -328,10 +354,23 @@ def _packed() -> list[bytes]:
 def _packed_files() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         write_packed(Path(folder), _DESCRIPTION, _SPLITS)
-        names = ["dataset.json", "train/images.npy", "train/labels.npy", "train/digests.npy"]
-        whole = [bytes([number]) + Path(folder, name).read_bytes() for number, name in enumerate(names)]
+        whole = [bytes([number]) + Path(folder, name).read_bytes() for number, name in enumerate(PACKED_FILES[:4])]
     # A header that never closes its bracket: numpy's own reader raised an error of the tokenizer.
     return [*whole, whole[1].replace(b"}", b"(", 1)]
+
+
+def _side_files() -> list[bytes]:
+    arrays = io.BytesIO()
+    about = json.dumps([{"stage": "pretrain", "data": "x", "classes": ["a"]}]).encode()
+    rows, labels = np.zeros((2, 16), np.uint8), np.zeros(2, np.int32)
+    np.savez(arrays, about=np.frombuffer(about, np.uint8), digests_0=rows, labels_0=labels)
+    run = {"state": "running", "run_id": "a", "request": {"parameters": {}}}
+    moment = "2026-11-25T00:00:00+00:00"
+    manifest = {"version": 1, "created_at": moment, "data_digest": "", "classes": [], "image_size": 8}
+    subject = {"subject": [{"digest": {"sha256": "0"}}]}
+    texts = [run, {"schema_version": 1, "arms": {}}, None, manifest, subject]
+    contents = [json.dumps(text).encode() if text else arrays.getvalue() for text in texts]
+    return [bytes([number]) + content for number, content in enumerate(contents)]
 
 
 def _sparse() -> bytes:
@@ -416,6 +455,7 @@ def corpus(name: str) -> list[bytes]:
             b"[[]]",
             b"null",
         ],
+        "side_files": _side_files(),
         "options_file": [b"runs = 3\n[set]\nepochs = 2\n", b"runs: 3\nset: {a: 1}\n", b"a: &x [1]\nb: *x\n"],
         "progress_line": [b'headstart event=epoch arm=transfer seed=3 text="a \\"b\\""', b"a\rb\x85c\xe2\x80\xa8d\x0b"],
     }
@@ -444,6 +484,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         table,
         api_answer,
         options_file,
+        side_files,
     )
 }
 

@@ -26,8 +26,8 @@ from PIL import Image
 
 from headstart.components.records import read_record
 
-# More files than that are decoded by processes of their own.
-FILES = 2_100
+# So many test images are decoded by processes of their own.
+FILES = 2_200
 KINDS = {
     "local_worker": "runner",
     "training.process": "training",
@@ -36,7 +36,7 @@ KINDS = {
     "long_arguments": "task",
 }
 ALL_KINDS = ("command", *dict.fromkeys(KINDS.values()))
-KILLS_PER_RUN = 10
+KILLS_PER_RUN = 20
 
 
 def draw_images(folder: Path) -> None:
@@ -66,7 +66,9 @@ class Experiment:
         settings = ["epochs=2", "patience=0", "checkpoint_seconds=0", "pretrain.epochs=3"]
         command = [sys.executable, "-P", "-m", "headstart", "run", "--source", str(data), "--preset", "demo"]
         command += ["--image-size", "40", "--images-per-class", "8", "--runs", str(self.runs)]
-        command += ["--data-setting", "images_per_class=8", "--output", str(output)]
+        # More for test than one process decodes; hardly any to train on.
+        command += ["--data-setting", "test_share=0.95", "--data-setting", "images_per_class=8"]
+        command += ["--test-images-per-class", "8", "--preparations", "1", "--draws", "1", "--output", str(output)]
         command += [word for setting in settings for word in ("--set", setting)]
         log = (output.parent / f"{output.name}.txt").open("a")
         with log:
@@ -80,18 +82,23 @@ class Experiment:
 
     def disturbed(self, output: Path, kills: int, seconds: float, moments: random.Random) -> int:
         """Run it, kill `kills` times, one every so often, give the same command until it ends; return its status."""
-        done, starts = 0, 0
+        # Images are decoded in the first seconds only. The kind first: a random process is nearly always a task.
+        others = [kind for kind in ALL_KINDS if kind != "decoder"]
+        kinds = ["decoder"] * (kills // len(ALL_KINDS))
+        kinds += moments.choices(others, k=kills - len(kinds))
+        starts = 0
         while True:
             starts += 1
             assert starts <= kills + 5, f"{output} does not come to an end: {text_of(output)}"
             command = self.start(output)
-            while command.poll() is None and done < kills:
-                # The kind first: a random process at a random moment is nearly always the command or a task.
-                kind = moments.choice(ALL_KINDS)
-                time.sleep(moments.uniform(0, seconds / 10))
+            while command.poll() is None and kinds:
+                kind = kinds.pop(0)
+                if kind != "decoder":
+                    time.sleep(moments.uniform(0, seconds / 20))
                 if kill_one(command, kind, moments, seconds / 5):
                     self.kills[kind] += 1
-                    done += 1
+                else:
+                    kinds.append(kind)
             command.wait()
             state = output / "run.json"
             if state.exists() and json.loads(state.read_text())["state"] == "finished":
