@@ -41,10 +41,11 @@ def older(packed: Path) -> dict[str, Any]:
 
 def test_every_flipped_bit_of_a_packed_set_is_noticed_or_harmless(tmp_path: Path) -> None:
     splits = {split: (np.full((1, 1, 1, 3), 7, np.uint8), np.zeros(1, np.int32)) for split in SPLITS}
-    write_packed(tmp_path, {"name": "x", "source": "here", "classes": ["a"], "notes": ["one"]}, splits)
+    groups = {split: np.full(1, 3, np.int32) for split in SPLITS}
+    write_packed(tmp_path, {"name": "x", "source": "here", "classes": ["a"], "notes": ["one"]}, splits, groups)
     before = PackedDataset(tmp_path).description
     noticed = 0
-    for name in ("dataset.json", "train/images.npy", "train/labels.npy", "train/digests.npy"):
+    for name in ("dataset.json", "train/images.npy", "train/labels.npy", "train/digests.npy", "train/groups.npy"):
         file = tmp_path / name
         whole = file.read_bytes()
         # The suite takes every seventh; all of them take half a minute.
@@ -55,13 +56,14 @@ def test_every_flipped_bit_of_a_packed_set_is_noticed_or_harmless(tmp_path: Path
             file.write_bytes(damaged)
             try:
                 dataset = PackedDataset(tmp_path)
-                digests = dataset.image_digests("train")
+                digests, group = dataset.image_digests("train"), dataset.groups("train")
             except HeadstartError:
                 noticed += 1
                 continue
             assert dataset.description.model_dump(exclude={"checksum"}) == before.model_dump(exclude={"checksum"})
             assert dataset.split("train")[0].tolist() == splits["train"][0].tolist()
             np.testing.assert_array_equal(digests, digests_of(splits["train"][0]))
+            np.testing.assert_array_equal(group, groups["train"])
         file.write_bytes(whole)
     assert noticed > 1_000
 
