@@ -291,7 +291,10 @@ _SIDE_FILES: list[tuple[str, Callable[[Path], object]]] = [
 _SPLITS = {
     split: (np.zeros((2, 2, 2, 3), np.uint8), np.array([0, 1], np.int32)) for split in ("train", "validation", "test")
 }
-PACKED_FILES = ["dataset.json", *(f"{split}/{name}.npy" for split in _SPLITS for name in ("images", "labels", "digests"))]
+PACKED_FILES = [
+    "dataset.json",
+    *(f"{split}/{name}.npy" for split in _SPLITS for name in ("images", "labels", "digests")),
+]
 _DESCRIPTION = {"name": "tiny", "source": "here", "classes": ["a", "b"]}
 SEPARATOR = b"\x00\xff\x00"
 
