@@ -12,8 +12,8 @@ A folder with few files, so that it uploads quickly and memory-maps:
 The splits are `train`, `validation` and `test`. The digest identifies the content wherever it is named: SHA-256 over
 the class names, the image size, and every split's labels and pixels, so that equal images give an equal digest on every
 machine, wherever they came from. The digests of single images lie in a file of their own because `dataset.json` is read
-and printed whole: 60,000 images have 1 MB of them. `dataset.json` holds the SHA-256 of each of these files' content, and
-one of its own fields.
+and printed whole: 60,000 images have 1 MB of them. `dataset.json` holds the SHA-256 of each of these files' content
+and of its own fields.
 """
 
 from __future__ import annotations
