@@ -67,9 +67,10 @@ def approve(store: ModelStore, version: int, reason: str, by: str) -> Pointer:
     candidacy = waiting(store, version)
     pointer, generation = store.pointer()
     current = pointer.version if pointer else None
-    if current != candidacy.compared_with:
+    compared_with = store.manifest(version).compared_with  # signed, where `candidacy` is not
+    if current != compared_with:
         raise HeadstartError(
-            f"{store.uri}: version {version} was compared with version {candidacy.compared_with}, and version "
+            f"{store.uri}: version {version} was compared with version {compared_with}, and version "
             f"{current} is in use now; how the two compare is not known.",
             "Retrain: `headstart retrain --force` compares a new candidate with the version in use.",
         )

@@ -4,11 +4,13 @@
 everything read from a store must be signed with; each is a PEM file or the PEM text itself. Where a verifying key is
 set, what is unsigned or signed by somebody else is not loaded, compared with, put into use or handed to a server.
 The signature is the file `model.sig` (a Sigstore bundle with an in-toto statement, which `model_signing verify key`
-reads too). It covers every other file of the folder, so a digest cannot be changed together with its file.
+reads too). It covers every other file of the folder, so a digest cannot be changed together with its file. The files of
+a store that change carry a signature of their own, see `headstart.components.promotion.sealed`.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import tempfile
@@ -96,6 +98,37 @@ def verify(folder: Path, where: str) -> None:
                 f"{where}: its signature does not hold: {text}.",
                 "Somebody changed it, or signed it with another key. Put an earlier version into use, or retrain.",
             ) from error
+
+
+def sign_bytes(message: bytes) -> bytes:
+    """Return the signature of a message with the configured signing key: ECDSA with SHA-256."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    check_keys()
+    password = os.environ.get(PASSWORD)
+    with _key(SIGNING_KEY) as path:
+        key: Any = load_pem_private_key(path.read_bytes(), password.encode() if password else None)
+    signature: bytes = key.sign(message, ec.ECDSA(hashes.SHA256()))
+    return signature
+
+
+def signed_bytes(message: bytes, signature: str) -> bool:
+    """Say whether `signature` (base64) is that of a message by the configured verifying key."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    check_keys()
+    with _key(VERIFYING_KEY) as path:
+        key: Any = load_pem_public_key(path.read_bytes())
+    try:
+        key.verify(base64.b64decode(signature, validate=True), message, ec.ECDSA(hashes.SHA256()))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _all_but(paths: list[Path]) -> Any:

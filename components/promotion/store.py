@@ -1,7 +1,7 @@
 """A model store without a server: versions that never change, and a pointer that says which one is in use.
 
     <store>/
-      current.json              which version is in use; the only file that changes, and it changes at once
+      current.json              which version is in use; it changes at once
       versions/<n>/             one version, immutable: version.json (written last), model/, serving/<n>/, record.json,
                                 report.html, training-images.txt
       prepared/<digest>/        prepared models that the last stage starts from; prepared.json names the one in use
@@ -28,13 +28,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.components.promotion import signing
+from headstart.components.promotion import sealed, signing
 from headstart.components.promotion.backends import Backend, Conflict, DamagedError, LocalBackend
 from headstart.components.promotion.bucket_backend import BucketBackend
 from headstart.components.promotion.integrity import MANIFEST, check_files, file_digests, read_manifest
@@ -89,7 +89,9 @@ class ModelStore:
     def pointer(self) -> tuple[Pointer | None, str]:
         """Return the pointer and its generation, which `switch` wants back; (None, "") for a store without a model."""
         data, generation = self.backend.read(POINTER)
-        return (self._parsed(Pointer, POINTER, data) if data is not None else None), generation
+        if data is None:
+            return None, generation
+        return self._parsed(Pointer, POINTER, sealed.unseal(self.uri, POINTER, data)), generation
 
     def current(self) -> Manifest | None:
         """Return the manifest of the version in use, or None."""
@@ -209,7 +211,7 @@ class ModelStore:
             withdrawn=withdrawn,
             history=[*(before.history if before else []), change][-HISTORY_LENGTH:],
         )
-        self.backend.write(POINTER, (pointer.model_dump_json(indent=1) + "\n").encode(), expected=expected)
+        self.write_sealed(POINTER, pointer.model_dump(mode="json"), pointer.sequence - 1, expected)
         # From here on the version is in use, so nothing that fails may say otherwise; see `link_problem`.
         with suppress(HeadstartError, OSError):
             self.backend.publish(LINK, f"versions/{version}/{LINK}")
@@ -271,13 +273,15 @@ class ModelStore:
             if data is None:  # left by a writer that was killed
                 self.backend.remove(f"prepared/{digest}")
                 self.backend.add_folder(folder, f"prepared/{digest}", "model.json")
-        self.backend.write(PREPARED, (json.dumps({"folder": digest, "at": now()}) + "\n").encode())
+        before = sealed.sequence(self.backend.read(PREPARED)[0])
+        self.write_sealed(PREPARED, {"folder": digest, "at": now()}, before)
 
     def fetch_prepared(self, target: Path) -> bool:
         """Copy the prepared model into `target`; False where the store has none."""
         data, _ = self.backend.read(PREPARED)
         if data is None:
             return False
+        data = sealed.unseal(self.uri, PREPARED, data)
         target.mkdir(parents=True, exist_ok=True)
         try:
             folder = str(json.loads(data)["folder"])
@@ -289,6 +293,28 @@ class ModelStore:
         self.backend.download(f"prepared/{folder}", target)
         signing.verify(target, f"{self.uri}/prepared/{folder}")
         return True
+
+    # Signatures
+
+    def write_sealed(self, name: str, value: dict[str, Any], before: int, expected: str | None = None) -> None:
+        """Write a file that changes, see `headstart.components.promotion.sealed`; `expected` as in `Backend.write`."""
+        data = sealed.seal(self.uri, name, value, before)
+        self.backend.write(name, data, expected=expected)
+        sealed.written(self.uri, name, data)
+
+    def sign(self) -> list[str]:
+        """Sign the files that change as they are now, newer than all seen before, and return their names.
+
+        For a store from before it had keys, or after somebody looked at what an intruder did. Raises `Conflict` where
+        somebody else changed one at the same moment.
+        """
+        signed = []
+        for name in (POINTER, PREPARED, sealed.TEST_IMAGES):
+            data, generation = self.backend.read(name)
+            if data is not None:
+                self.write_sealed(name, *sealed.opened(self.uri, name, data), generation)
+                signed.append(name)
+        return signed
 
     # Retrainings
 

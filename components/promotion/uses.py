@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import ndtri
 
 from headstart.components.errors import HeadstartError
+from headstart.components.promotion import sealed
 from headstart.components.promotion.backends import Conflict, DamagedError
 from headstart.components.promotion.evidence import POWER, level
 from headstart.components.promotion.gate import Mask
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.versions import SCHEMA_VERSION
 
-FILE = "test-images.json"
+FILE = sealed.TEST_IMAGES
 MOST_IMAGES = 500_000
 MOST_COMPARISONS = 1_000
 _REPEATABLE = 4
@@ -45,6 +46,7 @@ class Uses(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     schema_version: int = SCHEMA_VERSION
+    sequence: int = Field(0, ge=0, description="number of changes of this file so far")
     images: dict[str, int] = Field(default_factory=dict, description="hash of an image → comparisons that asked it")
     comparisons: list[Comparison] = Field(default_factory=list, description="the last ones, oldest first")
 
@@ -68,6 +70,7 @@ def read_uses(store: ModelStore) -> tuple[Uses, str]:
     data, generation = store.backend.read(FILE)
     if data is None:
         return Uses(), ""
+    data = sealed.unseal(store.uri, FILE, data)
     remedy = f"Restore it, or remove it once you test on new images: without it every image counts as new ({FILE})."
     try:
         uses = Uses.model_validate_json(data)
@@ -133,7 +136,7 @@ def _changed(store: ModelStore, change: Callable[[Uses], Comparison]) -> tuple[U
         uses, generation = read_uses(store)
         found = change(uses)
         try:
-            store.backend.write(FILE, (uses.model_dump_json() + "\n").encode(), expected=generation)
+            store.write_sealed(FILE, uses.model_dump(mode="json"), uses.sequence, generation)
         except Conflict:
             continue
         return uses, found

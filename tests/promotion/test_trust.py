@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from signing_keys import key
 from small_data import colours
 from small_models import trained
 from store_contents import manifest, put, version_folder
@@ -25,29 +24,6 @@ from headstart.components.promotion.integrity import file_digests
 from headstart.components.promotion.promote import promote
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.pipelines.cli import headstart
-
-
-def key(folder: Path, name: str) -> tuple[Path, Path]:
-    """Write a private and a public key."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    files = folder / f"{name}.pem", folder / f"{name}.pub"
-    files[0].write_bytes(
-        private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    files[1].write_bytes(
-        private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    return files
-
-
-@pytest.fixture
-def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    files = key(tmp_path, "ours")
-    monkeypatch.setenv(signing.SIGNING_KEY, str(files[0]))
-    monkeypatch.setenv(signing.VERIFYING_KEY, files[1].read_text())  # as text: how a pod gets it from a secret
-    return files
 
 
 def models(*arguments: str) -> Result:
