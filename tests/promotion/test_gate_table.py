@@ -27,6 +27,10 @@ def test_the_committed_table_holds_what_the_project_claims() -> None:
     for row in rows("No better"):
         for cell in row[2:]:
             assert shares(cell)[1] <= 0.05
+    for row in rows("No better, 1,000 retrainings per row, where"):
+        assert shares(row[4])[0] <= 0.05
+    for row in rows("No better, test images in films"):
+        assert shares(row[5])[0] <= 0.05 < shares(row[4])[0], "films matter, and are counted"
     for row in rows("50 nightly"):
         assert shares(row[3])[0] <= 0.05
     power = {(row[0], row[1]): shares(row[6])[0] for row in rows("Truly better") if shares(row[2])[0] < 0.05}
@@ -44,6 +48,16 @@ def test_the_committed_table_is_what_a_reduced_simulation_gives(images: int, apa
         # Four standard errors of both simulations, and one trial.
         error = 4 * math.sqrt(max(expected * (1 - expected), 0.002) * (1 / trials + 1 / gate.TRIALS)) + 1 / trials
         assert abs(measured[name] - expected) <= error
+
+
+def test_films_are_what_a_reduced_simulation_gives() -> None:
+    trials = 150
+    found = gate.share_promoted(gate.World(300, 0.0, 0.06, gate.few_images, 10), trials, seed=13, better=False)
+    (row,) = [row for row in rows("No better, test images in films") if row[0] == "300"]
+    for name, cell in zip(("rules", "blind", "evidence"), row[3:], strict=True):
+        expected = shares(cell)[0]
+        error = 4 * math.sqrt(max(expected * (1 - expected), 0.002) * (1 / trials + 1e-3)) + 1 / trials
+        assert abs(found[name] - expected) <= error
 
 
 def test_the_power_is_what_a_reduced_simulation_gives() -> None:
