@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,16 +154,20 @@ def in_use(store: ModelStore, run_id: str) -> str:
     return f"The model in use stays, version {pointer.version}."
 
 
-def prepared_image_size(store: ModelStore, uri: str) -> int:
-    """Return the image size of the prepared model that a retraining would start from; 52 where it does not say.
+def images_taken(store: ModelStore, uri: str) -> tuple[int, dict[str, str]]:
+    """Return what a retraining's images should be like where nothing else is asked for.
 
-    SettingError where no prepared model is named and the store keeps none.
+    That is the image size of the prepared model that it would start from (52 where it does not say), and how the model
+    in use reads images, or else the prepared one; empty where neither says. SettingError where no prepared model is
+    named and the store keeps none.
     """
     from headstart.components.promotion.prepared import read_prepared
 
     with tempfile.TemporaryDirectory(prefix="headstart-prepared-") as scratch:
         description = read_prepared(store, uri, Path(scratch))
-    return int(description.get("image_size") or 52)
+    current = store.current()
+    reading = asdict(current.reading) if current and current.reading else description.get("reading") or {}
+    return int(description.get("image_size") or 52), reading
 
 
 def _rows(request: RetrainingRequest) -> list[Row]:

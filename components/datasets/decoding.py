@@ -1,4 +1,4 @@
-"""Decodes files, here or in processes of their own: `python -m …datasets.decoding ROOT SIZE PARENT`.
+"""Decodes files, here or in processes of their own: `python -m …datasets.decoding ROOT SIZE READING PARENT`.
 
 A decoder that is called from several threads of one interpreter waits for that interpreter half of the time. Such a
 process reads a request a line (a file to write into, an offset, paths), writes the pixels there itself and answers with
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import numpy as np
 
-from headstart.components.datasets.images import UnreadableImageError, read_image, resize_alike
+from headstart.components.datasets.images import Decoded, UnreadableImageError, read_image
+from headstart.components.datasets.reading import Reading, reading_of
+from headstart.components.datasets.resizing import fit_alike, turned
 from headstart.components.errors import HeadstartError
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _RESIZED_TOGETHER = 256 * 1024
 """Bytes of images of one shape that are resized together: what the processor's cache holds."""
+TURNED = "orientation mark"
+"""What images that were turned as their orientation mark says are counted as among the converted ones."""
 
 
 @dataclass
@@ -43,42 +47,47 @@ class Outcome:
 
 
 class _Resizing:
-    """Resizes images into their places, those of one shape together."""
+    """Brings images to their size and into their places, those of one shape together."""
 
-    def __init__(self, block: Pixels) -> None:
-        self._block, self._size = block, block.shape[1]
-        self._waiting: dict[tuple[int, ...], list[tuple[int, Pixels]]] = {}
+    def __init__(self, block: Pixels, reading: Reading) -> None:
+        self._block, self._reading = block, reading
+        self._waiting: dict[tuple[int, ...], list[tuple[int, Decoded]]] = {}
 
-    def add(self, place: int, pixels: Pixels) -> None:
-        alike = self._waiting.setdefault(pixels.shape, [])
-        alike.append((place, pixels))
-        if len(alike) * pixels.nbytes >= _RESIZED_TOGETHER:
-            self._resize(self._waiting.pop(pixels.shape))
+    def add(self, place: int, image: Decoded) -> None:
+        alike = self._waiting.setdefault(image.pixels.shape, [])
+        alike.append((place, image))
+        if len(alike) * image.pixels.nbytes >= _RESIZED_TOGETHER:
+            self._resize(self._waiting.pop(image.pixels.shape))
 
     def finish(self) -> None:
         for alike in self._waiting.values():
             self._resize(alike)
         self._waiting.clear()
 
-    def _resize(self, alike: list[tuple[int, Pixels]]) -> None:
+    def _resize(self, alike: list[tuple[int, Decoded]]) -> None:
         places = [place for place, _ in alike]
-        self._block[places] = resize_alike([pixels for _, pixels in alike], self._size)
+        self._block[places] = fit_alike([image.pixels for _, image in alike], self._block.shape[1], self._reading.fit)
+        for place, image in alike:
+            if image.mark != 1:
+                self._block[place] = turned(self._block[place].copy(), image.mark)
 
 
-def decode_files(root: str, paths: Sequence[str], size: int) -> tuple[Pixels, Outcome]:
+def decode_files(root: str, paths: Sequence[str], size: int, reading: Reading) -> tuple[Pixels, Outcome]:
     """Read image files below `root`; return the pixels of those kept, uint8 N × size × size × 3, and the outcome."""
     block, outcome = np.empty((len(paths), size, size, 3), np.uint8), Outcome()
-    resizing = _Resizing(block)
+    resizing = _Resizing(block, reading)
     for number, path in enumerate(paths):
         try:
-            pixels, converted = read_image(f"{root}/{path}")
+            image = read_image(f"{root}/{path}", size, reading)
         except UnreadableImageError as error:
             outcome.failures.append((number, str(error)))
             continue
-        resizing.add(len(outcome.kept), pixels)
+        resizing.add(len(outcome.kept), image)
         outcome.kept.append(number)
-        if converted:
-            outcome.converted[converted] += 1
+        if image.converted:
+            outcome.converted[image.converted] += 1
+        if image.mark != 1:
+            outcome.converted[TURNED] += 1
     resizing.finish()
     return block[: len(outcome.kept)], outcome
 
@@ -91,9 +100,9 @@ def write_at(file: BinaryIO, offset: int, pixels: Pixels) -> None:
         left, offset = left[written:], offset + written
 
 
-def decode_into(file: Path, offset: int, root: str, paths: Sequence[str], size: int) -> Outcome:
+def decode_into(file: Path, offset: int, root: str, paths: Sequence[str], size: int, reading: Reading) -> Outcome:
     """Decode `paths` below `root` and write what was kept into `file` from `offset` bytes on."""
-    pixels, outcome = decode_files(root, paths, size)
+    pixels, outcome = decode_files(root, paths, size, reading)
     with file.open("r+b", buffering=0) as opened:
         write_at(opened, offset, pixels)
     return outcome
@@ -102,9 +111,10 @@ def decode_into(file: Path, offset: int, root: str, paths: Sequence[str], size: 
 class Decoders:
     """So many decoders of files in one folder, this process among them; as many threads may call `decode` at once."""
 
-    def __init__(self, count: int, root: Path, size: int) -> None:
-        self._root, self._size = str(root), size
-        command = [sys.executable, "-P", "-m", __name__, self._root, str(size), str(os.getpid())]
+    def __init__(self, count: int, root: Path, size: int, reading: Reading) -> None:
+        self._root, self._size, self._reading = str(root), size, reading
+        how = json.dumps(asdict(reading))
+        command = [sys.executable, "-P", "-m", __name__, self._root, str(size), how, str(os.getpid())]
         pipe = subprocess.PIPE
         self._processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe) for _ in range(count - 1)]
         self._idle: SimpleQueue[subprocess.Popen[bytes] | None] = SimpleQueue()
@@ -119,7 +129,7 @@ class Decoders:
         decoder = self._idle.get()
         try:
             if decoder is None:
-                return decode_into(file, offset, self._root, paths, self._size)
+                return decode_into(file, offset, self._root, paths, self._size, self._reading)
             return _ask(decoder, [str(file), offset, list(paths)])
         finally:
             self._idle.put(decoder)
@@ -159,7 +169,7 @@ def _ask(process: subprocess.Popen[bytes], request: list[Any]) -> Outcome:
     return Outcome(content["kept"], [tuple(each) for each in content["failures"]], Counter(content["converted"]))
 
 
-def main(root: str, size: int, parent: int) -> None:
+def main(root: str, size: int, reading: Reading, parent: int) -> None:
     """Answer requests until there are no more."""
     from headstart.components.machine import die_with
 
@@ -168,7 +178,7 @@ def main(root: str, size: int, parent: int) -> None:
     for line in sys.stdin.buffer:
         name, offset, paths = json.loads(line)
         try:
-            answer: dict[str, Any] = vars(decode_into(Path(name), offset, root, paths, size))
+            answer: dict[str, Any] = vars(decode_into(Path(name), offset, root, paths, size, reading))
         except OSError as error:
             answer = {"os_error": [error.errno, error.strerror, name]}
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
@@ -176,5 +186,5 @@ def main(root: str, size: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), reading_of(json.loads(sys.argv[3])), int(sys.argv[4]))
     os._exit(0)  # nothing is open; taking the interpreter down would be waited for

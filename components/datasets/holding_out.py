@@ -194,6 +194,7 @@ def _write(
         include={
             "name",
             "source",
+            "reading",
             "skipped",
             "skipped_examples",
             "converted",

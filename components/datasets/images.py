@@ -1,34 +1,35 @@
-"""One image: decoding, conversion to RGB, resizing. The same pixels in training and in serving.
+"""One image: decoding and conversion to RGB. The same pixels in training and in serving.
 
 JPEG is decoded by libjpeg-turbo with the exact DCT, as Pillow and `tf.io.decode_jpeg(dct_method="INTEGER_ACCURATE")`
-do, plain PNG by libspng in under half of Pillow's time; whatever is less common is Pillow's. The bilinear filter widens
-with the scale when it shrinks an image, as `tf.image.resize(antialias=True)` does, and works in whole numbers, so that
-it gives the same pixels on every processor; it agrees with both within one level.
+do, plain PNG by libspng in under half of Pillow's time; whatever is less common is Pillow's. Orientation marks are
+always read by Pillow, so that they are the same whoever decodes the pixels.
 """
 
 from __future__ import annotations
 
 import io
-import threading
+import warnings
 import zlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyspng
 import simplejpeg
-from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL.JpegImagePlugin import JpegImageFile
 
+from headstart.components.datasets.reading import Reading
+from headstart.components.datasets.resizing import fit_alike, turned
 from headstart.components.regular_files import read_regular
 
 if TYPE_CHECKING:  # it brings along pydantic, for which a process that only decodes would wait
     from headstart.components.datasets.packed import Pixels
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF")
 SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff"),
+        *(".avif", ".avifs"),
         *(".ppm", ".pgm", ".pbm", ".pnm"),
     }
 )
@@ -36,13 +37,17 @@ SUFFIXES = frozenset(
 PIXEL_LIMIT = 100_000_000
 """An image with more pixels is refused before it is decoded: a small file can unpack to fill the memory."""
 
-_BILINEAR = ResizeOptions(ResizeAlg.convolution(FilterType.bilinear), use_alpha=False)
 _DEEP_GRAY = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _SCANS = 500
 """Scans of a progressive JPEG beyond which it is refused: each goes over the whole image."""
 _LEAST_DEEP = 1 << 12
 """Gray values of 16 bits that all lie below this are of 12 bits or fewer, and black in their upper eight."""
+PNG_MARKS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+"""What a PNG with an orientation mark holds, one of these."""
+_NO_READING = Reading()
+# Of damaged metadata, which then do not count; once per process it would stand among the lines of an import.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 # How formats that are not read begin: the offset, the bytes, the name.
 _NOT_READ = (
     *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")),
@@ -62,56 +67,15 @@ class UnreadableImageError(Exception):
     """An image that cannot be used; the message says why, without the path."""
 
 
-class _Resizers(threading.local):
-    """A resizer and the images it fills, one of each a thread, since they are used again and again."""
+class Decoded(NamedTuple):
+    """One decoded image."""
 
-    def __init__(self) -> None:
-        self.resizer = Resizer()
-        self.targets: dict[int, ImageData] = {}
-
-    def target(self, size: int) -> ImageData:
-        if size not in self.targets:
-            self.targets[size] = ImageData(size, size, PixelType.U8x3)
-        return self.targets[size]
-
-
-_resizers = _Resizers()
-
-
-def resize(pixels: Pixels, size: int) -> Pixels:
-    """Resize uint8 H × W × 3 to size × size × 3: bilinear when enlarging, antialiased when shrinking.
-
-    The proportions are not kept, as `tf.image.resize` does not keep them.
-    """
-    height, width, _ = pixels.shape
-    if height == width == size:
-        return pixels
-    target = _resizers.target(size)
-    _resizers.resizer.resize(ImageData(width, height, PixelType.U8x3, pixels.tobytes()), target, _BILINEAR)
-    return np.frombuffer(target.get_buffer(), np.uint8).reshape(size, size, 3)
-
-
-def resize_alike(images: Sequence[Pixels], size: int) -> Pixels:
-    """Resize N ≥ 1 images of one shape, uint8 H × W × 3, to N × size × size × 3: the same bits as `resize` gives.
-
-    Side by side they are one wide image to the pass along the height, on top of each other one tall image to the pass
-    along the width: two calls in place of N, most of whose time goes into being called where images are small.
-    """
-    count, (height, width, _) = len(images), images[0].shape
-    beside = np.concatenate(images, axis=1)
-    if height != size:
-        beside = _pass(beside, size, count * width)
-    above = np.ascontiguousarray(beside.reshape(size, count, width * 3).transpose(1, 0, 2))
-    if width != size:
-        above = _pass(above.reshape(count * size, width, 3), count * size, size)
-    return above.reshape(count, size, size, 3)
-
-
-def _pass(pixels: Pixels, height: int, width: int) -> Pixels:
-    target = ImageData(width, height, PixelType.U8x3)
-    source = ImageData(pixels.shape[1], pixels.shape[0], PixelType.U8x3, pixels.tobytes())
-    _resizers.resizer.resize(source, target, _BILINEAR)
-    return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, 3)
+    pixels: Pixels
+    """uint8, H × W × 3, as the file holds them: not turned yet."""
+    converted: str
+    """What it was converted from; '' where it already was RGB."""
+    mark: int = 1
+    """EXIF's orientation, 1 to 8; 1 where there is none or where it does not count."""
 
 
 def to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
@@ -149,7 +113,40 @@ def _check_area(width: int, height: int) -> None:
         raise UnreadableImageError(f"it has more than {PIXEL_LIMIT // 1_000_000} million pixels")
 
 
-def _decode_jpeg(content: bytes) -> tuple[Pixels, str] | None:
+def _mark(image: Image.Image) -> int:
+    """Return EXIF's orientation of an image; 1 where it has none, or one that means nothing."""
+    try:
+        mark = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # on damaged metadata Pillow raises nearly anything
+        return 1
+    return mark if isinstance(mark, int) and 1 <= mark <= 8 else 1
+
+
+def _may_be_marked(jpeg: bytes) -> bool:
+    """Say whether a JPEG has an APP1 segment, which alone holds orientation marks, or is built unusually."""
+    at = 2
+    while jpeg[at : at + 1] == b"\xff" and at + 4 <= len(jpeg):
+        kind = jpeg[at + 1]
+        if kind == 0xDA:
+            return False
+        if kind == 0xE1 or not 0xC0 <= kind <= 0xFE:
+            return True
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return True
+
+
+def _jpeg_mark(content: bytes) -> int:
+    """Return the orientation of a JPEG; Pillow is asked only where there may be one."""
+    if not _may_be_marked(content):
+        return 1
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return _mark(image)
+    except Exception:  # decoders raise nearly anything on damaged input
+        return 1
+
+
+def _decode_jpeg(content: bytes, size: int, reading: Reading) -> Decoded | None:
     """Decode the common kinds of JPEG; None for what Pillow should judge.
 
     What Pillow takes as it is, gray where data are missing, is refused here: files that end before their last row.
@@ -162,14 +159,18 @@ def _decode_jpeg(content: bytes) -> tuple[Pixels, str] | None:
         if space not in ("YCbCr", "RGB", "Gray"):
             simplejpeg.decode_jpeg(content, "CMYK")
             return None
-        return simplejpeg.decode_jpeg(content, "RGB"), "grayscale" if space == "Gray" else ""
+        scale = reading.scale(height, width, size)
+        least = {"min_height": -(-height // scale), "min_width": -(-width // scale), "min_factor": scale}
+        pixels = simplejpeg.decode_jpeg(content, "RGB", **(least if scale > 1 else {}))
+        mark = _jpeg_mark(content) if reading.orientation == "apply" else 1
+        return Decoded(pixels, "grayscale" if space == "Gray" else "", mark)
     except ValueError as error:
         if "premature end" in str(error).lower():
             raise UnreadableImageError("damaged: it ends before its last row") from error
         return None
 
 
-def _decode_png(content: bytes) -> Pixels | None:
+def _decode_png(content: bytes, reading: Reading) -> Pixels | None:
     """Decode 8-bit RGB without transparency and interlacing; None for what Pillow should judge, as with JPEG."""
     header, depth_and_colour, interlaced = content[8:16], content[24:26], content[28:29]
     if (header, depth_and_colour, interlaced) != (b"\x00\x00\x00\rIHDR", b"\x08\x02", b"\x00"):
@@ -179,6 +180,8 @@ def _decode_png(content: bytes) -> Pixels | None:
         return None
     if not content.endswith(_PNG_END) or content.find(b"tRNS", 33, content.find(b"IDAT", 33)) >= 0:
         return None
+    if reading.orientation == "apply" and any(name in content for name in PNG_MARKS):
+        return None
     _check_area(int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big"))
     try:
         pixels: Pixels = pyspng.load(content)
@@ -187,15 +190,20 @@ def _decode_png(content: bytes) -> Pixels | None:
     return pixels
 
 
-def _decode_any(content: bytes) -> tuple[Pixels, str]:
+def _decode_any(content: bytes, size: int, reading: Reading) -> Decoded:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_area(*image.size)
+            if isinstance(image, JpegImageFile) and (scale := reading.scale(image.height, image.width, size)) > 1:
+                image.draft(None, (image.width // scale, image.height // scale))
             image.load()
             rgb, converted = to_rgb(image)
-            return np.asarray(rgb), converted
+            # After loading: a PNG may hold its metadata behind its pixels. TIFF is turned by Pillow itself.
+            return Decoded(np.asarray(rgb), converted, _mark(image) if reading.orientation == "apply" else 1)
     except UnidentifiedImageError as error:
         name = next((name for at, begin, name in _NOT_READ if content.startswith(begin, at)), "")
+        if name == "AVIF" and features.check("avif"):
+            raise UnreadableImageError("damaged: an AVIF that cannot be decoded") from error
         raise UnreadableImageError(
             f"{name}, a format that is not read; convert it to JPEG or PNG"
             if name
@@ -209,33 +217,33 @@ def _decode_any(content: bytes) -> tuple[Pixels, str]:
         raise UnreadableImageError(f"damaged: {error}") from error
 
 
-def decode(content: bytes, size: int) -> tuple[Pixels, str]:
+def decode(content: bytes, size: int, reading: Reading = _NO_READING) -> tuple[Pixels, str]:
     """Decode one image file's content; return its pixels, uint8 size × size × 3, and what it was converted from.
 
     Raises UnreadableImageError for what is no image, is cut short, or is too large.
     """
-    pixels, converted = decode_whole(content)
-    return resize(pixels, size), converted
+    decoded = decode_whole(content, size, reading)
+    return turned(fit_alike([decoded.pixels], size, reading.fit)[0], decoded.mark), decoded.converted
 
 
-def decode_whole(content: bytes) -> tuple[Pixels, str]:
-    """Decode one image file's content as `decode` does, in its own size: uint8 H × W × 3.
+def decode_whole(content: bytes, size: int, reading: Reading = _NO_READING) -> Decoded:
+    """Decode one image file's content as `decode` does, before it is brought to size × size and turned.
 
     Raises UnreadableImageError for what is no image, is cut short, or is too large.
     """
     if not content:
         raise UnreadableImageError("the file is empty")
-    decoded: tuple[Pixels, str] | None = None
+    decoded: Decoded | None = None
     if content.startswith(b"\xff\xd8"):
-        decoded = _decode_jpeg(content)
-    elif content.startswith(_PNG) and (plain := _decode_png(content)) is not None:
-        decoded = plain, ""
-    return decoded or _decode_any(content)
+        decoded = _decode_jpeg(content, size, reading)
+    elif content.startswith(_PNG) and (plain := _decode_png(content, reading)) is not None:
+        decoded = Decoded(plain, "")
+    return decoded or _decode_any(content, size, reading)
 
 
-def read_image(path: str) -> tuple[Pixels, str]:
+def read_image(path: str, size: int, reading: Reading = _NO_READING) -> Decoded:
     """Read one image file as `decode_whole` does."""
     try:
-        return decode_whole(read_regular(path))
+        return decode_whole(read_regular(path), size, reading)
     except OSError as error:
         raise UnreadableImageError(f"cannot be read: {error.strerror}") from error

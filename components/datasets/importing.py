@@ -15,6 +15,7 @@ from headstart.components.credentials import without_credentials
 from headstart.components.datasets import cifar100, leakage
 from headstart.components.datasets.archives import is_tar
 from headstart.components.datasets.collection import TRAIN, Collection
+from headstart.components.datasets.decoding import TURNED
 from headstart.components.datasets.folders import composed
 from headstart.components.datasets.layouts import called, recognise
 from headstart.components.datasets.packed import (
@@ -28,6 +29,7 @@ from headstart.components.datasets.packed import (
 )
 from headstart.components.datasets.packing import Packing, pack
 from headstart.components.datasets.preview import write_preview
+from headstart.components.datasets.reading import reading_of
 from headstart.components.datasets.settings import ImportSettings, parse_settings
 from headstart.components.datasets.sources import opened, unpacked
 from headstart.components.datasets.splitting import assign_splits, check_classes, generator, reorder
@@ -64,7 +66,7 @@ def import_dataset(
             check_classes(collection, source, options)
             thin_out(collection, options)
             collection.grouped |= options.split_by in ("film", "variety") or options.validation_by == "film"
-            packing = pack(collection, partial, options.image_size, options.workers)
+            packing = pack(collection, partial, options.image_size, reading_of(vars(options)), options.workers)
             check_packed(packing, collection, source, options)
             description = describe(partial, collection, packing, source, options)
         write_description(partial, description)
@@ -157,6 +159,11 @@ def describe(
     classes = collection.classes
     examples = [f"{path}: {why}" for path, why in packing.failures[:10]]
     notes = collection.notes + found.notes
+    if packing.converted[TURNED]:
+        notes.append(
+            f"{packing.converted[TURNED]} images were turned as their camera's orientation mark says "
+            "(orientation=ignore leaves them as they are stored)."
+        )
     if examples:
         notes.append(f"{len(packing.failures)} images cannot be read and were left out, such as {'; '.join(examples)}.")
     return Description(
@@ -166,6 +173,7 @@ def describe(
         group_digests=write_groups(folder, packing.groups),
         source=source,
         image_size=options.image_size,
+        reading=reading_of(vars(options)),
         classes=classes,
         counts={split: len(packing.labels[split]) for split in SPLITS},
         class_counts={split: np.bincount(packing.labels[split], minlength=len(classes)).tolist() for split in SPLITS},

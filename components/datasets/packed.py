@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.components import records
 from headstart.components.atomic_files import holds_only, whole_folder, write_text
+from headstart.components.datasets.reading import Reading
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.regular_files import check_regular, read_regular
 
@@ -66,6 +67,7 @@ class Description(BaseModel):
     checksum: str = Field("", description="SHA-256 of the other fields; empty in sets of older versions")
     source: str = Field(description="URI it was imported from, without credentials")
     image_size: int = Field(ge=1)
+    reading: Reading = Field(Reading(), description="how files became these pixels; a model trained on them keeps it")
     classes: list[str]
     counts: dict[str, int] = Field(description="images per split")
     class_counts: dict[str, list[int]] = Field(description="images per split and class, in the order of `classes`")

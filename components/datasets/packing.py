@@ -15,8 +15,9 @@ import numpy as np
 
 from headstart.components.datasets.collection import Collection
 from headstart.components.datasets.decoding import Decoders, Outcome, write_at
-from headstart.components.datasets.images import resize_alike
 from headstart.components.datasets.packed import SPLITS, Groups, Labels, Pixels
+from headstart.components.datasets.reading import Reading
+from headstart.components.datasets.resizing import fit_alike
 from headstart.components.machine import thread_count, usable_cores
 from headstart.components.progress import emit
 
@@ -89,19 +90,20 @@ Decode = Callable[[ImageFile, int, list[int]], Outcome]
 
 
 @contextmanager
-def _decoding(collection: Collection, size: int, workers: int) -> Iterator[Decode]:
+def _decoding(collection: Collection, size: int, reading: Reading, workers: int) -> Iterator[Decode]:
     """Yield what decodes some rows: processes where there are many files, else this process."""
 
     def resized(target: ImageFile, start: int, rows: list[int]) -> Outcome:
         assert collection.pixels is not None
-        target.write(start, resize_alike(list(collection.pixels[rows]), size))
+        target.write(start, fit_alike(list(collection.pixels[rows]), size, reading.fit))
         return Outcome(list(range(len(rows))))
 
     if collection.pixels is not None:
         yield resized
         return
     assert collection.root is not None
-    with Decoders(workers if len(collection) >= _WORTH_PROCESSES else 1, collection.root, size) as decoders:
+    count = workers if len(collection) >= _WORTH_PROCESSES else 1
+    with Decoders(count, collection.root, size, reading) as decoders:
         yield lambda target, start, rows: decoders.decode(
             target.path, target.offset(start), [collection.paths[row] for row in rows]
         )
@@ -122,7 +124,7 @@ def _blocks(
         yield first, block, future.result()
 
 
-def pack(collection: Collection, folder: Path, size: int, workers: int = 0) -> Packing:
+def pack(collection: Collection, folder: Path, size: int, reading: Reading, workers: int = 0) -> Packing:
     """Write `<split>/images.npy` and `<split>/labels.npy` into `folder` and say what came of it."""
     packing = Packing()
     groups = collection.numbered_groups()
@@ -132,7 +134,7 @@ def pack(collection: Collection, folder: Path, size: int, workers: int = 0) -> P
     total = len(collection)
     workers = workers or thread_count(usable_cores())
     with (
-        _decoding(collection, size, workers) as decode,
+        _decoding(collection, size, reading, workers) as decode,
         ThreadPoolExecutor(workers, thread_name_prefix="decoder") as pool,
     ):
         for index, split in enumerate(SPLITS):

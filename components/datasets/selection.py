@@ -199,6 +199,7 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
             {
                 "name": "/".join(new_names),
                 "source": about.source,
+                "reading": about.reading,
                 "classes": new_names,
                 "skipped": about.skipped,
                 "skipped_examples": about.skipped_examples,

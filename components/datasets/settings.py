@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from headstart.components.datasets.reading import Decoding, Fit, Orientation
 from headstart.components.errors import SettingError
 
 REST = "*"
@@ -22,6 +23,18 @@ class ImportSettings(BaseModel):
 
     layout: Layout = "auto"
     image_size: int = Field(52, ge=8, le=1024, description="height and width in pixels that images are resized to")
+    orientation: Orientation = Field(
+        "apply", description="turn images as a camera's orientation mark says, or ignore it"
+    )
+    fit: Fit = Field(
+        "stretch",
+        description="how an image becomes a square: stretched, cropped to its middle, or padded with white",
+    )
+    decoding: Decoding = Field(
+        "exact",
+        description="decode a JPEG in full, or scaled to 1/2, 1/4 or 1/8 where that is large enough: faster, and a "
+        "little different",
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of every random choice of the import")
     validation_share: float = Field(0.1, gt=0, lt=1, description="share of the training images kept for validation")
     validation_by: Literal["image", "film"] = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headstart.components.datasets.packed import Description, PackedDataset
+from headstart.components.datasets.reading import differences
 from headstart.components.promotion.candidates import candidates
 from headstart.components.promotion.drift import drift
 from headstart.components.promotion.gate import Rules
@@ -115,6 +116,12 @@ def _waiting(description: Description, store: ModelStore, pointer: Pointer | Non
 def _problems(description: Description, rules: Rules, current: Manifest | None, remarks: list[str]) -> list[str]:
     problems = []
     if current:
+        read = differences(description.reading, current.reading or description.reading)
+        problems += [
+            f"The data were imported with {name}={found}, version {current.version} was trained with {name}={used}. "
+            f"Import them with {name}={used}, or begin another store."
+            for name, (found, used) in read.items()
+        ]
         new = [name for name in description.classes if name not in current.classes]
         missing = [name for name in current.classes if name not in description.classes]
         if new:

@@ -162,6 +162,7 @@ def _decide_and_switch(
             facts=facts(dataset),
             classes=found.classes,
             image_size=dataset.description.image_size,
+            reading=dataset.description.reading,
             accuracy=compared.candidate_accuracy,
             recalls={name: new for name, (new, _, _) in compared.recalls.items() if new is not None},
             weights=candidate.record.final_weights,
@@ -184,7 +185,8 @@ def _assemble(
 
     folder.mkdir()
     shutil.copytree(candidate.folder, folder / "model")
-    save_served(found.model, folder / "serving", found.classes, dataset.description.image_size)
+    about = dataset.description
+    save_served(found.model, folder / "serving", found.classes, about.image_size, about.reading)
     check_served(folder / "serving", found.model, found.classes, dataset)
     candidate.record.write(folder / "record.json")
     write_seen(dataset, folder)

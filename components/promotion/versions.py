@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from headstart.components.datasets.reading import Reading
+
 SCHEMA_VERSION = 1
 HISTORY_LENGTH = 200
 
@@ -60,6 +62,7 @@ class Manifest(_Part):
     facts: DataFacts | None = Field(None, description="what its training images were like")
     classes: list[str]
     image_size: int = Field(ge=1)
+    reading: Reading | None = Field(None, description="how files became pixels; null in versions that did not say")
     accuracy: Fraction | None = Field(None, description="on the test split of its own data")
     recalls: dict[str, Fraction] = Field(default_factory=dict, description="share of each class that it recognised")
     weights: str | None = Field(None, description="SHA-256 of the weights")

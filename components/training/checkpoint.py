@@ -47,7 +47,7 @@ def unsealed(content: bytes) -> bytes:
 
 def is_model(folder: Path) -> bool:
     """Say whether `folder` holds a model that a run wrote and nothing else: such a one is replaced by a later run."""
-    served = ("saved_model.pb", "fingerprint.pb", "assets/classes.txt", "variables/*")
+    served = ("saved_model.pb", "fingerprint.pb", "assets/classes.txt", "assets/reading.json", "variables/*")
     return holds_only(folder, ("model.keras", "model.json", "trained_on.npz")) or (
         (folder / "assets" / "classes.txt").is_file() and holds_only(folder, served)
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import keras
 from keras.src.applications.convnext import LayerScale, StochasticDepth
 
 from headstart.components.atomic_files import whole_folder, write_json
+from headstart.components.datasets.reading import Reading
 from headstart.components.errors import HeadstartError
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.freezing import carry_over, weights_digest
@@ -18,6 +21,8 @@ from headstart.components.training.freezing import carry_over, weights_digest
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"
 CLASSES_FILE = "classes.txt"
+READING_FILE = "reading.json"
+_READING = Reading()
 # Keras's own layers that it does not find by name when it loads a model.
 LAYERS = {layer.__name__: layer for layer in (LayerScale, StochasticDepth)}
 
@@ -96,69 +101,49 @@ def plain_copy(model: Any, build: Any) -> Any:
     return copy
 
 
-def save_served(model: Any, folder: Path, classes: list[str], image_size: int) -> None:
+def save_served(model: Any, folder: Path, classes: list[str], image_size: int, reading: Reading = _READING) -> None:
     """Write a SavedModel that a user sends raw images, with the preprocessing of training inside.
 
     Endpoints: `serve` and `serving_default` take `image_bytes` (string, [N]: JPEG, PNG, GIF or BMP files), decode,
     resize and classify; `serve_pixels` takes `pixels` (float32, N × size × size × 3, 0 to 255). Both return
     `class` (string, N), `probability` (float32, N) and `probabilities` (float32, N × classes). The class names are an
-    asset, `assets/classes.txt`, one a line.
+    asset, `assets/classes.txt`, one a line; how files become pixels is another, `assets/reading.json`.
     """
     import tensorflow as tf
 
-    with whole_folder(folder, is_model) as new:
-        names = new.parent / CLASSES_FILE
+    from headstart.components.training.served_pixels import decoder
+
+    with whole_folder(folder, is_model) as new, tempfile.TemporaryDirectory(dir=new.parent) as beside:
+        names, how = Path(beside) / CLASSES_FILE, Path(beside) / READING_FILE
+        names.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
+        how.write_text(json.dumps(asdict(reading)) + "\n", encoding="ascii")
         module = tf.Module()
         module.model = model
-        names.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
-        try:
-            module.classes = tf.saved_model.Asset(str(names))
-            table = tf.constant(classes)
+        module.classes, module.reading = tf.saved_model.Asset(str(names)), tf.saved_model.Asset(str(how))
+        table = tf.constant(classes)
+        decode = decoder(image_size, reading)
 
-            def answer(pixels: Any) -> dict[str, Any]:
-                probabilities = model(pixels, training=False)
-                best = tf.argmax(probabilities, axis=-1)
-                return {
-                    "class": tf.gather(table, best),
-                    "probability": tf.reduce_max(probabilities, axis=-1),
-                    "probabilities": probabilities,
-                }
+        def answer(pixels: Any) -> dict[str, Any]:
+            probabilities = model(pixels, training=False)
+            best = tf.argmax(probabilities, axis=-1)
+            return {
+                "class": tf.gather(table, best),
+                "probability": tf.reduce_max(probabilities, axis=-1),
+                "probabilities": probabilities,
+            }
 
-            def opaque(content: Any) -> Any:
-                # Transparent pixels become white and gray becomes colour, as when training images are imported.
-                pixels = tf.cast(tf.io.decode_png(content, channels=4), tf.float32)
-                share = pixels[..., 3:] / 255.0
-                return tf.cast(tf.round(pixels[..., :3] * share + 255.0 * (1.0 - share)), tf.uint8)
+        # Without AutoGraph, which would read this file again: there is no Python control flow in here.
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)  # type: ignore[untyped-decorator]
+        def serve(image_bytes: Any) -> dict[str, Any]:
+            shape = tf.TensorSpec([image_size, image_size, 3], tf.float32)
+            return answer(tf.map_fn(decode, image_bytes, fn_output_signature=shape))
 
-            def decode(content: Any) -> Any:
-                pixels = tf.case(
-                    [
-                        # The exact inverse DCT is what other decoders use.
-                        (
-                            tf.strings.substr(content, 0, 2) == b"\xff\xd8",
-                            lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
-                        ),
-                        (tf.strings.substr(content, 0, 4) == b"\x89PNG", lambda: opaque(content)),
-                    ],
-                    default=lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
-                )
-                resized = tf.image.resize(pixels, [image_size, image_size], antialias=True)
-                return tf.clip_by_value(tf.round(resized), 0.0, 255.0)
+        pixels_type = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, name="pixels")
 
-            # Without AutoGraph, which would read this file again: there is no Python control flow in here.
-            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")], autograph=False)  # type: ignore[untyped-decorator]
-            def serve(image_bytes: Any) -> dict[str, Any]:
-                shape = tf.TensorSpec([image_size, image_size, 3], tf.float32)
-                return answer(tf.map_fn(decode, image_bytes, fn_output_signature=shape))
+        @tf.function(input_signature=[pixels_type], autograph=False)  # type: ignore[untyped-decorator]
+        def serve_pixels(pixels: Any) -> dict[str, Any]:
+            return answer(pixels)
 
-            pixels_type = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, name="pixels")
-
-            @tf.function(input_signature=[pixels_type], autograph=False)  # type: ignore[untyped-decorator]
-            def serve_pixels(pixels: Any) -> dict[str, Any]:
-                return answer(pixels)
-
-            module.serve, module.serve_pixels = serve, serve_pixels
-            signatures = {"serving_default": serve, "serve": serve, "serve_pixels": serve_pixels}
-            tf.saved_model.save(module, str(new), signatures=signatures)
-        finally:
-            names.unlink(missing_ok=True)
+        module.serve, module.serve_pixels = serve, serve_pixels
+        signatures = {"serving_default": serve, "serve": serve, "serve_pixels": serve_pixels}
+        tf.saved_model.save(module, str(new), signatures=signatures)

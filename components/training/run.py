@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -257,7 +258,7 @@ class Run:
         if self.spec.model is None and self.spec.saved_model is None:
             return
         plain = export.plain_copy(self.model, self._network)
-        size, classes = self.data.description.image_size, self.data.classes
+        size, classes, reading = self.data.description.image_size, self.data.classes, self.data.description.reading
         if self.spec.model is not None:
             description = {
                 **self.identity,
@@ -267,6 +268,7 @@ class Run:
                 **({"given": self.record.given.model_dump()} if self.record.given else {}),
                 "classes": classes,
                 "image_size": size,
+                "reading": asdict(reading),
                 "network": self.stage.network,
                 **({"first_stride": self.stage.stride(size)} if self.stage.network == "paper" else {}),
                 "frozen": list(self.frozen),
@@ -278,7 +280,7 @@ class Run:
             if self.spec.arm in PREPARATION:
                 lineage.write_trained_on(self.spec.model, self.spec.arm, self.data, self.spec.initial_model)
         if self.spec.saved_model is not None:
-            export.save_served(plain, self.spec.saved_model, classes, size)
+            export.save_served(plain, self.spec.saved_model, classes, size, reading)
 
     def _complete(self) -> None:
         self.curves.close()

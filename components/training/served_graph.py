@@ -20,17 +20,18 @@ _SAVER = ("__inference__traced_save_", "__inference__traced_restore_")
 _COMPUTING = """
 Abs Add AddN AddV2 All Any ArgMax ArgMin AvgPool BatchMatMulV2 BatchMatMulV3 BiasAdd BroadcastArgs BroadcastTo Cast
 Ceil ClipByValue Concat ConcatV2 Const Conv2D Conv2DBackpropInput Cumsum DecodeBmp DecodeGif DecodeImage DecodeJpeg
-DecodePng DecodeWebP DepthwiseConv2dNative Div DivNoNan Einsum Elu EnsureShape Equal Erf Erfc Exp ExpandDims Expm1
-Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 GatherNd GatherV2 Greater GreaterEqual
-Identity IdentityN If InTopKV2 Inv IsFinite IsInf IsNan L2Loss LeakyRelu Less LessEqual Log Log1p LogicalAnd
-LogicalNot LogicalOr LogSoftmax LRN MatMul Max Maximum MaxPool MaxPoolV2 Mean Min Minimum MirrorPad Mod Mul MulNoNan
-Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault Pow
+DecodePng DecodeRaw DecodeWebP DepthwiseConv2dNative Div DivNoNan Einsum Elu EnsureShape Equal Erf Erfc Exp ExpandDims
+Expm1 ExtractJpegShape Fill Floor FloorDiv FloorMod FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 GatherNd GatherV2
+Greater GreaterEqual Identity IdentityN If InTopKV2 Inv IsFinite IsInf IsNan L2Loss LeakyRelu Less LessEqual Log Log1p
+LogicalAnd LogicalNot LogicalOr LogSoftmax LRN MatMul Max Maximum MaxPool MaxPoolV2 Mean Min Minimum MirrorPad Mod Mul
+MulNoNan Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault Pow
 PreventGradient Prod Range Rank ReadVariableOp RealDiv Reciprocal Relu Relu6 Reshape ResizeArea ResizeBicubic
-ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape ShapeN
-Sigmoid Sign Size Slice Snapshot Softmax Softplus Softsign Split SplitV Sqrt Square SquaredDifference Squeeze
+ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt ScaleAndTranslate Select SelectV2 Selu Shape ShapeN Sigmoid
+Sign Size Slice Snapshot Softmax Softplus Softsign Split SplitV Sqrt Square SquaredDifference Squeeze
 StatefulPartitionedCall StatelessIf StatelessWhile StopGradient StridedSlice StringLength Sub Substr Sum Tanh
 TensorListFromTensor TensorListGetItem TensorListLength TensorListReserve TensorListSetItem TensorListStack Tile
-TopKV2 Transpose TruncateDiv Unpack While Where ZerosLike AssignVariableOp DisableCopyOnRead VarHandleOp
+TopKV2 Transpose TruncateDiv Unpack While Where ZerosLike
+AssignVariableOp DisableCopyOnRead VarHandleOp
 VarIsInitializedOp
 """
 COMPUTING = frozenset(_COMPUTING.split())

@@ -48,9 +48,12 @@ def hostile() -> dict[str, bytes]:
     jpeg, png = _saved(rgb, "JPEG", quality=90), _saved(rgb, "PNG")
     exif = Image.Exif()
     exif[0x0112] = 6
+    nine = Image.Exif()
+    nine[0x0112] = 9
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     turned = {"save_all": True, "append_images": [image(2, SIZE), image(3, SIZE)]}
     cmyk = _saved(rgb.convert("CMYK"), "JPEG", quality=95)
+    avif = _saved(rgb, "AVIF")
     adobe = cmyk.find(b"Adobe")
     files = {
         "gray.png": _saved(rgb.convert("L"), "PNG"),
@@ -111,7 +114,23 @@ def hostile() -> dict[str, bytes]:
         "empty.png": b"",
         "text.jpg": b"<html>not found</html>",
         "photo.heic": b"\x00\x00\x00\x18ftypheic" + bytes(40),
-        "photo.avif": _saved(rgb, "AVIF") if "AVIF" in Image.SAVE else b"\x00\x00\x00\x18ftypavif" + bytes(40),
+        "photo.avif": avif,
+        "clear.avif": _saved(clear, "AVIF"),
+        "turned.avif": _saved(rgb, "AVIF", exif=exif),
+        "turned.webp": _saved(rgb, "WEBP", exif=exif),
+        "turned.tif": _saved(rgb, "TIFF", tiffinfo={0x0112: 6}),
+        "turned-gray.jpg": _saved(rgb.convert("L"), "JPEG", exif=exif),
+        "turned-cmyk.jpg": _saved(rgb.convert("CMYK"), "JPEG", exif=exif),
+        "turned-large.jpg": _saved(image(8, (260, 190)), "JPEG", exif=exif, progressive=True),
+        "turned-in-xmp.jpg": _saved(rgb, "JPEG", xmp=b'<x:xmpmeta><d tiff:Orientation="8"/></x:xmpmeta>'),
+        "turned-behind.png": png[:-12] + png_chunk(b"eXIf", exif.tobytes()[6:]) + png[-12:],
+        "turned-cut.jpg": _saved(rgb, "JPEG", exif=exif.tobytes()[:14]),
+        "turned-nonsense.jpg": _saved(rgb, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff"),
+        "turned-nine.jpg": _saved(rgb, "JPEG", exif=nine),
+        "gray-large.jpg": _saved(image(9, (170, 130)).convert("L"), "JPEG"),
+        "cmyk-large.jpg": _saved(image(9, (170, 130)).convert("CMYK"), "JPEG"),
+        "cut.avif": avif[: len(avif) // 2],
+        "no.avif": b"\x00\x00\x00\x18ftypavif" + bytes(40),
     }
     return {**files, "interlaced.png": interlaced()}
 

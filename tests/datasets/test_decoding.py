@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from headstart.components.datasets import images, packing
+from headstart.components.datasets import images, packing, resizing
 from headstart.components.datasets.decoding import Decoders
 from headstart.components.datasets.folders import composed
 from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.reading import Reading
 from headstart.components.errors import HeadstartError
 from tests.datasets import drawn_files
 from tests.datasets.hostile_images import ENDS_EARLY, hostile
@@ -51,8 +53,11 @@ def test_processes_give_the_same_as_one(tree: Path, tmp_path: Path, monkeypatch:
         np.testing.assert_array_equal(here, pixels[1][split])
 
 
-@pytest.mark.parametrize("count", [1999, 2000, 2001])
-def test_hostile_images_come_out_alike_on_every_path(count: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "reading"),
+    [(1999, Reading("apply")), (2000, Reading("apply", "crop", "scaled")), (2001, Reading("ignore", "pad"))],
+)
+def test_hostile_images_come_out_alike_on_every_path(count: int, reading: Reading, tmp_path: Path) -> None:
     """From 2,000 files on processes decode; below, and with one worker, this process does, image by image."""
     root, files = tmp_path / os.fsdecode(b"caf\xe9"), hostile()
     for number in range(count):
@@ -67,7 +72,7 @@ def test_hostile_images_come_out_alike_on_every_path(count: int, tmp_path: Path)
     outcomes = []
     for workers in (1, 3):
         out = tmp_path / str(workers)
-        description = import_dataset(str(root), out, image_size=16, workers=workers, skip_share=0.1)
+        description = import_dataset(str(root), out, image_size=16, workers=workers, skip_share=0.1, **asdict(reading))
         arrays = {
             name: np.load(out / name) for name in ("train/images.npy", "validation/labels.npy", "test/images.npy")
         }
@@ -82,10 +87,14 @@ def test_hostile_images_come_out_alike_on_every_path(count: int, tmp_path: Path)
     for path in sorted(root.glob("test/*/*"), key=lambda path: (path.parent.name, composed(path.name))):
         if not any(path.name.endswith(name) for name in ENDS_EARLY):
             with contextlib.suppress(images.UnreadableImageError):
-                expected.append(images.resize(images._decode_any(path.read_bytes())[0], 16))
+                found = images._decode_any(path.read_bytes(), 16, reading)
+                whole = resizing.fit_alike([found.pixels], 16, reading.fit)[0]
+                expected.append(resizing.turned(whole, found.mark))
     np.testing.assert_array_equal(outcomes[0][1]["test/images.npy"], np.stack(expected))
     assert about["skipped"] == count - sum(about["counts"].values()) > 10
-    assert {"16-bit", "CMYK", "LAB", "alpha", "grayscale", "palette"} == set(about["converted"])
+    marked = {"orientation mark"} if reading.orientation == "apply" else set()
+    assert {"16-bit", "CMYK", "LAB", "alpha", "grayscale", "palette"} | marked == set(about["converted"])
+    assert about["reading"] == asdict(reading)
 
 
 def everything(decoders: Decoders, file: Path, paths: list[str]) -> None:
@@ -97,13 +106,13 @@ def everything(decoders: Decoders, file: Path, paths: list[str]) -> None:
 def test_a_process_that_is_killed_is_named(tree: Path, tmp_path: Path) -> None:
     target = tmp_path / "images.npy"
     target.write_bytes(b"")
-    with pytest.raises(HeadstartError, match=r"status -9"), Decoders(2, tree, 16) as decoders:
+    with pytest.raises(HeadstartError, match=r"status -9"), Decoders(2, tree, 16, Reading()) as decoders:
         os.kill(decoders._processes[0].pid, signal.SIGKILL)
         everything(decoders, target, ["train/class 0/002.bmp"])
 
 
 def test_a_full_disk_in_another_process_is_the_same_error_here(tree: Path) -> None:
-    with Decoders(2, tree, 16) as decoders:
+    with Decoders(2, tree, 16, Reading()) as decoders:
         decoders._idle.get()  # so that the other process has to do it
         with pytest.raises(OSError, match="No space left") as raised:
             decoders.decode(Path("/dev/full"), 0, ["train/class 0/002.bmp"])
@@ -112,7 +121,7 @@ def test_a_full_disk_in_another_process_is_the_same_error_here(tree: Path) -> No
 
 
 def test_processes_end_with_their_decoders(tree: Path) -> None:
-    with Decoders(3, tree, 16) as decoders:
+    with Decoders(3, tree, 16, Reading()) as decoders:
         processes = decoders._processes
         assert [process.poll() for process in processes] == [None, None]
     assert [process.returncode for process in processes] == [0, 0]
@@ -121,7 +130,9 @@ def test_processes_end_with_their_decoders(tree: Path) -> None:
 def test_decoders_do_not_outlive_a_killed_import(tree: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from headstart.components.datasets.decoding import Decoders; "
-        "print(*(each.pid for each in Decoders(3, Path(sys.argv[1]), 16)._processes), flush=True); time.sleep(60)"
+        "from headstart.components.datasets.reading import Reading; "
+        "started = Decoders(3, Path(sys.argv[1]), 16, Reading())._processes; "
+        "print(*(each.pid for each in started), flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tree)], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None

@@ -9,8 +9,10 @@ import pytest
 from cykooz_resizer import CpuExtensions, ImageData, PixelType, Resizer
 from PIL import Image
 
-from headstart.components.datasets import images
-from headstart.components.datasets.images import UnreadableImageError, decode, resize
+from headstart.components.datasets import images, resizing
+from headstart.components.datasets.images import UnreadableImageError, decode
+from headstart.components.datasets.reading import Reading
+from headstart.components.datasets.resizing import resize
 from headstart.components.regular_files import read_regular
 from tests.datasets import drawn_files
 from tests.datasets.hostile_images import ENDS_EARLY, hostile
@@ -42,18 +44,18 @@ def test_pixels_equal_those_of_a_tensorflow_server(height: int, width: int, subs
 def test_shrinking_averages_and_enlarging_interpolates() -> None:
     # A checkerboard of single pixels shrinks to gray; without antialiasing it would keep pure black and white.
     board = np.where(np.indices((104, 104)).sum(0) % 2, 255, 0).astype(np.uint8)[..., None].repeat(3, 2)
-    shrunk = resize(board, 52)[4:-4, 4:-4].astype(int)
+    shrunk = resize(board, 52, 52)[4:-4, 4:-4].astype(int)
     assert np.abs(shrunk - 127).max() <= 1
     # Two columns enlarged to four, half-pixel centres: 0, 1/4, 3/4, 1 of the way.
     pair = np.array([[[0] * 3, [200] * 3]] * 2, np.uint8)
-    assert resize(pair, 4)[0, :, 0].tolist() == [0, 50, 150, 200]
+    assert resize(pair, 4, 4)[0, :, 0].tolist() == [0, 50, 150, 200]
 
 
 def test_resizing_agrees_with_pillow_within_one_level() -> None:
     for size in (100, 32, 75):
         source = np.asarray(photograph(size, size, size))
         reference = np.asarray(Image.fromarray(source).resize((52, 52), Image.Resampling.BILINEAR)).astype(int)
-        assert np.abs(resize(source, 52) - reference).max() <= 1
+        assert np.abs(resize(source, 52, 52) - reference).max() <= 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"plain text" * 50])
@@ -73,7 +75,7 @@ def test_a_cut_image_is_refused_wherever_it_is_cut(kind: str) -> None:
 
 def test_every_instruction_set_resizes_to_the_same_pixels() -> None:
     source = np.asarray(photograph(100, 100))
-    expected = resize(source, 52)
+    expected = resize(source, 52, 52)
     resizer = Resizer()
     compared = 0
     for extensions in CpuExtensions:
@@ -82,7 +84,7 @@ def test_every_instruction_set_resizes_to_the_same_pixels() -> None:
         except ValueError:  # this processor has no such instructions
             continue
         target = ImageData(52, 52, PixelType.U8x3)
-        resizer.resize(ImageData(100, 100, PixelType.U8x3, source.tobytes()), target, images._BILINEAR)
+        resizer.resize(ImageData(100, 100, PixelType.U8x3, source.tobytes()), target, resizing._BILINEAR)
         assert target.get_buffer() == expected.tobytes(), extensions
         compared += 1
     assert compared >= 2
@@ -92,29 +94,38 @@ def test_every_instruction_set_resizes_to_the_same_pixels() -> None:
 def test_images_resized_together_have_the_bits_of_each_resized_alone(height: int, width: int) -> None:
     rng = np.random.default_rng(height * width)
     several = [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(5)]
-    together = images.resize_alike(several, 52)
+    together = resizing.resize_alike(several, 52, 52)
     assert together.shape == (5, 52, 52, 3)
     for alone, found in zip(several, together, strict=True):
-        np.testing.assert_array_equal(found, resize(alone, 52))
+        np.testing.assert_array_equal(found, resize(alone, 52, 52))
+
+
+READINGS = [
+    Reading(),
+    *(Reading("apply", fit, how) for fit in ("stretch", "crop", "pad") for how in ("exact", "scaled")),
+]
 
 
 @pytest.mark.parametrize(("name", "content"), hostile().items(), ids=hostile())
 def test_fast_decoders_give_what_pillow_gives(name: str, content: bytes) -> None:
-    results: list[object] = []
-    for decoder in (images.decode_whole, images._decode_any):
-        try:
-            pixels, converted = decoder(content)
-            results.append((pixels.shape, pixels.tobytes(), converted))
-            if pixels.nbytes < 1 << 20:
-                assert np.array_equal(images.resize_alike([pixels] * 3, 16)[2], resize(pixels, 16))
-        except UnreadableImageError as error:
-            results.append(str(error))
-    if name in ENDS_EARLY:
-        assert results[0] == "damaged: it ends before its last row"
-    elif name.startswith("empty"):
-        assert results[0] == "the file is empty"
-    else:
-        assert results[0] == results[1]
+    for reading in READINGS:
+        results: list[object] = []
+        for decoder in (images.decode_whole, images._decode_any):
+            try:
+                pixels, converted, mark = decoder(content, 8, reading)
+                results.append((pixels.shape, pixels.tobytes(), converted, mark))
+                if pixels.nbytes < 1 << 20:
+                    alone = resizing.fit_alike([pixels], 8, reading.fit)[0]
+                    assert np.array_equal(resizing.fit_alike([pixels] * 3, 8, reading.fit)[2], alone)
+                    assert np.array_equal(decode(content, 8, reading)[0], resizing.turned(alone, mark))
+            except UnreadableImageError as error:
+                results.append(str(error))
+        if name in ENDS_EARLY:
+            assert results[0] == "damaged: it ends before its last row"
+        elif name.startswith("empty"):
+            assert results[0] == "the file is empty"
+        else:
+            assert results[0] == results[1]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +137,8 @@ def test_fast_decoders_give_what_pillow_gives(name: str, content: bytes) -> None
         ("claims-60000.jpg", "more than 100 million pixels"),
         ("claims-60000.png", "more than 100 million pixels"),
         ("photo.heic", "HEIC, a format that is not read; convert it"),
-        ("photo.avif", "AVIF, a format that is not read; convert it"),
+        ("cut.avif", "damaged"),
+        ("no.avif", "damaged"),
         ("text.jpg", "not an image"),
         ("wrong-checksum.png", "damaged"),
     ],
@@ -154,7 +166,7 @@ def test_only_regular_files_are_read(kind: str, tmp_path: Path) -> None:
         path.symlink_to("/dev/zero")
     named = Path("/dev/zero") if kind == "device" else path
     with pytest.raises(UnreadableImageError, match="cannot be read"):
-        images.read_image(str(named))
+        images.read_image(str(named), 16)
 
 
 def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -175,14 +187,14 @@ def png(mode: str, **options: object) -> bytes:
 
 def test_plain_png_has_the_same_pixels_whoever_decodes_it() -> None:
     for content in (png("RGB"), png("RGB", compress_level=0), png("RGB", optimize=True)):
-        fast = images._decode_png(content)
+        fast = images._decode_png(content, Reading())
         assert fast is not None
         np.testing.assert_array_equal(fast, np.asarray(Image.open(io.BytesIO(content))))
 
 
 def test_any_other_png_is_left_to_pillow() -> None:
     for content in (png("L"), png("P"), png("RGBA"), png("1"), png("RGB", transparency=(0, 0, 0))):
-        assert images._decode_png(content) is None
+        assert images._decode_png(content, Reading()) is None
     assert decode(png("RGB", transparency=(300, 0, 0)), 16)[1] == "alpha"
 
 

@@ -28,6 +28,7 @@ from headstart.components.datasets.archives import unpack
 from headstart.components.datasets.cifar100 import read_archive, read_folder
 from headstart.components.datasets.images import UnreadableImageError, decode
 from headstart.components.datasets.packed import PackedDataset, digests_of, write_packed
+from headstart.components.datasets.reading import Reading
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.datasets.splitting import check_class_names
 from headstart.components.datasets.tables import read_table
@@ -109,12 +110,13 @@ def archive_headers(data: bytes) -> None:
 
 
 def image(data: bytes) -> None:
-    try:
-        pixels, _ = decode(data, 52)
-    except UnreadableImageError:
-        return
-    assert pixels.shape == (52, 52, 3)
-    assert pixels.dtype == np.uint8
+    for reading in (Reading(), Reading("apply", "crop", "scaled"), Reading("apply", "pad", "scaled")):
+        try:
+            pixels, _ = decode(data, 52, reading)
+        except UnreadableImageError:
+            continue
+        assert pixels.shape == (52, 52, 3)
+        assert pixels.dtype == np.uint8
 
 
 def run_record(data: bytes) -> None:
