@@ -63,3 +63,33 @@ def draw(folder: Path) -> ImageFolders:
                 target.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(target / f"{row:05d}.png", compress_level=1)
     return ImageFolders(folder / "source", folder / "intermediate", "drawn")
+
+
+def photographs(folder: Path) -> Path:
+    """Draw photographs as cameras leave them in two class folders below `folder`, once; return that of the classes.
+
+    Sixty files: JPEGs of 12 megapixels, a third of them with an orientation mark, and gray ones of 2 megapixels. Six
+    are drawn, with structure at every scale and grain, and each lies there ten times.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if not (folder / "photographs").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_folder(folder / "photographs") as partial:
+            rng = np.random.default_rng(0)
+            for number in range(6):
+                width, height, mode = ((4000, 3000, "RGB"), (3000, 4000, "RGB"), (1600, 1200, "L"))[number % 3]
+                picture = rng.normal(0, 4, (height, width, 3)).astype(np.float32)
+                for cells in (4, 30, 200):
+                    small = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), np.uint8))
+                    picture += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float32) / 3
+                exif = Image.Exif()
+                exif[0x0112] = 6 if number % 3 == 1 else 1
+                target = partial / ("one", "other")[number % 2] / f"{number}-0.jpg"
+                target.parent.mkdir(exist_ok=True)
+                image = Image.fromarray(picture.clip(0, 255).astype(np.uint8)).convert(mode)
+                image.save(target, quality=92, exif=exif)
+                for copy in range(1, 10):
+                    target.with_name(f"{number}-{copy}.jpg").write_bytes(target.read_bytes())
+    return folder / "photographs"

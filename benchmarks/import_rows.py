@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.image_folders import ImageFolders, split_folder
+from benchmarks.image_folders import ImageFolders, photographs, split_folder
 from benchmarks.results import Entry
 from benchmarks.timing import REPOSITORY, others_share, python
 from headstart.components.training.clock import machine_busy_seconds
@@ -27,8 +27,8 @@ def side(name: str, folder: Path) -> Figures:
     return found | {"others": others or 0.0}
 
 
-def measure(images: ImageFolders, _: Path, repeats: int) -> list[Entry]:
-    """Read the training folders of both sets on both sides in turn, then import both sets whole."""
+def measure(images: ImageFolders, work: Path, repeats: int) -> list[Entry]:
+    """Read the training folders of both sets on both sides in turn, then import both sets whole; then photographs."""
     rows: list[Entry] = []
     for root in (images.source, images.intermediate):
         folder = split_folder(root, "train")
@@ -38,6 +38,31 @@ def measure(images: ImageFolders, _: Path, repeats: int) -> list[Entry]:
         turns = [(side("headstart", folder), side("keras", folder)) for _ in range(repeats)]
         whole = [side("import", root) for _ in range(repeats)] if not _has_gaps(root) else []
         rows += _rows(root.name, turns, whole)
+    return rows + _photographs(photographs(work / "drawn"), repeats)
+
+
+def _photographs(folder: Path, repeats: int) -> list[Entry]:
+    turns = [[side(name, folder) for name in ("headstart", "scaled", "keras")] for _ in range(repeats)]
+    theirs = [turn[2]["images"] / turn[2]["seconds"] for turn in turns]
+    rows = []
+    for place, what in enumerate(("exact", "scaled")):
+        mine = [turn[place]["images"] / turn[place]["seconds"] for turn in turns]
+        others = sum(turn[place]["others"] + turn[2]["others"] for turn in turns) / (2 * len(turns))
+        count = int(turns[0][0]["images"])
+        on = f"{count} drawn photographs: 12 megapixels, a third with orientation marks, a third gray"
+        rows.append(
+            Entry(
+                f"{SECTION}/photographs/{what}",
+                SECTION,
+                f"reading, decoding, resizing photographs, decoding={what}",
+                "images/s",
+                mine,
+                theirs,
+                faster_is="more",
+                on=on,
+                others=others,
+            )
+        )
     return rows
 
 

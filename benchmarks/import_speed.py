@@ -1,6 +1,7 @@
 """Measures the import against `keras.utils.image_dataset_from_directory`, which reads and resizes the same folder.
 
     python benchmarks/import_speed.py FOLDER [--rounds 3]      images a second, side by side, in turns
+    python benchmarks/import_speed.py FOLDER --scaled          the same with decoding=scaled on our side
     python benchmarks/import_speed.py --memory 60000           peak memory of an import of that many images
 
 Every measurement is a process of its own, so that neither side profits from what the other has loaded; both read the
@@ -21,7 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 SIDE = 52
 
@@ -65,18 +68,19 @@ def keras_side(folder: str) -> None:
     _finish(images, start, processor, launched)
 
 
-def our_side(folder: str) -> None:
-    """List, decode, resize and pack the same folder."""
+def our_side(folder: str, decoding: Literal["exact", "scaled"] = "exact") -> None:
+    """List, decode, turn, resize and pack the same folder."""
     launched = time.perf_counter()
-    from headstart.components.datasets.folders import read_class_tree
     from headstart.components.datasets.packing import pack
+    from headstart.components.datasets.reading import Reading
     from headstart.components.datasets.settings import ImportSettings
+    from headstart.components.datasets.trees import read_class_tree
 
     start, processor = time.perf_counter(), _processor_seconds()
     with tempfile.TemporaryDirectory() as out:
         collection = read_class_tree(Path(folder), "benchmark", ImportSettings())
         collection.splits[:] = 0
-        packing = pack(collection, Path(out), SIDE)
+        packing = pack(collection, Path(out), SIDE, Reading("apply", decoding=decoding))
         _finish(len(packing.labels["train"]), start, processor, launched)
 
 
@@ -99,27 +103,27 @@ def _measure(side: str, folder: str) -> dict[str, float]:
     return result
 
 
-def compare(folder: str, rounds: int) -> None:
-    """Print both sides' rates, taken in turns."""
+def compare(folder: str, rounds: int, side: str) -> None:
+    """Print Keras's rates beside those of our `side`, taken in turns."""
     for path in Path(folder).rglob("*"):
         if path.is_file():
             path.read_bytes()
-    results: dict[str, list[dict[str, float]]] = {"keras": [], "headstart": []}
+    results: dict[str, list[dict[str, float]]] = {"keras": [], side: []}
     for _ in range(rounds):
-        for side, measured in results.items():
-            measured.append(_measure(side, folder))
+        for name, measured in results.items():
+            measured.append(_measure(name, folder))
     images = int(results["keras"][0]["images"])
-    assert images == results["headstart"][0]["images"], "both sides read the same images"
+    assert images == results[side][0]["images"], "both sides read the same images"
     print(f"{images} images of {folder}, resized to {SIDE}×{SIDE}; {rounds} rounds in turns, medians")
-    print(f"{'':24}{'keras':>12}{'headstart':>12}{'ratio':>8}")
+    print(f"{'':24}{'keras':>12}{side:>12}{'ratio':>8}")
     for title, value in (
         ("images a second", lambda row: row["images"] / row["seconds"]),
         ("… start-up included", lambda row: row["images"] / (row["seconds"] + row["startup"])),
         ("… a processor second", lambda row: row["images"] / row["processor"]),
     ):
-        keras, ours = (statistics.median(map(value, results[side])) for side in ("keras", "headstart"))
+        keras, ours = (statistics.median(map(value, results[name])) for name in ("keras", side))
         print(f"{title:24}{keras:12,.0f}{ours:12,.0f}{ours / keras:8.2f}")
-    keras, ours = (max(row["peak_mib"] for row in results[side]) for side in ("keras", "headstart"))
+    keras, ours = (max(row["peak_mib"] for row in results[name]) for name in ("keras", side))
     print(f"{'peak memory, MiB':24}{keras:12,.0f}{ours:12,.0f}")
 
 
@@ -147,14 +151,21 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", help="a folder with a folder a class")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scaled", action="store_true")
     parser.add_argument("--memory", type=int, metavar="COUNT")
-    parser.add_argument("--side", choices=["keras", "headstart", "import"], help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=["keras", "headstart", "scaled", "import"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.memory:
         memory(given.memory)
     elif not given.folder:
         parser.error("name a folder or --memory COUNT")
     elif given.side:
-        {"keras": keras_side, "headstart": our_side, "import": whole_import}[given.side](given.folder)
+        sides: dict[str, Callable[[str], None]] = {
+            "keras": keras_side,
+            "headstart": our_side,
+            "scaled": lambda folder: our_side(folder, "scaled"),
+            "import": whole_import,
+        }
+        sides[given.side](given.folder)
     else:
-        compare(given.folder, given.rounds)
+        compare(given.folder, given.rounds, "scaled" if given.scaled else "headstart")

@@ -47,6 +47,8 @@ class Collection:
     """N names of what was filmed together (the film of one fruit), empty where the source does not tell."""
     grouped: bool = False
     """Whether `groups` are known, and not only guessed from the names of files."""
+    groups_given: bool = False
+    """Whether the user gave the groups, so that none is divided between splits unless that is asked for."""
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:

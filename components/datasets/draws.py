@@ -13,7 +13,7 @@ import numpy as np
 
 from headstart.components.datasets.packed import Description, PackedDataset, packed_folder, share_split, write_packed
 from headstart.components.datasets.selection import select_classes, select_target
-from headstart.components.datasets.splitting import generator
+from headstart.components.datasets.splitting import draw_groups_jointly, generator
 
 
 def draw_folder(dataset: Path, draw: int) -> Path:
@@ -59,19 +59,26 @@ def select_draws(
 def divide_anew(packed: str | Path, folder: str | Path, *, seed: int, draw: int) -> Description:
     """Write the packed set `packed` into `folder` with its training and validation images divided at random.
 
-    Of each class there are as many in training and in validation as before.
+    Of each class there are as many in training and in validation as before, or nearly as many where groups of images
+    were kept together in the set, since they are kept together again.
     """
     source = PackedDataset(packed)
     about = source.description
     pixels, labels = (np.concatenate([source.split(name)[part] for name in ("train", "validation")]) for part in (0, 1))
-    train: list[int] = []
-    for label, count in enumerate(about.class_counts["train"]):
-        rows = generator(seed, "divide", str(draw), str(label)).permutation(np.flatnonzero(labels == label))
-        train += rows[:count].tolist()
-    chosen = np.isin(np.arange(len(labels)), train)
     groups = source.all_groups()
-    if groups is not None:
-        both = np.concatenate([groups["train"], groups["validation"]])
+    both = np.concatenate([groups["train"], groups["validation"]]) if groups is not None else None
+    if groups is not None and both is not None and not set(groups["train"]) & set(groups["validation"]):
+        # They were kept together, and are here too.
+        share, every = about.counts["validation"] / len(labels), np.arange(len(labels))
+        drawn = draw_groups_jointly(labels, every, list(map(str, both)), share, generator(seed, "divide", str(draw)))
+        chosen = ~np.isin(every, drawn)
+    else:
+        train: list[int] = []
+        for label, count in enumerate(about.class_counts["train"]):
+            rows = generator(seed, "divide", str(draw), str(label)).permutation(np.flatnonzero(labels == label))
+            train += rows[:count].tolist()
+        chosen = np.isin(np.arange(len(labels)), train)
+    if groups is not None and both is not None:
         groups |= {"train": both[chosen], "validation": both[~chosen]}
     fields = about.model_dump(exclude={"digest", "image_digests", "image_size", "counts", "class_counts"})
     pool = [

@@ -52,6 +52,11 @@ class ImportSettings(BaseModel):
     class_level: Literal["first", "second", "third", "last"] = Field(
         "first", description="which folder level below the split names the class: Apple/Apple 11 is Apple or Apple 11"
     )
+    class_below: str = Field(
+        "",
+        description="names of folders, with commas between, that only group classes: class_level counts from below "
+        "them, so that classes may lie at mixed depths",
+    )
     skip_share: float = Field(0.01, ge=0, le=1, description="share of unreadable images that is put up with")
     incomplete_classes: Literal["error", "drop"] = Field(
         "error", description="what to do with classes that have no training or no test images"
@@ -63,7 +68,7 @@ class ImportSettings(BaseModel):
     group_column: str = Field(
         "group",
         min_length=1,
-        description="column of a table, if any, that names what split_by=film keeps together: a film, a person, a part",
+        description="column of a table, if any, that names what is kept in one split: a film, a person, a part",
     )
     workers: int = Field(0, ge=0, le=256, description="decoders at work at once; 0: one a usable core")
     near_duplicates: bool = Field(True, description="look for near-twins of test images in training")

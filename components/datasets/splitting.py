@@ -85,6 +85,10 @@ def _spans_classes(collection: Collection) -> bool:
     return len(set(zip(collection.groups, collection.labels.tolist(), strict=True))) > len(set(collection.groups))
 
 
+def _drawn_jointly(collection: Collection) -> bool:
+    return bool(collection.groups) and (collection.groups_given or _spans_classes(collection))
+
+
 def _draw(collection: Collection, rows: Rows, share: float, by: str, rng: np.random.Generator, label: str) -> Rows:
     if len(rows) < 2:
         raise HeadstartError(
@@ -101,6 +105,8 @@ def _several_groups(collection: Collection, rows: Rows) -> bool:
 
 
 def _note_single_groups(collection: Collection, by: str, split: int, rows_of: list[Rows]) -> None:
+    if _drawn_jointly(collection):
+        return
     single = [
         name for name, rows in zip(collection.classes, rows_of, strict=True) if not _several_groups(collection, rows)
     ]
@@ -117,11 +123,17 @@ def _draw_split(collection: Collection, split: int, share: float, by: str, seed:
     """Move the share of every class's training images to `split`, in place; images without a split were made such."""
     splits, labels = collection.splits, collection.labels
     name = {TEST: "test", VALIDATION: "validation"}[split]
-    if by != "image" and collection.groups and _spans_classes(collection):
+    if by != "image" and _drawn_jointly(collection):
         rows = np.flatnonzero(splits == TRAIN)
         drawn = (
             draw_groups_jointly(labels, rows, collection.groups, share, generator(seed, name)) if len(rows) else rows
         )
+        if collection.groups_given and split == VALIDATION and len(rows) and not len(drawn):
+            raise HeadstartError(
+                f"{collection.name}: no whole group can go to validation that leaves training images of every class; "
+                f"groups left: {len({collection.groups[row] for row in rows})}.",
+                "Give the images of each class three or more groups, or use split_by=image, which divides groups.",
+            )
         without = sorted(set(labels[rows].tolist()) - set(labels[drawn].tolist()))
         if without and split == TEST:
             names = ", ".join(collection.classes[index] for index in without[:5])
@@ -190,7 +202,7 @@ def assign_splits(collection: Collection, settings: ImportSettings) -> None:
         splits[:] = UNASSIGNED
         if grouped:
             _note_single_groups(collection, settings.split_by, TEST, every)
-    by = settings.split_by if grouped else "image"
+    by = settings.split_by if grouped else "film" if collection.groups_given else "image"
     unassigned = splits == UNASSIGNED
     if unassigned.any():
         named = splits.copy()
@@ -199,12 +211,28 @@ def assign_splits(collection: Collection, settings: ImportSettings) -> None:
         _draw_split(collection, TEST, settings.test_share, by, settings.seed)
         splits[~unassigned] = named[~unassigned]
     if not (splits == VALIDATION).any():
-        by = by if grouped else settings.validation_by
+        by = by if grouped or collection.groups_given else settings.validation_by
         if by == "film":
             train = [np.flatnonzero((labels == index) & (splits == TRAIN)) for index in range(len(collection.classes))]
             _note_single_groups(collection, by, VALIDATION, train)
         _draw_split(collection, VALIDATION, settings.validation_share, by, settings.seed)
+    if collection.groups_given:
+        _refuse_divided_groups(collection)
     reorder(collection, np.lexsort((np.arange(len(labels)), labels, splits)))
+
+
+def _refuse_divided_groups(collection: Collection) -> None:
+    splits: dict[str, set[int]] = {}
+    for group, split in zip(collection.groups, collection.splits.tolist(), strict=True):
+        splits.setdefault(group, set()).add(split)
+    divided = sorted(group for group, own in splits.items() if len(own) > 1)
+    if divided:
+        raise HeadstartError(
+            f"{collection.name}: {len(divided)} of {len(splits)} groups have images in several splits, such as "
+            f"{', '.join(divided[:3])}.",
+            "Correct the split column, or draw another split: split_by=film keeps groups together, split_by=image "
+            "divides them.",
+        )
 
 
 def reorder(collection: Collection, order: npt.NDArray[np.intp]) -> None:

@@ -79,6 +79,7 @@ def read_table(path: Path, settings: ImportSettings) -> Collection:
         paths=[name for _, _, name, _ in rows],
         groups=[group or f"row {name}" for _, _, name, group in rows] if grouped else [],
         grouped=grouped,
+        groups_given=grouped and settings.split_by != "image",
         notes=notes,
     )
 

@@ -235,7 +235,7 @@ def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
             files = inner
         else:
             _refuse_splits_as_classes(root, classes, settings)
-            if settings.class_level == "first":
+            if settings.class_level == "first" and not settings.class_below:
                 _refuse_same_subfolders(root, files)
     if len(classes) == 1:
         count = sum(may_be_image(file.path) for _, file in files)
@@ -334,6 +334,22 @@ def _place(parts: tuple[str, ...], level: int) -> int:
     return len(parts) - 1 if level < 0 else min(level, len(parts) - 1)
 
 
+def _below(root: Path, parts: list[tuple[str, ...]], names: str) -> list[tuple[str, ...]]:
+    """Return the folders of each image without the outer ones that `class_below` names as mere groups of classes."""
+    groups = {name.strip() for name in names.split(",") if name.strip()}
+    unknown = groups - {part for own in set(parts) for part in own}
+    if unknown:
+        raise HeadstartError(
+            f"{root}: no folder is called {' or '.join(sorted(unknown))}, which class_below names.",
+            f"Name folders that hold class folders, such as {', '.join(sorted({own[0] for own in parts})[:5])}.",
+        )
+    found = []
+    for own in parts:
+        first = next((place for place, part in enumerate(own) if part not in groups), len(own) - 1)
+        found.append(own[first:])
+    return found
+
+
 def _collection(
     root: Path, name: str, files: list[tuple[int, FoundFile]], settings: ImportSettings, notes: list[str]
 ) -> Collection:
@@ -345,8 +361,9 @@ def _collection(
     if others:
         notes.append(f"{len(others)} files that are no images were left out: {kinds(others)}.")
     level = _LEVELS.get(settings.class_level, -1)
-    class_of = [file.parts[_place(file.parts, level)] for _, file in files]
-    notes += _level_notes(sorted({file.parts for _, file in files}), level)
+    below = _below(root, [file.parts for _, file in files], settings.class_below)
+    class_of = [parts[_place(parts, level)] for parts in below]
+    notes += _level_notes(sorted(set(below)), level)
     classes = sorted(set(class_of))
     position = {label: index for index, label in enumerate(classes)}
     order = sorted(

@@ -1,7 +1,7 @@
 """Classifying image files with a trained model: a model folder, its `.keras` file, or a SavedModel.
 
-Images are read one by one and only their pixels are kept, a batch at a time, so that memory does not grow with their
-number. What can be wrong with a path is said before TensorFlow is loaded.
+Images are read on all cores while the network answers, a few batches ahead, and only their pixels are kept, so that
+memory does not grow with their number. What can be wrong with a path is said before TensorFlow is loaded.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ import json
 import os
 import stat
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.components import machine
+from headstart.components.datasets.reading import Reading, reading_of
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.training import environment
 
@@ -36,6 +39,10 @@ class Prediction:
     image: str
     classes: list[tuple[str, float]]
     error: str = ""
+
+
+_Given = tuple[Prediction, Any]
+"""A prediction and the pixels to ask about; None where it is answered already."""
 
 
 def local(path: str, option: str) -> Path:
@@ -123,40 +130,50 @@ def read_image(path: Path) -> bytes:
 class _Answer:
     classes: list[str]
     size: int
+    reading: Reading
 
     def all(self, images: Iterable[Path], top: int) -> Iterator[Prediction]:
+        workers = machine.thread_count(machine.usable_cores())
+        ahead = _BATCH + 2 * workers
+        waiting: deque[Future[_Given]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="reader") as pool:
+            try:
+                for path in images:
+                    waiting.append(pool.submit(self.given, path, top))
+                    if len(waiting) == ahead:
+                        yield from self._answered([waiting.popleft().result() for _ in range(_BATCH)], top)
+                while waiting:
+                    batch = [waiting.popleft().result() for _ in range(min(_BATCH, len(waiting)))]
+                    yield from self._answered(batch, top)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def given(self, path: Path, top: int) -> _Given:
         from headstart.components.datasets.images import UnreadableImageError
 
-        waiting: list[tuple[Prediction, Any]] = []
-        for path in images:
-            prediction = Prediction(str(path), [])
-            given = None
-            try:
-                given = self.prepare(read_image(path), prediction, top)
-            except UnreadableImageError as error:
-                prediction.error = str(error)
-            waiting.append((prediction, given))
-            if len(waiting) == _BATCH:
-                yield from self._answered(waiting, top)
-                waiting = []
-        if waiting:
-            yield from self._answered(waiting, top)
+        prediction = Prediction(str(path), [])
+        try:
+            return prediction, self.prepare(read_image(path), prediction, top)
+        except UnreadableImageError as error:
+            prediction.error = str(error)
+            return prediction, None
 
-    def _answered(self, waiting: list[tuple[Prediction, Any]], top: int) -> Iterator[Prediction]:
+    def _answered(self, batch: list[_Given], top: int) -> Iterator[Prediction]:
         import numpy as np
 
-        asked = [(prediction, pixels) for prediction, pixels in waiting if pixels is not None]
+        asked = [(prediction, pixels) for prediction, pixels in batch if pixels is not None]
         if asked:
             answers = self.probabilities(np.stack([pixels for _, pixels in asked]).astype(np.float32))
             for (prediction, _), row in zip(asked, answers, strict=True):
                 prediction.classes = self.ranked(row, top)
-        yield from (prediction for prediction, _ in waiting)
+        yield from (prediction for prediction, _ in batch)
 
     def prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
         """Return the pixels (uint8, size × size × 3) to ask about, or None where `prediction` is answered already."""
         from headstart.components.datasets.images import decode
 
-        return decode(content, self.size)[0]
+        return decode(content, self.size, self.reading)[0]
 
     def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return N × classes for float32 N × size × size × 3."""
@@ -175,6 +192,7 @@ class _Keras(_Answer):
 
         self._model, description = export.load_model(path)
         self.classes, self.size = description["classes"], description["image_size"]
+        self.reading = reading_of(description.get("reading") or {})
 
     def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         import numpy as np
@@ -185,7 +203,8 @@ class _Keras(_Answer):
 class _Served(_Answer):
     """Sends the files as they are, one by one, as a client of a model server does.
 
-    What TensorFlow does not decode (TIFF, WebP, …) is decoded as training images are and asked for by its pixels.
+    What TensorFlow does not decode (TIFF, WebP, AVIF, …), and a PNG with a mark of orientation, of which it knows
+    nothing, is decoded as training images are and asked for by its pixels.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -200,13 +219,18 @@ class _Served(_Answer):
             self._serve, self._pixels = signatures["serve"], signatures["serve_pixels"]
             self.size = int(self._pixels.structured_input_signature[1]["pixels"].shape[1])
             # Not splitlines(), which would also split at characters that a class name may hold.
+            how = folder / "assets" / "reading.json"
+            self.reading = reading_of(json.loads(how.read_text(encoding="ascii")) if how.is_file() else {})
             names = (folder / "assets" / "classes.txt").read_text(encoding="utf-8")
             self.classes = names.removesuffix("\n").split("\n")
         except Exception as error:  # on a damaged or a foreign file it raises nearly anything
             raise HeadstartError(f"{folder}: not a SavedModel of Headstart ({error}).") from error
 
     def prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
-        if not content.startswith(_TENSORFLOW_DECODES):
+        from headstart.components.datasets.images import PNG_MARKS
+
+        marked = content.startswith(b"\x89PNG") and any(mark in content for mark in PNG_MARKS)
+        if not content.startswith(_TENSORFLOW_DECODES) or (marked and self.reading.orientation == "apply"):
             return super().prepare(content, prediction, top)
         try:
             answer = self._serve(image_bytes=self._tf.constant([content]))["probabilities"].numpy()[0]
@@ -220,19 +244,13 @@ class _Served(_Answer):
         return answered
 
 
-def as_json(predictions: Iterable[Prediction]) -> str:
-    """Return the predictions as JSON: a list with image, class, probability, classes and error."""
-    return json.dumps(
-        [
-            {
-                "image": prediction.image,
-                "class": prediction.classes[0][0] if prediction.classes else None,
-                "probability": prediction.classes[0][1] if prediction.classes else None,
-                "classes": [{"class": name, "probability": value} for name, value in prediction.classes],
-                "error": prediction.error or None,
-            }
-            for prediction in predictions
-        ],
-        indent=2,
-        ensure_ascii=False,
-    )
+def as_json(prediction: Prediction) -> dict[str, Any]:
+    """Return one prediction as `--json` prints it: image, class, probability, classes and error."""
+    best = prediction.classes[0] if prediction.classes else (None, None)
+    return {
+        "image": prediction.image,
+        "class": best[0],
+        "probability": best[1],
+        "classes": [{"class": name, "probability": value} for name, value in prediction.classes],
+        "error": prediction.error or None,
+    }

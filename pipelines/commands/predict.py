@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from textwrap import indent
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,6 +16,10 @@ from headstart.components.foreign_text import echo
 
 if TYPE_CHECKING:
     from headstart.components.training.prediction import Prediction
+
+Entry = TypeVar("Entry")
+_SHOWN_TOGETHER = 500
+"""Rows of a table, whose columns are as wide as their widest entry."""
 
 
 @click.command(name="predict")
@@ -33,12 +41,28 @@ def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int
     for image in images:
         files += _files(prediction.local(image, "IMAGE"))
     check_version(place)
-    found = list(prediction.classify(place, files, top))
+    unread = 0
+    found = prediction.classify(place, files, top)
+    for number, block in enumerate(batches(found, _SHOWN_TOGETHER)):
+        unread += sum(bool(entry.error) for entry in block)
+        if as_json:
+            # One list in the end, but written as it comes, since it may be long.
+            entries = [
+                indent(json.dumps(prediction.as_json(entry), indent=2, ensure_ascii=False), "  ") for entry in block
+            ]
+            click.echo(("," if number else "[") + "\n" + ",\n".join(entries), nl=False)
+        else:
+            _print(block)
     if as_json:
-        click.echo(prediction.as_json(found))
-    else:
-        _print(found)
-    return 1 if any(entry.error for entry in found) else 0
+        click.echo("\n]")
+    return 1 if unread else 0
+
+
+def batches(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
+    """Yield lists of `size` entries, and what is left in the last."""
+    left = iter(entries)
+    while block := list(islice(left, size)):
+        yield block
 
 
 def check_version(model: Path) -> None:

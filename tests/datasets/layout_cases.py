@@ -320,6 +320,20 @@ CASES = [
         settings={"class_level": "last"},
     ),
     Case(
+        "`bolt/M4`, `fasteners/nut/M5`, `class_below=fasteners`",
+        dict.fromkeys(("bolt/M4", "bolt/M6", "fasteners/nut/M5", "fasteners/washer"), 10),
+        classes="bolt, nut, washer",
+        counts="28 / 4 / 8",
+        says="class_level=last gives 4",
+        settings={"class_below": "fasteners"},
+    ),
+    Case(
+        "the same with `class_below=Fasteners`",
+        dict.fromkeys(("bolt/M4", "bolt/M6", "fasteners/nut/M5", "fasteners/washer"), 10),
+        refusal="no folder is called Fasteners, which class_below names",
+        settings={"class_below": "Fasteners"},
+    ),
+    Case(
         "folders of one name in two classes, `class_level=last`",
         {"apple/red": 5, "apple/green": 10, "pepper/red": 5},
         classes="green, red",
@@ -473,6 +487,36 @@ CASES = [
         counts="10 / 2 / 8",
         says=BY_VALIDATION,
         uri="labels.csv",
+    ),
+    Case(
+        "a group column",
+        {**PHOTOS, "labels.csv": table("path,label,group", "person {}")},
+        classes="bad, good",
+        counts="12 / 4 / 4",
+        uri="labels.csv",
+    ),
+    Case(
+        "a group in training and in test",
+        {
+            **PHOTOS,
+            "labels.csv": "path,label,split,group\n"
+            + "".join(f"photos/{n}.jpg,{'ab'[n % 2]},{('train', 'test')[n % 7 == 0]},{n // 3}\n" for n in range(20)),
+        },
+        refusal="3 of 7 groups have images in several splits, such as 0, 2, 4",
+        uri="labels.csv",
+    ),
+    Case(
+        "the same with `split_by=image`",
+        {
+            **PHOTOS,
+            "labels.csv": "path,label,split,group\n"
+            + "".join(f"photos/{n}.jpg,{'ab'[n % 2]},{('train', 'test')[n % 7 == 0]},{n // 3}\n" for n in range(20)),
+        },
+        classes="a, b",
+        counts="14 / 2 / 4",
+        says="The split was drawn by image",
+        uri="labels.csv",
+        settings={"split_by": "image"},
     ),
     Case(
         "a group column, `split_by=film`",
