@@ -229,7 +229,7 @@ def _single(quantity: str, a: float | None, b: float | None, render: Callable[[f
 def _soundness(a: Summary, b: Summary) -> Judgement:
     words = ["sound" if summary.sound else "not sound" for summary in (a, b)]
     verdict: Verdict = "worse" if a.sound and not b.sound else "better" if b.sound and not a.sound else "same"
-    broken = ", ".join(finding.rule for finding in b.findings if finding.severity == "error")
+    broken = ", ".join(dict.fromkeys(finding.rule for finding in b.findings if finding.severity == "error"))
     return Judgement("measurement", words[0], words[1], "", verdict, note=broken)
 
 
