@@ -215,6 +215,22 @@ def test_the_process_does_not_outlive_its_parent_and_sigterm_is_passed_on(target
 
 
 @pytest.mark.slow
+def test_an_epoch_that_does_not_end_within_the_grace_period_is_killed(target_set, tmp_path):
+    settings = {"epochs": 10_000, "patience": 0, "checkpoint_seconds": 0, "grace_seconds": 0.5}
+    given = tiny_images.call(
+        tmp_path, "baseline", target_set, settings=settings, checkpoints=str(tmp_path / "checkpoints")
+    )
+    command = [sys.executable, "-c", PARENT, json.dumps(given, default=str)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as parent:
+        child = wait_until(lambda: training_process(parent.pid))
+        wait_until(lambda: epochs_noted(tmp_path / "checkpoints" / "test-run" / "baseline-1"))
+        os.kill(child, signal.SIGSTOP)  # so that it cannot end by itself
+        parent.terminate()
+        assert parent.wait(60) == 143
+    wait_until(lambda: not alive([child]), 20)
+
+
+@pytest.mark.slow
 def test_an_accelerator_that_is_not_there_fails_the_run_at_once(target_set, tmp_path):
     record = stages.run_stage(**tiny_images.call(tmp_path, "baseline", target_set, accelerators=1))
     assert record.status == "failed"
