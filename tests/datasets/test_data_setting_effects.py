@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import drawn_files
 import pytest
+from PIL import Image
 
 from headstart.components.datasets import packing
 from headstart.components.datasets.importing import import_dataset
@@ -58,6 +59,21 @@ def twins(root: Path) -> Path:
     return root
 
 
+def wide_and_turned(root: Path) -> Path:
+    for number in range(40):
+        exif = Image.Exif()
+        exif[0x0112] = 6  # shown turned by a quarter
+        path = root / ("apple", "pear")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn_files.image(number, (120, 64)).save(path, quality=92, exif=exif)
+    return root
+
+
+def mixed_depths(root: Path) -> Path:
+    folders = {"photos/apple": 12, "photos/pear/ripe": 12, "photos/pear/green": 12}
+    return drawn_files.write_tree(root, folders)
+
+
 def table(root: Path) -> Path:
     class_folders(root)
     lines = ["path,file,label,kind,split,part,group,film"]
@@ -82,6 +98,10 @@ class Case(NamedTuple):
 IMPORT: dict[str, Case] = {
     "layout": Case("csv"),
     "image_size": Case(16),
+    "orientation": Case("ignore", wide_and_turned),
+    "fit": Case("crop", wide_and_turned),
+    "decoding": Case("scaled", wide_and_turned),
+    "class_below": Case("photos", mixed_depths),
     "seed": Case(7),
     "validation_share": Case(0.4),
     "validation_by": Case("film", split_folders, {"validation_share": 0.4}),
@@ -116,6 +136,7 @@ def seen(folder: Path, make: Callable[[Path], Any]) -> Any:
     try:
         made = make(folder)
     except HeadstartError as error:
+        assert not str(error).startswith("Setting "), error  # a value that cannot be has no effect to show
         return str(error)
     return made.classes, made.counts, made.digest, made.image_size, made.notes
 
