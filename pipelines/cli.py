@@ -22,6 +22,7 @@ from headstart.pipelines.lasting_output import OUTPUT_LOST, drop_what_is_buffere
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("headstart.pipelines.commands.run", "Run the whole experiment on this machine."),
     "curve": ("headstart.pipelines.commands.curve", "Say how many labels transfer saves: every arm at several sizes."),
+    "scout": ("headstart.pipelines.commands.scout", "Rank prepared models for a target set before training."),
     "data": ("headstart.pipelines.commands.data", "Fetch, import, look at and select data sets."),
     "report": ("headstart.pipelines.commands.report", "Render the report again from run records."),
     "compare": (

@@ -46,6 +46,10 @@ def setting_options(model: type[BaseModel]) -> Callable[[Any], Any]:
     return decorate
 
 
+# Events with a count, and what is being done then.
+_BUSY = {"import": "Packing", "scout": "Looking at"}
+
+
 class _Events(io.TextIOBase):
     """Stands in for standard output while a component works: its progress events move the bar, the rest passes."""
 
@@ -57,14 +61,16 @@ class _Events(io.TextIOBase):
         event = parse(text.rstrip("\n"))
         if event is None:
             return self._passed_on.write(text)
-        if event["event"] == "import":
+        if event["event"] in _BUSY:
             done, total = int(event["done"]), int(event["total"])
-            self._progress.update(self._task, completed=done, total=total, description=f"Packing {event['what']}")
+            description = f"{_BUSY[event['event']]} {event['what']}"
+            self._progress.update(self._task, completed=done, total=total, description=description)
         return len(text)
 
 
 @contextlib.contextmanager
-def _watched() -> Iterator[None]:
+def watched() -> Iterator[None]:
+    """While it lasts, progress events draw a bar on standard error instead of being printed."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
     progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
@@ -85,7 +91,7 @@ def _import(uri: str, output: Path, layout: str, settings: dict[str, Any]) -> No
     from headstart.components.datasets.importing import import_dataset
 
     as_json = settings.pop("as_json")
-    with _watched():
+    with watched():
         description = import_dataset(uri, output, layout=layout, **settings)
     print_json(description) if as_json else print_description(description, output)
 
@@ -152,7 +158,7 @@ def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) 
 
     as_json = settings.pop("as_json")
     settings["classes"] = parse_classes(rules)
-    with _watched():
+    with watched():
         description = select_classes(packed, output, **settings)
     print_json(description) if as_json else print_description(description, output)
 

@@ -1,0 +1,1 @@
+"""Which of several prepared models suits the target images: estimates before anything is trained."""

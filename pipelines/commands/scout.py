@@ -1,0 +1,143 @@
+"""`headstart scout`: rank prepared models for a target set before anything is trained."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from headstart.components.errors import SettingError
+from headstart.components.foreign_text import echo
+from headstart.components.training.networks import NAMES, own_network
+from headstart.pipelines.commands.data import watched
+from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.setting_options import LAYOUTS, parse_settings
+
+if TYPE_CHECKING:
+    from headstart.components.scouting.against import Agreement
+    from headstart.components.scouting.scout import Scouted
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("models", nargs=-1, required=True, metavar="MODEL…")
+@click.option("--target", metavar="URI", required=True, help="Target set: your images.")
+@click.option("--target-layout", type=LAYOUTS, default="auto")
+@click.option(
+    "--network",
+    metavar="NAME|MODULE:FUNCTION",
+    default="",
+    help="Network of the models that do not say theirs: weights, and models of other programs at another image size.",
+)
+@click.option("--image-size", type=click.IntRange(min=40, max=512), default=52, help="Pixels a side.")
+@click.option(
+    "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
+)
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="RUN",
+    type=click.Path(exists=True, path_type=Path),
+    help="Output folder of a run that started from one of the models: its accuracies are put beside; repeatable.",
+)
+@json_option
+def command(
+    models: tuple[str, ...],
+    target: str,
+    target_layout: str,
+    network: str,
+    image_size: int,
+    data_settings: tuple[str, ...],
+    against: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Rank prepared models for a target set before training: LogME, and a linear probe on their features.
+
+    MODEL… are what `headstart run --prepared` takes, or networks of the registry, with random weights then. Training
+    and validation images are used, test images never.
+    """
+    if network:
+        own = own_network(network)
+        if own is not None and own.file is not None and not own.file.is_file():
+            raise SettingError(f"--network {network}: there is no file {own.file}.")
+    settings = parse_settings(data_settings, "--data-setting")
+    with watched(), contextlib.suppress(RuntimeError):
+        from headstart.components import machine
+        from headstart.components.training import environment
+
+        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
+    from headstart.components.datasets.importing import import_dataset
+    from headstart.components.scouting.against import agreements, measured
+    from headstart.components.scouting.scout import scout
+
+    with tempfile.TemporaryDirectory(prefix="headstart-scout-") as scratch, watched():
+        packed = Path(scratch, "target")
+        description = import_dataset(target, packed, layout=target_layout, image_size=image_size, **settings)
+        start = time.perf_counter()
+        found = scout(models, packed, network)
+        took = time.perf_counter() - start
+    accuracies: dict[str, dict[str, float]] = {}
+    agreed: list[Agreement] = []
+    if against:
+        accuracies = measured(against, [each.weights for each in found], description.classes)
+        estimates = {
+            name: {each.weights: getattr(each, name) for each in found if each.weights} for name in ("logme", "probe")
+        }
+        agreed = agreements(estimates, accuracies)
+    if as_json:
+        rows = [{**dataclasses.asdict(each), "measured": accuracies.get(each.weights, {})} for each in found]
+        print_json({"models": rows, "agreement": agreed, "seconds": took})
+        return
+    counts = description.counts
+    echo(
+        f"{len(description.classes)} classes, {counts['train']:,} training and {counts['validation']:,} validation "
+        f"images of {image_size} pixels; {took:.0f} s for {len(found)} models"
+    )
+    _print(found, accuracies, agreed, compared=bool(against))
+
+
+def _print(
+    found: list[Scouted], accuracies: dict[str, dict[str, float]], agreed: list[Agreement], *, compared: bool
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from headstart.components.console import Console
+    from headstart.components.stages import STAGES
+
+    arms = [arm for arm in STAGES if any(arm in each for each in accuracies.values())]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "model", "network", "features", "LogME", "linear probe", *(f"{arm}, measured" for arm in arms)):
+        table.add_column(column, justify="left" if column in ("model", "network") else "right", overflow="fold")
+    for place, each in enumerate(found, start=1):
+        own = accuracies.get(each.weights, {}) if each.weights else {}
+        name = f"{each.model}, random weights" if each.model in NAMES else each.model
+        table.add_row(
+            str(place),
+            Text(name),
+            Text(each.network),
+            f"{each.features:,}",
+            f"{each.logme:.3f}",
+            f"{100 * each.probe:.1f} %",
+            *(f"{100 * own[arm]:.1f} %" if arm in own else "–" for arm in arms),
+        )
+    console = Console()
+    (console if console.is_terminal else Console(width=250)).print(table)
+    for each in found:
+        if each.seen:
+            echo(f"{each.model} was trained on {each.seen:,} of these training images: its estimates flatter it.")
+    best = max(found, key=lambda each: each.probe)
+    if best.probe > found[0].probe:
+        echo(f"The two disagree about the first: by the linear probe it is {best.model}.")
+    for line in agreed:
+        tau = "" if line.tau is None else f", Kendall's tau {line.tau:.2f}"
+        name = {"logme": "LogME", "probe": "the linear probe"}[line.estimate]
+        echo(f"{name} against {line.arm}: {line.same} of {line.pairs} pairs in the same order{tau}.")
+    if compared and not agreed:
+        echo("An order takes two measured models; fewer of these were.")
+    if compared and any(line.models < 6 for line in agreed):
+        echo("So few models say little about how well an estimate orders others.")
