@@ -121,7 +121,7 @@ def _load(name: str, folder: Path, network: str, dataset: PackedDataset) -> tupl
 
 
 def _features(model: Any, splits: Sequence[Any], name: str) -> list[Array]:
-    """Return what the last layer of `model` takes for the images of each split (uint8, N × H × W × 3): float64, N × D."""
+    """Return what the last layer of `model` takes, for each split (: uint8, N × H × W × 3), as float64, N × D."""
     inner = keras.Model(model.inputs, model.get_layer(blocks.head(model)).input)
     # One traced function for a model; Keras's own `predict` would trace another for the last, smaller batch.
     compute = tf.function(
