@@ -76,7 +76,7 @@ def mixed_depths(root: Path) -> Path:
 
 def table(root: Path) -> Path:
     class_folders(root)
-    lines = ["path,file,label,kind,split,part,group,film"]
+    lines = ["path,file,label,kind,split,part,person,film"]
     for number, file in enumerate(sorted(root.rglob("*.jpg"))):
         name = file.parent.name
         at = file.relative_to(root)
@@ -115,7 +115,7 @@ IMPORT: dict[str, Case] = {
     "path_column": Case("file", table),
     "label_column": Case("kind", table),
     "split_column": Case("part", table),
-    "group_column": Case("film", table, {"split_by": "film"}),
+    "group_column": Case("film", table, {"split_by": "film", "group_column": "person"}),
     "near_duplicates": Case(False, twins),
 }
 SELECTION: dict[str, Case] = {
@@ -179,9 +179,9 @@ def test_workers_is_the_number_of_decoders(tmp_path: Path, monkeypatch: pytest.M
     numbers: list[int] = []
     decoding = packing._decoding
 
-    def noted(collection: Any, size: int, workers: int) -> Any:
-        numbers.append(workers)
-        return decoding(collection, size, workers)
+    def noted(*arguments: Any) -> Any:
+        numbers.append(arguments[-1])
+        return decoding(*arguments)
 
     monkeypatch.setattr(packing, "_decoding", noted)
     source = str(class_folders(tmp_path / "images"))
