@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,8 +91,3 @@ def report_on(
         ((name, records),) = groups.items()
         return [(name, write_report(records, output, settings=settings, planned=planned))]
     return write_side_by_side(groups, output, settings=settings)
-
-
-def folder_name(name: str) -> str:
-    """A name as a folder: letters, digits, dot, hyphen and underscore, never empty and never hidden."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -58,7 +59,6 @@ def write_side_by_side(
 ) -> list[tuple[str, Summary]]:
     """Report on several experiments: one page and one Markdown file over all, a folder with the files of each."""
     from headstart.components.reporting import html, markdown
-    from headstart.components.reporting.collecting import folder_name
 
     reports = [measure(records, name=name, settings=settings) for name, records in experiments.items()]
     for report in reports:
@@ -79,3 +79,8 @@ def _write(report: Report, output: Path) -> None:
     write_text(output / "reproduce.py", script.read_text(encoding="utf-8"))
     # Last, since it is what programs look for: when it is there, the others are.
     write_text(output / "summary.json", report.summary.model_dump_json(indent=2) + "\n")
+
+
+def folder_name(name: str) -> str:
+    """A name as a folder: letters, digits, dot, hyphen and underscore, never empty and never hidden."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"

@@ -11,7 +11,8 @@ import builders
 import pytest
 
 from headstart.components.records import RunRecord
-from headstart.components.reporting.collecting import find_records, folder_name, group
+from headstart.components.reporting.collecting import find_records, group
+from headstart.components.reporting.report import folder_name
 from headstart.components.reporting.summary import read_summary
 from headstart.pipelines.cli import main
 
