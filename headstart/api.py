@@ -55,7 +55,8 @@ def load_summary(folder: PathLike) -> Summary:
 def load_runs(folder: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     """Return one row per run record below `folder` (or several): identity, times in seconds, accuracies as fractions.
 
-    Columns: experiment, arm, seed, preparation, draw, run_id, status, stop_reason, epochs, a column for each phase
+    Columns: experiment, arm, seed, preparation, draw, images_per_class (of a learning curve's run; missing: all there
+    are), training_images, run_id, status, stop_reason, epochs, a column for each phase
     (`train` is the training clock), total, cpu, test_accuracy, best_validation_accuracy, test_loss, best_epoch, digests
     (data, initial_model, final_weights), trainable_parameters, host. SettingError where there are no records.
     """
@@ -75,6 +76,8 @@ def load_runs(folder: PathLike | Sequence[PathLike]) -> pd.DataFrame:
                     "seed": record.seed,
                     "preparation": record.preparation,
                     "draw": record.draw,
+                    "images_per_class": record.subset.size_per_class if record.subset else None,
+                    "training_images": record.data.counts.get("train") if record.data else None,
                     "run_id": record.run_id,
                     "status": record.status,
                     "stop_reason": record.stop_reason,

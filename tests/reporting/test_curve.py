@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from builders import data, preparation, record
 
+from headstart.api import load_runs
 from headstart.components.records import Result, RunRecord, Subset
 from headstart.components.reporting.curve import (
     Curve,
@@ -228,3 +229,12 @@ def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:
 @pytest.mark.parametrize(("value", "text"), [(37.4, "37"), (4912.0, "4,900"), (-120.0, "−120"), (None, "–")])
 def test_numbers_of_images(value: float | None, text: str) -> None:
     assert count(value) == text
+
+
+def test_the_runs_of_a_curve_are_one_table_with_their_sizes(tmp_path: Path) -> None:
+    for each in [*preparation(), *runs(seeds=2)]:
+        each.write(tmp_path / f"{each.arm}-{each.subset.size_per_class if each.subset else 0}-{each.seed}.json")
+    table = load_runs(tmp_path)
+    sizes = table[table.arm == "transfer"].groupby("images_per_class").training_images.agg(["count", "first"])
+    assert sizes.to_dict("index") == {size: {"count": 2, "first": 3 * size} for size in (10, 20, 40, 80)}
+    assert table[table.arm == "pretrain"].images_per_class.isna().all()
