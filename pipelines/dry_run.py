@@ -20,7 +20,7 @@ from headstart.components import machine
 from headstart.components.datasets.importing import Survey, survey
 from headstart.components.datasets.left_out import NONE
 from headstart.components.datasets.packed import write_packed
-from headstart.components.design import Plan, plan
+from headstart.components.design import Plan, check_sizes, plan
 from headstart.components.errors import HeadstartError
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training.settings import resolve
@@ -35,7 +35,8 @@ BATCHES = 6
 class StageForecast:
     """What one stage or arm would do: how often, on how many images, for how long at most.
 
-    `frozen` is None where the network would have to be built to know it. `seconds` is the training clock of all its
+    Of an arm on a learning curve `runs` are those of all sizes, `images` and `steps` those of the largest. `frozen` is
+    None where the network would have to be built to know it. `seconds` is the training clock of all its
     runs together at the maximum of epochs; None: not measured.
     """
 
@@ -78,7 +79,7 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
     sets: dict[str, Survey] = {}
     remote: list[str] = []
     for role in ("source", "intermediate", "target"):
-        uri = parameters[f"{role}_data"]
+        uri = parameters.get(f"{role}_data", "")
         if uri in ("", NONE):
             continue
         if "://" in uri and not uri.startswith("file://"):
@@ -94,7 +95,9 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
     if "target" not in sets and "intermediate" in sets:
         sizes["target"] = _selected(parameters["classes"], planned, sets["intermediate"])
     speeds = _speeds(request, planned, sizes) if measure else {}
-    stages = [_stage(name, request, planned, sizes, speeds) for name in (*PREPARATION, PRODUCT, *planned.arms)]
+    # A curve on models that there are makes none.
+    made = () if isinstance(parameters.get("prepared"), list) else (*PREPARATION, PRODUCT)
+    stages = [_stage(name, request, planned, sizes, speeds) for name in (*made, *planned.arms)]
     times = [stage.seconds for stage in stages]
     pixels = parameters["image_size"] ** 2 * 3
     packed = sum(sum(found.counts.values()) for found in sets.values()) * pixels
@@ -158,11 +161,15 @@ def _stage(
     if row.role == "preparation":
         absent = request.parameters.get(f"{row.data}_data", NONE) == NONE
         runs = 0 if absent else len(planned.preparations)
-    steps = math.ceil(images / settings.recipe.batch_size)
+    steps = [math.ceil(images / settings.recipe.batch_size)]
+    if name in planned.arms and classes and request.parameters.get("sizes"):
+        per_class = check_sizes(request.parameters["sizes"], images // classes)
+        steps = [math.ceil(size * classes / settings.recipe.batch_size) for size in per_class]
+        runs *= len(steps)
     each, frozen = speeds.get(name, (None, None))
     if frozen is None and settings.stage.network == "paper":
         frozen = list(settings.stage.frozen_layers(name))
-    seconds = None if each is None or not images else each * steps * settings.recipe.epochs * runs
+    seconds = None if each is None or not images else each * sum(steps) / len(steps) * settings.recipe.epochs * runs
     return StageForecast(
         stage=name,
         runs=runs,
@@ -170,7 +177,7 @@ def _stage(
         classes=classes,
         epochs=settings.recipe.epochs,
         batch_size=settings.recipe.batch_size,
-        steps=steps,
+        steps=steps[-1],
         frozen=frozen,
         seconds=seconds if runs else 0.0,
     )

@@ -13,7 +13,7 @@ from headstart.pipelines.setting_options import ClassesCommand
 
 RUNS, DRAWS = 6, 3
 # What `headstart run` has and a curve has not, or has with another default.
-OWN = ("runs", "preparations", "draws", "dry_run", "prepared", "preparation_hours")
+OWN = ("runs", "preparations", "draws", "prepared", "preparation_hours")
 
 _options: list[click.Parameter] = [
     click.Option(
@@ -65,8 +65,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         options["runs"] = RUNS
     if not prepared:
         options["preparations"] = options["preparations"] or 1
-    as_json = options.pop("as_json")
-    run.execute(ctx, run.read_request(ctx, options, sizes=sizes, prepared=prepared), as_json, dry_run=False)
+    as_json, dry_run = options.pop("as_json"), options.pop("dry_run")
+    run.execute(ctx, run.read_request(ctx, options, sizes=sizes, prepared=prepared), as_json, dry_run)
 
 
 def _sizes(text: str) -> list[Any]:

@@ -53,6 +53,23 @@ def test_the_forecast_is_of_the_run_that_is_asked_for(photographs: Path, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(photographs: Path, tmp_path: Path) -> None:
+    sets = {"source": photographs, "intermediate": photographs, "target": photographs}
+    request = experiment_request(**sets, preset="fast", runs=3, draws=1, sizes=[3, 6, 12], output=tmp_path / "out")
+    rows = {row.stage: row for row in forecast(request, measure=False).stages}
+    assert list(rows) == ["pretrain", "finetune", "final", "baseline", "transfer"]
+    assert (rows["pretrain"].runs, rows["baseline"].runs, rows["transfer"].runs) == (3, 9, 9)
+    assert rows["baseline"].steps == 2  # 36 images in batches of 32
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.keras").write_bytes(b"")
+    given = experiment_request(intermediate=photographs, runs=2, sizes=[3, 6], prepared=[model], output=tmp_path / "o")
+    assert [(row.stage, row.runs) for row in forecast(given, measure=False).stages] == [
+        ("baseline", 4),
+        ("transfer", 4),
+    ]
+
+
 @pytest.mark.slow
 def test_the_command_measures_and_writes_nothing(photographs: Path, tmp_path: Path) -> None:
     sets = [f"--{role}={photographs}" for role in ("source", "intermediate", "target")]
