@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.components.atomic_files import write_text
 from headstart.components.errors import HeadstartError
-from headstart.components.regular_files import read_regular
+from headstart.components.regular_files import read_text
 from headstart.components.stages import STAGES, StageName
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def read_record(path: str | Path) -> RunRecord:
     """Read one record; HeadstartError names the file and the first thing that is wrong with it."""
     path = Path(path)
     try:
-        text = read_regular(path).decode("utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise HeadstartError(f"{path}: cannot be read as a run record: {error}.") from error
     try:

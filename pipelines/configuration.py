@@ -13,6 +13,7 @@ import click
 
 from headstart.components.credentials import masked_address
 from headstart.components.errors import SettingError
+from headstart.components.regular_files import read_text
 from headstart.pipelines.yaml_files import LARGEST_SETTINGS, read_mapping
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -85,11 +86,7 @@ def read_configuration(file: Path) -> dict[str, Any]:
     if file.suffix != ".toml":
         raise SettingError(f"--config {file}: expected a name that ends in .toml, .yaml or .yml.")
     try:
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST_SETTINGS + 1)
-        if len(content) > LARGEST_SETTINGS:
-            raise SettingError(f"--config {file}: more than {LARGEST_SETTINGS:,} bytes; that is no list of options.")
-        text = content.decode()
+        text = read_text(file, LARGEST_SETTINGS)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"--config {file}: cannot be read as text: {error}.") from error
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from headstart.components.atomic_files import whole_file, whole_folder
 from headstart.components.records import RunRecord, read_record
+from headstart.components.regular_files import read_json
 from headstart.components.stages import PREPARATION, PRODUCT
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.lineage import TRAINED_ON
@@ -49,7 +49,7 @@ def collect(root: Path, output: Path) -> list[RunRecord]:
         for folder in _outputs(root, task, "model"):
             if not (folder / "model.json").exists():
                 continue
-            number = json.loads((folder / "model.json").read_text(encoding="utf-8")).get("preparation", 0)
+            number = read_json(folder / "model.json").get("preparation", 0)
             stem = f"{name}-p{number}" if number else name
             for part in sorted(folder.glob("model.*")):
                 _copy(part, output / "model" / f"{stem}{part.suffix}")
@@ -70,7 +70,7 @@ def _copy(source: Path, target: Path) -> None:
 def read_summary(output: Path) -> dict[str, Any] | None:
     """Return the summary in `output`, or None where the report was not reached."""
     try:
-        summary: dict[str, Any] = json.loads((output / "summary.json").read_text(encoding="utf-8"))
+        summary: dict[str, Any] = read_json(output / "summary.json")
     except (OSError, ValueError):
         return None
     return summary

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -20,6 +19,7 @@ from headstart.components.datasets.left_out import NONE
 from headstart.components.design import check_sizes, plan
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import RunRecord
+from headstart.components.regular_files import read_json
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training.checkpoint import FINISHED
 from headstart.components.training.networks import own_network
@@ -339,7 +339,7 @@ def _end(
             f"The whole log is {_short(output / LOG_FILE)}; finished runs are kept, and the same command goes on.",
         )
     assert summary is not None
-    earlier = json.loads((output / REQUEST_FILE).read_text(encoding="utf-8"))
+    earlier = read_json(output / REQUEST_FILE)
     write_json(output / REQUEST_FILE, {**earlier, "state": "incomplete" if failed else "finished"})
     if not request.keep_work and not failed:
         _keep_finished(output / WORK_FOLDER)

@@ -13,6 +13,7 @@ from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import read_record
+from headstart.components.regular_files import LARGEST_TEXT, read_regular
 
 REQUEST_FILE = "run.json"
 WORK_FOLDER = ".work"
@@ -45,9 +46,13 @@ REPORT_FILES = tuple(_REPORT)
 def _text(file: Path) -> str:
     if not file.is_file():
         return ""  # a folder, a pipe or a device is none of ours
-    whole = file.suffix == ".json"
+    if file.suffix == ".json":
+        try:
+            return read_regular(file, LARGEST_TEXT).decode(errors="replace")
+        except OSError:
+            return ""  # no right to read it, or larger than any of ours
     with file.open("rb") as opened:
-        return opened.read(-1 if whole else _READ).decode(errors="replace")
+        return opened.read(_READ).decode(errors="replace")
 
 
 def check_report_folder(folder: Path, option: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from headstart.components.errors import SettingError
+from headstart.components.regular_files import read_regular
 
 DEEPEST = 60
 LARGEST_SETTINGS = 256 * 1024
@@ -21,10 +22,7 @@ def read_documents(path: Path, largest: int) -> list[Any]:
             which a small file can stand for one of any size.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
-        if len(content) > largest:
-            raise SettingError(f"{path}: is larger than {largest:,} bytes.")
+        content = read_regular(path, largest)
         depth = 0
         for event in yaml.parse(content.decode("utf-8"), Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):

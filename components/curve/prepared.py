@@ -10,8 +10,10 @@ from pathlib import Path
 from headstart.components import storage
 from headstart.components.atomic_files import whole_folder
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.regular_files import LARGEST_TEXT
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.lineage import TRAINED_ON
+from headstart.components.training.starts import MOST_BYTES
 
 # A run's output (or its folder `model`), what `gather_prepared` wrote, a model folder: the first that fits is taken.
 LAYOUTS = (r"(?:model/)?finetuned(?:-p\d+)?\.keras", r"\d+/model\.keras", r"model\.keras")
@@ -60,12 +62,12 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
             place = new / str(number)
             place.mkdir()
             stem = model.removesuffix(".keras")
-            (place / "model.keras").write_bytes(storage.read_bytes(model))
+            (place / "model.keras").write_bytes(storage.read_bytes(model, MOST_BYTES))
             described = _description(f"{stem}.json")
             (place / "model.json").write_text(json.dumps({**described, "preparation": number}), encoding="utf-8")
             for name in (f"{stem}.{TRAINED_ON}", f"{stem.rpartition('/')[0]}/{TRAINED_ON}"):
                 if storage.exists(name):
-                    (place / TRAINED_ON).write_bytes(storage.read_bytes(name))
+                    (place / TRAINED_ON).write_bytes(storage.read_bytes(name, MOST_BYTES))
                     break
             if described.get("image_size") != image_size:
                 raise SettingError(
@@ -84,7 +86,7 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
 
 def _description(uri: str) -> dict[str, object]:
     try:
-        found = json.loads(storage.read_bytes(uri))
+        found = json.loads(storage.read_bytes(uri, LARGEST_TEXT))
     except (ValueError, HeadstartError) as error:
         raise SettingError(
             f"prepared: {uri} cannot be read: {error}.", "A model has its description NAME.json beside it."

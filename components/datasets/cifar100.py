@@ -18,6 +18,7 @@ from headstart.components.datasets.collection import TEST, TRAIN, Collection
 from headstart.components.datasets.packed import Pixels
 from headstart.components.datasets.unpickling import load_pickle
 from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import read_regular
 
 _SIDE = 32
 _PIXELS = 3 * _SIDE * _SIDE
@@ -118,7 +119,7 @@ def read_folder(folder: Path) -> Collection:
     """Read the python or the binary version from the folder that holds its files."""
 
     def read(name: str) -> bytes:
-        return (folder / name).read_bytes()
+        return read_regular(folder / name, _MEMBER_LIMIT)
 
     if all((folder / name).is_file() for name in _PYTHON):
         return _python_version(read, str(folder))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from headstart.components.atomic_files import holds_only, whole_folder, write_json
+from headstart.components.regular_files import read_json
 
 NONE = "none"
 MARKER = "left_out.json"
@@ -20,6 +20,6 @@ def leave_out(folder: str | Path, image_size: int) -> None:
 def left_out(folder: str | Path) -> int | None:
     """Return the image size where `folder` is a set that was left out, else None."""
     try:
-        return int(json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))["image_size"])
+        return int(read_json(Path(folder) / MARKER)["image_size"])
     except FileNotFoundError:
         return None

@@ -34,7 +34,7 @@ from headstart.components import records
 from headstart.components.atomic_files import holds_only, whole_folder, write_text
 from headstart.components.datasets.reading import Reading
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.components.regular_files import check_regular, read_regular
+from headstart.components.regular_files import LARGEST_TEXT, check_regular, read_regular
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -148,7 +148,7 @@ class PackedDataset:
         self.folder = Path(folder)
         file = self.folder / DESCRIPTION_FILE
         try:
-            content = read_regular(file)
+            content = read_regular(file, LARGEST_TEXT)
             self.description = Description.model_validate_json(content)
         except OSError as error:
             raise HeadstartError(

@@ -14,6 +14,7 @@ from headstart.components.datasets.archives import is_archive, unpack
 from headstart.components.datasets.collection import Collection
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import SettingError
+from headstart.components.regular_files import check_regular
 
 
 @contextmanager
@@ -35,6 +36,13 @@ def opened(uri: str, options: ImportSettings) -> Iterator[Path | Collection]:
     path = storage.local_path(uri)
     if not path.exists():
         raise SettingError(f"{path}: there is no such file or folder.", "Name the data set's folder or archive.")
+    if not path.is_dir():
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise SettingError(
+                f"{path}: cannot be read: {error.strerror}.", "Name the data set's folder or archive."
+            ) from error
     yield path
 
 

@@ -19,6 +19,7 @@ from headstart.components.datasets.settings import ImportSettings
 from headstart.components.datasets.split_names import split_of
 from headstart.components.datasets.splitting import check_class_names
 from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import LARGEST_TEXT, read_regular
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 _LINE = "line of the file"
@@ -100,7 +101,7 @@ def _row(where: str, name: str, label: str, split: str) -> tuple[int, str, str]:
 
 
 def _decoded(path: Path) -> str:
-    content = path.read_bytes()
+    content = read_regular(path, LARGEST_TEXT)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16")
     if b"\0" in content[:1000]:

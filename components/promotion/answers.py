@@ -12,6 +12,7 @@ from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.evidence import Floats, log_losses
 from headstart.components.promotion.gate import UNKNOWN, Answers, Mask
+from headstart.components.regular_files import read_text
 
 BATCH = 256
 SEEN_FILE = "training-images.txt"
@@ -68,7 +69,7 @@ def seen_before(dataset: PackedDataset, folder: Path) -> Mask | None:
     file = folder / SEEN_FILE
     if not file.exists():
         return None
-    known = set(file.read_text(encoding="ascii").split())
+    known = set(read_text(file).split())
     return np.array([value in known for value in image_hashes(dataset, ("test",))], dtype=np.bool_)
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.versions import SCHEMA_VERSION, Manifest
+from headstart.components.regular_files import LARGEST_TEXT, read_regular
 
 MANIFEST = "version.json"
 RESERVED = "reserved"
@@ -34,7 +35,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Return the manifest that lies in a version's folder; HeadstartError where it cannot be read."""
     file = folder / MANIFEST
     try:
-        manifest = Manifest.model_validate_json(file.read_bytes())
+        manifest = Manifest.model_validate_json(read_regular(file, LARGEST_TEXT))
     except (OSError, ValidationError) as error:
         raise HeadstartError(f"{file}: damaged: {error}.") from error
     if manifest.schema_version > SCHEMA_VERSION:

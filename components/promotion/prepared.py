@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.store import ModelStore
+from headstart.components.regular_files import read_json
 from headstart.components.storage import open_place
 
 MODEL_FILE = "model.keras"
@@ -73,7 +73,7 @@ def _read(folder: str, name: str) -> bytes | None:
 
 def _description(folder: Path, uri: str) -> dict[str, Any]:
     try:
-        description = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        description = read_json(folder / DESCRIPTION_FILE)
         if not isinstance(description, dict) or not (folder / MODEL_FILE).exists():
             raise ValueError("it lacks the model or its description")
     except (OSError, ValueError) as error:

@@ -8,7 +8,6 @@ Formats: in-toto Statement v1 with SLSA Provenance v1 (slsa.dev/spec/v1.0/proven
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import uuid
 from importlib import metadata
@@ -18,6 +17,7 @@ from typing import Any
 from headstart.components.atomic_files import write_json
 from headstart.components.promotion.versions import Manifest
 from headstart.components.records import RunRecord
+from headstart.components.regular_files import read_json
 
 PROVENANCE_FILE = "provenance.json"
 BOM_FILE = "bom.json"
@@ -153,9 +153,9 @@ def check_origin(folder: Path) -> str:
     if not file.is_file():
         return ""
     try:
-        (subject,) = json.loads(file.read_bytes())["subject"]
+        (subject,) = read_json(file)["subject"]
         named = subject["digest"]["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{PROVENANCE_FILE} cannot be read: {type(error).__name__}"
     try:
         found = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()

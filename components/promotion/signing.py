@@ -21,6 +21,7 @@ from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.integrity import RESERVED, SIGNATURE
+from headstart.components.regular_files import LARGEST_TEXT, read_regular
 
 SIGNING_KEY = "HEADSTART_SIGNING_KEY"
 VERIFYING_KEY = "HEADSTART_VERIFYING_KEY"
@@ -49,9 +50,11 @@ def check_keys() -> None:
             try:
                 if variable == SIGNING_KEY:
                     password = os.environ.get(PASSWORD)
-                    key: object = load_pem_private_key(path.read_bytes(), password.encode() if password else None)
+                    key: object = load_pem_private_key(
+                        read_regular(path, LARGEST_TEXT), password.encode() if password else None
+                    )
                 else:
-                    key = load_pem_public_key(path.read_bytes())
+                    key = load_pem_public_key(read_regular(path, LARGEST_TEXT))
             except (ValueError, TypeError) as error:
                 raise SettingError(f"{variable}: cannot be read as a PEM key: {type(error).__name__}.") from error
             if not isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):

@@ -6,13 +6,13 @@ why. Durations are seconds, accuracies and shares are fractions between 0 and 1.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import read_json
 
 SCHEMA_VERSION = 1
 
@@ -363,7 +363,7 @@ def read_summary(path: str | Path) -> Summary:
     if path.is_dir():
         path = path / "summary.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         version = value.get("schema_version") if isinstance(value, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise HeadstartError(
@@ -379,5 +379,3 @@ def read_summary(path: str | Path) -> Summary:
         raise HeadstartError(f"{path}: not a summary: {where}: {first['msg']}.") from error
     except ValueError as error:
         raise HeadstartError(f"{path}: not JSON ({error}).", "`headstart report` writes it.") from error
-    except RecursionError as error:
-        raise HeadstartError(f"{path}: nested too deeply to be a summary.") from error

@@ -16,6 +16,8 @@ from headstart.components.regular_files import open_regular
 from headstart.components.storage.places import Entry, changed
 
 LOCK = ".lock"
+LARGEST = 4 << 30
+"""Bytes of a file that is read whole where its reader names no limit."""
 
 
 class LocalFolder:
@@ -31,7 +33,9 @@ class LocalFolder:
         path = self.folder / name
         try:
             with os.fdopen(open_regular(path), "rb") as file:
-                data = file.read(-1 if largest is None else largest + 1)
+                if largest is None and os.fstat(file.fileno()).st_size > LARGEST:
+                    raise HeadstartError(f"{path}: is larger than {LARGEST:,} bytes.")
+                data = file.read(LARGEST if largest is None else largest + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None, ""
         except OSError as error:

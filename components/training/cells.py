@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from headstart.components.datasets.subsets import subset
 from headstart.components.design import Cell, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, Subset
+from headstart.components.regular_files import read_json
 from headstart.components.stages import STAGES
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.stages import run_stage
@@ -61,7 +61,7 @@ def gather_prepared(models: Sequence[Path], prepared: Path, first: Path) -> list
     """
     numbered: dict[int, Path] = {}
     for folder in models:
-        number = int(json.loads((folder / "model.json").read_text(encoding="utf-8")).get("preparation", 0))
+        number = int(read_json(folder / "model.json").get("preparation", 0))
         if number in numbered:
             raise HeadstartError(f"{folder} and {numbered[number]} are both the model of preparation {number}.")
         numbered[number] = folder

@@ -15,6 +15,7 @@ from keras.src.applications.convnext import LayerScale, StochasticDepth
 from headstart.components.atomic_files import whole_folder, write_json
 from headstart.components.datasets.reading import Reading
 from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import read_json
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.freezing import carry_over, weights_digest
 
@@ -53,7 +54,7 @@ def read_description(model: Path) -> dict[str, Any]:
     """Return what stands beside a model (see `locate`); HeadstartError where there is none."""
     file, description_file = locate(model)
     try:
-        description: dict[str, Any] = json.loads(description_file.read_text(encoding="utf-8"))
+        description: dict[str, Any] = read_json(description_file)
         if not file.is_file():
             raise FileNotFoundError(2, "No such file", file.name)
         if not isinstance(description, dict):
@@ -70,7 +71,8 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
     """
     description = read_description(model)
     file, description_file = locate(model)
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
     if found != description.get("sha256"):
         raise HeadstartError(
             f"{file}: SHA-256 is {found}, {description_file.name} says {description.get('sha256')}.",

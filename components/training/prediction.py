@@ -6,9 +6,6 @@ memory does not grow with their number. What can be wrong with a path is said be
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.components import machine
 from headstart.components.datasets.reading import Reading, reading_of
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.regular_files import read_json, read_regular, read_text
 from headstart.components.training import environment
 
 if TYPE_CHECKING:
@@ -114,15 +112,7 @@ def read_image(path: Path) -> bytes:
     from headstart.components.datasets.images import UnreadableImageError
 
     try:
-        # Not blocking: opening a queue would wait for a writer, and reading some devices never ends.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode):
-                raise UnreadableImageError("not a regular file")
-            if facts.st_size > MOST_BYTES:
-                raise UnreadableImageError(f"has {facts.st_size} bytes; at most {MOST_BYTES} are read")
-            return file.read(MOST_BYTES)
+        return read_regular(path, MOST_BYTES)
     except OSError as error:
         raise UnreadableImageError(error.strerror or str(error)) from error
 
@@ -220,8 +210,8 @@ class _Served(_Answer):
             self.size = int(self._pixels.structured_input_signature[1]["pixels"].shape[1])
             # Not splitlines(), which would also split at characters that a class name may hold.
             how = folder / "assets" / "reading.json"
-            self.reading = reading_of(json.loads(how.read_text(encoding="ascii")) if how.is_file() else {})
-            names = (folder / "assets" / "classes.txt").read_text(encoding="utf-8")
+            self.reading = reading_of(read_json(how) if how.is_file() else {})
+            names = read_text(folder / "assets" / "classes.txt")
             self.classes = names.removesuffix("\n").split("\n")
         except Exception as error:  # on a damaged or a foreign file it raises nearly anything
             raise HeadstartError(f"{folder}: not a SavedModel of Headstart ({error}).") from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import read_regular
 
 MOST_BYTES = 1 << 30
 _SAVER = ("__inference__traced_save_", "__inference__traced_restore_")
@@ -48,9 +49,7 @@ def check_graph(folder: Path) -> None:
     file = folder / "saved_model.pb"
     model = saved_model_pb2.SavedModel()
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise HeadstartError(f"{file}: has {file.stat().st_size} bytes; a graph of at most {MOST_BYTES} is read.")
-        model.ParseFromString(file.read_bytes())
+        model.ParseFromString(read_regular(file, MOST_BYTES))
     except (OSError, DecodeError) as error:
         raise HeadstartError(f"{file}: not the graph of a SavedModel: {error}.") from error
     foreign: set[str] = set()

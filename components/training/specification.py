@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from headstart.components import machine
 from headstart.components.records import Arm, Environment, RunRecord, Subset
+from headstart.components.regular_files import read_json
 from headstart.components.training import environment
 from headstart.components.training.networks import code_digest
 from headstart.components.training.settings import Settings, resolve
@@ -50,7 +51,7 @@ class RunSpecification(BaseModel):
 
     def _image_size(self) -> int:
         try:
-            return int(json.loads((self.dataset / "dataset.json").read_text(encoding="utf-8"))["image_size"])
+            return int(read_json(self.dataset / "dataset.json")["image_size"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0  # the process that trains will say what is wrong with it
 

@@ -8,7 +8,6 @@ siblings with it.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import printable
 from headstart.components.progress import emit
 from headstart.components.records import Arm, RunRecord, Subset, read_record
+from headstart.components.regular_files import read_json
 from headstart.components.training import attempts, checkpoint, environment
 from headstart.components.training.specification import RunSpecification
 
@@ -106,7 +106,7 @@ def run_stage(
 
 def _default_preset(dataset: Path) -> str:
     try:
-        source = str(json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["source"])
+        source = str(read_json(dataset / "dataset.json")["source"])
     except (OSError, ValueError, KeyError):
         source = ""  # the process that trains will say what is wrong with it
     return "demo" if source.startswith("demo:") else "paper"
@@ -134,10 +134,10 @@ def _reuse(spec: RunSpecification) -> RunRecord | None:
     if not spec.checkpoints:
         return None
     try:
-        data = json.loads((spec.dataset / "dataset.json").read_text(encoding="utf-8"))["digest"]
+        data = read_json(spec.dataset / "dataset.json")["digest"]
         initial = None
         if spec.initial_model is not None:
-            initial = json.loads((spec.initial_model / "model.json").read_text(encoding="utf-8"))["weights"]
+            initial = read_json(spec.initial_model / "model.json")["weights"]
     except (OSError, ValueError, KeyError):
         return None  # the process that trains will say what is wrong with it
     outputs = {"model": spec.model, "saved_model": spec.saved_model}

@@ -19,6 +19,7 @@ from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.progress import emit
 from headstart.components.records import Given
+from headstart.components.regular_files import read_json, read_text
 from headstart.components.training import environment
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.lineage import TRAINED_ON
@@ -117,7 +118,7 @@ def _copy_model(file: Path, new: Path) -> None:
 
 def _measured(summary: Path) -> float | None:
     try:
-        seconds = json.loads(summary.read_text(encoding="utf-8")).get("preparation_seconds")
+        seconds = read_json(summary).get("preparation_seconds")
     except (OSError, ValueError, AttributeError):
         return None
     return seconds / 3600 if isinstance(seconds, int | float) else None
@@ -171,8 +172,8 @@ def _from_served(folder: Path, new: Path, network: Callable[[int], Any]) -> None
 
     check_graph(folder)
     try:
-        classes = (folder / "assets" / "classes.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except OSError as error:
+        classes = read_text(folder / "assets" / "classes.txt").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
         raise HeadstartError(f"prepared: {folder.name} is not a SavedModel of Headstart ({error}).") from error
     model = network(len(classes))
     try:
@@ -210,7 +211,7 @@ def _describe(folder: Path, uri: str, given: Given, preparation: int) -> None:
 
 def _is_ours(file: Path) -> bool:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and {"weights", "sha256"} <= set(found)
@@ -272,7 +273,7 @@ def hand_on(stage: str, initial_model: Path, folder: Path) -> None:
     """Copy the model that `stage` would have started from, and put down that the stage was left out."""
     with whole_folder(folder, is_model) as new:
         shutil.copytree(initial_model, new, dirs_exist_ok=True)
-        description = json.loads((new / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        description = read_json(new / DESCRIPTION_FILE)
         given = Given.model_validate(description.get("given") or {})
         given.left_out.append(stage)
         write_json(new / DESCRIPTION_FILE, {**description, "given": given.model_dump()})

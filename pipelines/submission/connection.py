@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from headstart.components.credentials import hide, masked_address
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.regular_files import read_text
 from headstart.pipelines.submission.answers import shape_error
 from headstart.pipelines.submission.reading import TooLongError, TooMuchError, read_body, within
 
@@ -331,7 +332,7 @@ def _token_source(token: str, host: str) -> Callable[[], str]:
         return lambda: given
     file = Path(os.environ.get(TOKEN_FILE_VARIABLE, TOKEN_FILE))
     if file.is_file():
-        return lambda: file.read_text(encoding="utf-8").strip()
+        return lambda: read_text(file, 1 << 20).strip()
     if (urlsplit(host).hostname or "").endswith(".googleusercontent.com"):
         return _google_token
     return lambda: ""

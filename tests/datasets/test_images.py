@@ -175,7 +175,7 @@ def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
         file.write_bytes(bytes(range(256)) * (size // 256 + 1))
         os.truncate(file, size)
         assert read_regular(file, 100_000) == file.read_bytes()
-    with pytest.raises(OSError, match="more than 0 MiB"):
+    with pytest.raises(OSError, match="more than"):
         read_regular(file, 99_999)
 
 
