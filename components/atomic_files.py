@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.litter import is_of_a_system
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -31,7 +32,6 @@ _FULL_IN_WORDS = ("No space left on device", "Not enough free disk space", " req
 
 _PLACES = 8
 """Processes that may write to one place at a time before names are drawn at random, which are not cleaned up."""
-_LITTER = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
 
 
 def _beside(path: Path, number: int | str) -> Path:
@@ -176,7 +176,7 @@ def holds_only(folder: Path, names: Iterable[str]) -> bool:
             relative = Path(place, name).relative_to(folder)
             below = [f"{parent.as_posix()}/*" for parent in relative.parents]
             known = any(each in names for each in (relative.as_posix(), *below))
-            if not (known or name.lower() in _LITTER or _is_partial(name)):
+            if not (known or is_of_a_system(name) or _is_partial(name)):
                 return False
     return True
 
@@ -242,7 +242,7 @@ def whole_folder(path: str | Path, ours: Callable[[Path], bool] = _is_nothing) -
 
 def _refill(path: Path, partial: Path) -> None:
     for child in path.iterdir():
-        if not _is_partial(child.name) and child.name.lower() not in _LITTER:
+        if not (_is_partial(child.name) or is_of_a_system(child.name)):
             _remove(child)
     for child in sorted(partial.iterdir(), key=lambda child: (child.is_file(), child.name)):
         child.rename(path / child.name)

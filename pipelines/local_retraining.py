@@ -20,6 +20,7 @@ from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interr
 from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration
 from headstart.pipelines.local import LocalRun, new_run_id, run_locally
+from headstart.pipelines.own_files import begin_log
 from headstart.pipelines.placement import Placement
 
 _STYLES = {"promoted": "bold green", "candidate": "bold yellow", "unusable": "bold red", "failed": "bold red"}
@@ -42,6 +43,8 @@ class RetrainingRequest:
 def run_retraining(request: RetrainingRequest) -> int:
     """Run the retraining, say how it ended, and return the exit status: 0, or 1 where somebody must look at it."""
     check_request(request)
+    if request.log:
+        begin_log(request.log, "--log")
     console = lasting_console()
     run_id = new_run_id()
     work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))

@@ -18,6 +18,7 @@ from headstart.components.regular_files import LARGEST_TEXT, read_regular
 REQUEST_FILE = "run.json"
 WORK_FOLDER = ".work"
 LOG_FILE = "run.log"
+LOG_HEADER = "# Log of Headstart.\n"
 CONFIGURATION_FILE = "run.yaml"
 CONFIGURATION_HEADER = "# Options of a run by Headstart."
 STATES = ("running", "incomplete", "finished")
@@ -71,6 +72,18 @@ def check_package_file(file: Path, option: str) -> None:
         raise SettingError(
             f"{option} {file}: is there and is not a compiled pipeline.", "Name another file, or move that one away."
         )
+
+
+def begin_log(file: Path, option: str) -> None:
+    """Make `file` a log to append to; SettingError where it is there and is no earlier log of ours."""
+    text = _text(file)
+    if file.is_fifo() or file.is_dir() or (text and not text.startswith(LOG_HEADER)):
+        raise SettingError(
+            f"{option} {file}: is there and is no log of Headstart.", "Name another file, or move that one away."
+        )
+    if not file.exists() or file.stat().st_size == 0:
+        with contextlib.suppress(OSError):  # whoever writes the log says so
+            file.write_text(LOG_HEADER, encoding="utf-8")
 
 
 def check_manifest_file(file: Path, option: str) -> None:

@@ -55,7 +55,7 @@ def _check_scheme(uri: str) -> None:
 def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = True) -> Path:
     """Download `uri` into `folder` and return the file's path.
 
-    A break in the middle is taken up again, also by a later call, from `<name>.partial`, which is renamed only when
+    A break in the middle is taken up again, also by a later call, from a hidden file, which is renamed only when
     the length that the server told and the checksum are right. A whole file that is already there is kept, if its
     checksum is known and right. `kept` says whether the folder outlives a failure. HeadstartError when the server
     refuses, the checksum differs or it breaks for good.
@@ -67,10 +67,15 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = 
         raise SettingError(f"{masked_address(url)}: the address names no file.")
     kind, _, expected = expected_checksum(uri).partition("=")
     folder.mkdir(parents=True, exist_ok=True)
-    path, partial = folder / name, folder / f"{name}.partial"
+    path, partial = folder / name, folder / f".{name}.headstart-download.partial"
     if path.is_file() and expected and _digest(path, kind).hexdigest() == expected:
         progress(path.stat().st_size, path.stat().st_size)
         return path
+    if path.exists() or path.is_symlink():
+        what = f"its {kind.upper()} is not {expected}" if expected else "no checksum says whether it is the same"
+        raise SettingError(
+            f"{path}: is there already, and {what}; it is not overwritten.", "Move it away, or name another folder."
+        )
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             digest = _transfer(url, partial, kind or "sha256", progress)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from headstart.components.datasets.images import SUFFIXES
 from headstart.components.errors import HeadstartError
+from headstart.components.litter import is_litter
 
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 # Known for certain to be no images; a file without a suffix, or with an unknown one, may be one.
 _NO_IMAGES = frozenset(
     {
@@ -92,11 +92,6 @@ def composed(name: str) -> str:
         return name
     readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return unicodedata.normalize("NFC", readable)
-
-
-def is_litter(name: str) -> bool:
-    """Say whether a file or folder is hidden or left behind by a system."""
-    return name.startswith(".") or name.lower() in _LITTER
 
 
 def suffix(path: str) -> str:

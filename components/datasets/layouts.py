@@ -9,10 +9,11 @@ from pathlib import Path
 from headstart.components.datasets import cifar100, trees
 from headstart.components.datasets.archives import is_archive
 from headstart.components.datasets.collection import Collection
-from headstart.components.datasets.folders import find_files, is_image, is_litter, kinds, may_be_image, suffix
+from headstart.components.datasets.folders import find_files, is_image, kinds, may_be_image, suffix
 from headstart.components.datasets.images import SUFFIXES
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import HeadstartError
+from headstart.components.litter import is_litter
 
 TABLES = frozenset({".csv", ".tsv", ".tab", ".parquet"})
 """Suffixes of files that are read as tables of labels."""

@@ -15,7 +15,6 @@ from headstart.components.datasets.folders import (
     holds_files,
     is_fruits_frame,
     is_image,
-    is_litter,
     kinds,
     may_be_image,
     subfolders,
@@ -24,6 +23,7 @@ from headstart.components.datasets.images import SUFFIXES
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.datasets.split_names import split_names, split_of
 from headstart.components.errors import HeadstartError
+from headstart.components.litter import is_litter
 
 _LEVELS = {"first": 0, "second": 1, "third": 2}
 _GENERIC = frozenset({"images", "image", "imgs", "img", "unlabeled", "unlabelled", "unknown"})

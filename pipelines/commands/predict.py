@@ -86,14 +86,12 @@ def check_version(model: Path) -> None:
 def _files(image: Path) -> list[Path]:
     from headstart.components.datasets.images import SUFFIXES
     from headstart.components.errors import SettingError
+    from headstart.components.litter import is_litter
 
     if not image.is_dir():
         return [image]
-    # What begins with a point is not the user's: previews, and what archives of other systems leave behind.
     inside = sorted(
-        path
-        for path in image.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(image).parts)
+        path for path in image.rglob("*") if path.is_file() and not any(map(is_litter, path.relative_to(image).parts))
     )
     images = [path for path in inside if path.suffix.lower() in SUFFIXES]
     rest = sorted({path.suffix.lower() or path.name for path in inside} - SUFFIXES)

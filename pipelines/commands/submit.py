@@ -14,6 +14,7 @@ import click
 
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.own_files import check_report_folder
 from headstart.pipelines.packages import Package, compile_package, read_package
 from headstart.pipelines.parameter_options import parameter_option, read_parameters
 from headstart.pipelines.placement_options import placement_options, read_placement
@@ -79,6 +80,8 @@ def command(
     console = Console(highlight=False)
     if bool(pipeline) == bool(attach):
         raise SettingError("Give either a PIPELINE to submit or --attach RUN_ID.")
+    if output:
+        check_report_folder(output, "--output")
     address = {"namespace": namespace, "token": token, "cookie": cookie, "certificate_authority": certificate_authority}
     package: Package | None = None
     if attach:

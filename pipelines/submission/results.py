@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from headstart.components import storage
-from headstart.components.atomic_files import whole_file
+from headstart.components.atomic_files import whole_file, write_json
 from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import read_json, read_regular
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission.connection import Connection, ServiceError
 from headstart.pipelines.submission.workflow import StoredArtifact, Workflow
@@ -19,6 +21,8 @@ from headstart.pipelines.submission.workflow import StoredArtifact, Workflow
 _SUFFIXES = {"system.HTML": ".html", "system.Markdown": ".md"}
 # What the summary of a report holds; see headstart.components.reporting.
 _SUMMARY_FILES = ("summary.json", "runs.csv")
+LEDGER = ".headstart-results.json"
+"""The SHA-256 of what earlier calls brought into a folder, by name: nothing else in it is replaced."""
 _LARGEST_BYTES = 256 * 1024 * 1024
 
 
@@ -62,10 +66,33 @@ def download_results(
                 if name != "runs.csv":
                     result.missing.append((uri, str(error)))
                 continue
+            if _is_foreign(output, name):
+                result.missing.append((uri, f"{output / name} is there and was not brought by Headstart."))
+                continue
             with whole_file(output / name) as partial:
                 partial.write_bytes(content)
+            write_json(output / LEDGER, {**_ledger(output), name: hashlib.sha256(content).hexdigest()})
             result.files.append(output / name)
     return result
+
+
+def _ledger(output: Path) -> dict[str, str]:
+    try:
+        found = read_json(output / LEDGER)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_foreign(output: Path, name: str) -> bool:
+    """Say whether a file of this name is there that is not, bit for bit, what an earlier call put there."""
+    file = output / name
+    if not (file.exists() or file.is_symlink()):
+        return False
+    try:
+        return _ledger(output).get(name) != hashlib.sha256(read_regular(file)).hexdigest()
+    except OSError:
+        return True
 
 
 def _wanted(artifact: StoredArtifact, types: dict[tuple[str, str], str]) -> list[tuple[str, str]]:

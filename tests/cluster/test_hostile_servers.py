@@ -163,6 +163,26 @@ def test_artifacts_are_written_under_our_names(api: PipelinesApi, tmp_path: Path
     assert not list(tmp_path.glob("*.html"))
 
 
+def test_results_replace_nothing_but_earlier_results(api: PipelinesApi, tmp_path: Path) -> None:
+    found = Workflow(workflow(task_nodes("verify", ["html", "summary"], root="gs://bucket/root")))
+    (tmp_path / "verify.html").write_text("mine")
+
+    def bring(content: bytes) -> tuple[set[str], list[str]]:
+        asked = connection.Connection(api.server.host)
+        download = download_results(asked, found, tmp_path, read_object=lambda *_: content)
+        return {file.name for file in download.files}, [reason for _, reason in download.missing]
+
+    for content in (b"one", b"two"):  # the second replaces what the first brought
+        files, reasons = bring(content)
+        assert files == {"summary.json", "runs.csv"}
+        assert "verify.html is there and was not brought by Headstart" in reasons[0]
+        assert (tmp_path / "summary.json").read_bytes() == content
+    (tmp_path / "summary.json").write_text("edited since")
+    assert bring(b"three")[0] == {"runs.csv"}
+    assert (tmp_path / "summary.json").read_text() == "edited since"
+    assert (tmp_path / "verify.html").read_text() == "mine"
+
+
 @pytest.mark.parametrize("host", ["http://kubeflow.example", "http://10.0.0.1:8080", "http://[2001:db8::1]/pipeline"])
 def test_a_token_does_not_cross_a_network_in_the_clear(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (connection.TOKEN_VARIABLE, connection.COOKIE_VARIABLE, "KUBERNETES_SERVICE_HOST"):

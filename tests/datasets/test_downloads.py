@@ -208,3 +208,15 @@ def test_a_file_beyond_the_limit_is_not_fetched(
     monkeypatch.setattr(downloads, "_SIZE_LIMIT", 100_000)
     with pytest.raises(HeadstartError, match="700000 bytes; 100000 are allowed"):
         downloads.fetch(f"{server.url}/set.bin", tmp_path)
+
+
+def test_a_file_of_the_same_name_is_not_overwritten(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "data.zip").write_bytes(b"mine")
+    (tmp_path / "data.zip.partial").write_bytes(b"mine too")
+    for fragment in ("", f"#sha256={SHA256}"):
+        with pytest.raises(SettingError, match=r"data.zip: is there already"):
+            downloads.fetch(f"{server.url}/data.zip{fragment}", tmp_path)
+    (tmp_path / "data.zip").unlink()
+    assert downloads.fetch(f"{server.url}/data.zip", tmp_path).read_bytes() == CONTENT
+    assert (tmp_path / "data.zip.partial").read_bytes() == b"mine too"
+    assert downloads.fetch(f"{server.url}/data.zip#sha256={SHA256}", tmp_path).read_bytes() == CONTENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from headstart.components.errors import SettingError
 from headstart.components.records import RunRecord
-from headstart.pipelines.own_files import check_report_folder, earlier_run, remove_results
+from headstart.pipelines.own_files import begin_log, check_report_folder, earlier_run, remove_results
 
 RUN = {"state": "running", "run_id": "20261125-100000-abcdef", "request": {"parameters": {}}}
 
@@ -49,6 +50,26 @@ def test_run_refuses_a_folder_of_somebody_elses(mine: dict[str, str], restart: l
     assert status == 2, err
     assert "--output" in err
     assert contents(tmp_path) == mine
+
+
+def test_a_log_is_appended_to_a_log_alone(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    for text in ("diary\n", "\n", "x" * 200_000):
+        file.write_text(text)
+        with pytest.raises(SettingError, match="--log .*no log of Headstart"):
+            begin_log(file, "--log")
+        assert file.read_text() == text
+    os.mkfifo(tmp_path / "pipe")
+    for other in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(SettingError, match="no log of Headstart"):
+            begin_log(other, "--log")
+    file.write_text("")
+    begin_log(file, "--log")
+    with file.open("a") as log:
+        log.write("a line\n")
+    begin_log(file, "--log")
+    assert file.read_text() == "# Log of Headstart.\na line\n"
+    begin_log(Path("/dev/null"), "--log")
 
 
 def test_what_a_killed_start_left_is_no_obstacle(tmp_path: Path) -> None:
