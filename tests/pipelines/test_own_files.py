@@ -56,7 +56,7 @@ def test_a_log_is_appended_to_a_log_alone(tmp_path: Path) -> None:
     file = tmp_path / "log"
     for text in ("diary\n", "\n", "x" * 200_000):
         file.write_text(text)
-        with pytest.raises(SettingError, match="--log .*no log of Headstart"):
+        with pytest.raises(SettingError, match="no log of Headstart"):
             begin_log(file, "--log")
         assert file.read_text() == text
     os.mkfifo(tmp_path / "pipe")
