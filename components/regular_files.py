@@ -14,18 +14,26 @@ LARGEST_TEXT = 256 << 20
 """Bytes of a text that is read whole; the summary of 10,000 runs has a tenth of that."""
 
 
+class UnsuitableFileError(OSError):
+    """A file that is not read, though it could be; printed without the number of an error."""
+
+    def __str__(self) -> str:
+        """Return the reason alone."""
+        return str(self.strerror)
+
+
 def open_regular(path: str | Path) -> int:
     """Return a descriptor of a regular file, opened for reading; OSError, with no file name, for anything else."""
     # Without O_NONBLOCK opening a pipe waits for somebody to write to it.
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a regular file")
+        raise UnsuitableFileError(errno.EINVAL, "not a regular file, but a folder, a pipe or a device")
     return file
 
 
 def _too_large(limit: int) -> OSError:
-    return OSError(errno.EFBIG, f"it has more than {limit:,} bytes")
+    return UnsuitableFileError(errno.EFBIG, f"it has more than {limit:,} bytes")
 
 
 def check_regular(path: str | Path) -> None:

@@ -82,7 +82,7 @@ def test_what_is_no_image_is_named_and_the_rest_answered(
     result = predict(request.getfixturevalue(kind), *files, "--json")
     assert result.return_value == 1
     said = {Path(one["image"]).name: one["error"] for one in json.loads(result.stdout)}
-    assert said["queue.png"] == said["zero.png"] == "not a regular file"
+    assert said["queue.png"] == said["zero.png"] == "not a regular file, but a folder, a pipe or a device"
     assert said["missing.png"] == "No such file or directory"
     assert all(said[name] for name in ("empty.jpg", "cut.jpg"))
     assert answers(result)["whole.jpg"] == "noise"
