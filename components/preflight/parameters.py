@@ -24,8 +24,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     from headstart.components.design import check_sizes, plan
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import report_settings
-    from headstart.components.stages import NAMES
+    from headstart.components.stages import NAMES, frozen_blocks
     from headstart.components.training.crops import check_crop
+    from headstart.components.training.networks import check_depth
     from headstart.components.training.settings import resolve
 
     given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}
@@ -50,8 +51,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     )
     check_sizes(given.get("sizes", []), known)
     _check_start(given)
-    for arm in NAMES:
+    asked = given.get("arms") or []
+    for arm in dict.fromkeys([*NAMES, *asked]):
         settings = resolve(str(given.get("preset") or "paper"), arm, given.get("settings"))
+        if depth := frozen_blocks(arm):
+            check_depth(settings.stage.network, arm, depth)
         if given.get("image_size") and settings.stage.network == "paper":
             size = _whole_number("image_size", given["image_size"], SMALLEST_IMAGE, LARGEST_IMAGE)
             check_crop(settings.recipe.crop, size, settings.stage.stride(size))

@@ -10,7 +10,6 @@ from functools import cached_property
 from headstart.components.design import Cell
 from headstart.components.records import Given, Phases, RunRecord
 from headstart.components.stages import (
-    ARMS,
     DEFAULT_ARMS,
     PREPARATION,
     PRODUCT,
@@ -52,7 +51,7 @@ class Experiment:
     def arms(self) -> dict[str, list[RunRecord]]:
         """Every arm that has runs or is compared, in the order of the table."""
         wanted = {*self.by_stage, *self.comparisons[0]}
-        return {arm: self.of(arm) for arm in ARMS if arm in wanted}
+        return {arm: self.of(arm) for arm in sorted(wanted, key=order) if STAGES[arm].is_arm}
 
     @property
     def control(self) -> list[RunRecord]:

@@ -20,7 +20,7 @@ from headstart.components.records import RunRecord, Sample
 from headstart.components.reporting import beside_paper, conditions, first_screen, statistics_tables
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.break_even import ordinal
-from headstart.components.reporting.charts import accuracy, classes, comparison, cost, estimation, learning
+from headstart.components.reporting.charts import accuracy, classes, comparison, cost, depth, estimation, learning
 from headstart.components.reporting.charts.svg import Figure
 from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.labels_text import curve_table, offer_sentence
@@ -62,6 +62,7 @@ def render(reports: Sequence[Report]) -> str:
 
 def _section(report: Report, identity: str) -> dict[str, Any]:
     experiment, summary, settings = report.experiment, report.summary, report.settings
+    main = depth.rest(report)
     return {
         "id": identity,
         "name": experiment.name,
@@ -77,8 +78,10 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
             (finding, RULES[finding.rule].why if finding.rule in RULES else "")
             for finding in first_screen.ordered(summary.findings)
         ],
-        "estimation": estimation.draw(experiment, summary, f"{identity}-estimation"),
-        "figures": figures(report, identity),
+        "estimation": estimation.draw(main.experiment, main.summary, f"{identity}-estimation"),
+        "depth": depth.table(experiment),
+        "depth_figure": depth.draw(experiment, summary.first.control, f"{identity}-depth"),
+        "figures": figures(main, identity),
         "galleries": galleries(experiment),
         "mistakes": _mistakes(experiment),
         "runs": [runs_table(experiment, summary, arm) for arm in experiment.arms] + [preparation_table(experiment)],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from headstart.components.foreign_text import printable
 from headstart.components.reporting import beside_paper, conditions, first_screen, statistics_tables
 from headstart.components.reporting.answer import verdict
+from headstart.components.reporting.charts import depth
 from headstart.components.reporting.charts.comparison import overview_table
 from headstart.components.reporting.labels_text import curve_table, offer_sentence
 from headstart.components.reporting.measured import Report
@@ -69,6 +70,8 @@ def render(report: Report) -> str:
     about = (first_screen.advice(summary), first_screen.images(experiment), first_screen.seen(summary))
     parts += [f"{escape(text)}\n" for text in about if text]
     parts += [findings(summary)]
+    by_depth = depth.table(experiment)
+    parts += ["## How much to freeze\n", table(by_depth)] if by_depth else []
     parts += learning_curve(summary)
     parts += ["## Runs\n", *(table(runs_table(experiment, summary, arm)) for arm in experiment.arms)]
     parts += [table(preparation_table(experiment))]

@@ -20,7 +20,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.reporting import units
 from headstart.components.reporting.statistics import could_have_seen
 from headstart.components.reporting.summary import Arm, Description, Summary, read_summary
-from headstart.components.stages import STAGES, order
+from headstart.components.stages import order
 
 Verdict = Literal["worse", "better", "same", "not judged"]
 
@@ -98,7 +98,7 @@ def compare(
         notices.append(f"A used preset {a.preset or '(none)'}, B {b.preset or '(none)'}.")
     judge_data, judge_time = same_data or anyway, (same_data and same_hardware) or anyway
     results: list[Judgement] = []
-    for arm in sorted({*a.arms, *b.arms}, key=lambda name: order(name) if name in STAGES else len(STAGES)):
+    for arm in sorted({*a.arms, *b.arms}, key=order):
         one, two = a.arms.get(arm, Arm()), b.arms.get(arm, Arm())
         results.append(_time(f"{arm} training time", one.train_seconds, two.train_seconds, time_tolerance, judge_time))
         results.append(_accuracy(f"{arm} test accuracy", one.accuracy, two.accuracy, accuracy_tolerance, judge_data))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from headstart.components.errors import SettingError
 from headstart.components.stages import STAGES
-from headstart.components.training.networks import check_rule, own_network
+from headstart.components.training.networks import block_rule, check_depth, check_rule, own_network
 
 CONVOLUTIONS = ("conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
 HEAD = "dense_3"
@@ -77,13 +77,21 @@ class StageSettings(BaseModel):
         return check_rule(value)
 
     def frozen_layers(self, arm: str) -> tuple[str, ...]:
-        """Names of the layers of the paper's network that `arm` freezes, where no rule is set; see `networks`."""
-        named: tuple[str, ...] = {
-            "nothing": (),
-            "early": self.finetune_frozen,
-            "backbone": _FINAL_FROZEN[self.final_trainable],
-            "all_but_head": _FINAL_FROZEN["head"],
-        }[STAGES[arm].frozen]
+        """Names of the layers of the paper's network that `arm` freezes, where no rule is set; see `networks`.
+
+        In this network a block is a convolution or a dense layer, with the batch normalisation after it.
+        """
+        kind = STAGES[arm].frozen
+        if counted := block_rule(kind):
+            check_depth("paper", arm, counted[1])
+            named: tuple[str, ...] = (*CONVOLUTIONS, "dense_1", "dense_2")[: counted[1]]
+        else:
+            named = {
+                "nothing": (),
+                "early": self.finetune_frozen,
+                "backbone": _FINAL_FROZEN[self.final_trainable],
+                "all_but_head": _FINAL_FROZEN["head"],
+            }[kind]
         wanted = set(named)
         if self.freeze_batch_normalisation:
             wanted |= {NORMALISATION_OF[layer] for layer in named if layer in NORMALISATION_OF}

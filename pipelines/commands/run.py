@@ -11,7 +11,7 @@ import click
 
 from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS
 from headstart.components.errors import SettingError
-from headstart.components.stages import ARMS, DEFAULT_ARMS
+from headstart.components.stages import ARMS, DEFAULT_ARMS, arms_by_depth
 from headstart.components.training.networks import NAMES
 from headstart.pipelines.configuration import config_option, given_options
 from headstart.pipelines.dry_run import forecast, show
@@ -23,7 +23,7 @@ from headstart.pipelines.request import experiment_request, parse_seeds
 from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
 # Options that are read before they are passed on.
-_PARSED = frozenset({"arms", "settings", "data_settings"})
+_PARSED = frozenset({"arms", "frozen", "settings", "data_settings"})
 
 
 def _by_preset(place: int) -> str:
@@ -71,6 +71,11 @@ def _by_preset(place: int) -> str:
     "--arms", metavar="ARM,ARM,…", default=",".join(DEFAULT_ARMS), help=f"What to compare: {', '.join(ARMS)}."
 )
 @click.option(
+    "--frozen",
+    metavar="N..N|N,N,…",
+    help="Further arms: transfer with so many of the first blocks frozen, such as 0..4; the report draws their curve.",
+)
+@click.option(
     "--preparations",
     type=click.IntRange(min=1, max=MOST_PREPARATIONS),
     help=f"Chains of pretraining and fine-tuning, over which the runs are spread.  [default: {_by_preset(0)}]",
@@ -116,7 +121,7 @@ def read_request(ctx: click.Context, options: dict[str, Any], **more: Any) -> Ex
     seeds, docker = options.pop("seeds"), options.pop("docker")
     return experiment_request(
         **{name: value for name, value in options.items() if value is not None and name not in _PARSED},
-        arms=options["arms"].split(","),
+        arms=[*options["arms"].split(","), *(arms_by_depth(options["frozen"]) if options["frozen"] else ())],
         seeds=parse_seeds(seeds) if seeds is not None else None,
         settings=parse_settings(options["settings"], "--set"),
         data_settings=parse_settings(options["data_settings"], "--data-setting"),

@@ -11,6 +11,7 @@ from headstart.components.stages import (
     PRODUCT,
     STAGES,
     Comparison,
+    arms_by_depth,
     chain,
     chosen_arms,
     comparisons,
@@ -50,6 +51,30 @@ def test_frozen_random_weights_are_compared_with_what_freezes_the_same_layers() 
 
 def test_arms_come_in_the_order_of_the_table() -> None:
     assert chosen_arms(["head", " transfer", "baseline"]) == ("baseline", "transfer", "head")
+
+
+def test_transfer_by_depth_is_an_arm_that_follows_transfer_and_differs_from_it_only_in_what_is_frozen() -> None:
+    names = ["transfer@10", "head", "transfer@2", "frozen-random", "transfer@0", "transfer", "baseline"]
+    assert chosen_arms(names) == (
+        "baseline", "transfer", "transfer@0", "transfer@2", "transfer@10", "frozen-random", "head"
+    )  # fmt: skip
+    assert comparisons(["baseline", "transfer@2", "frozen-random", "transfer@0", "pretrain"]) == [
+        ("baseline", "transfer@0"),
+        ("baseline", "transfer@2"),
+    ]
+    assert [STAGES[name].frozen for name in ("transfer@0", "transfer@2")] == ["nothing", "first_2_blocks"]
+    assert STAGES["transfer@2"].learning_rate == STAGES["transfer"].learning_rate
+    assert chain("transfer@2") == chain("transfer")
+    assert "transfer@2" in STAGES
+    for other in ("transfer@", "transfer@-1", "transfer@02", "finetuned@2", "transfer@1000"):
+        assert other not in STAGES
+
+
+def test_numbers_of_frozen_blocks_are_read_as_ranges_and_lists() -> None:
+    assert arms_by_depth("0..2,5") == ("transfer@0", "transfer@1", "transfer@2", "transfer@5")
+    for wrong in ("", "a", "3..1", "1..", "-1", "1.5"):
+        with pytest.raises(SettingError, match="not a number of blocks"):
+            arms_by_depth(wrong)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from headstart.components.records import (
     SeenBefore,
 )
 from headstart.components.stages import STAGES, chain
+from headstart.components.training.stage_settings import StageSettings
 
 RUN_ID = "run-5f2a"
 FRUIT = ["apple", "pears", "noise"]
@@ -124,7 +125,8 @@ def record(
     confusion = None
     if status == "succeeded" and len(classes) <= 10:
         confusion = [_spread(each, right_of[i], i, len(classes)) for i in range(len(classes))]
-    frozen = {"nothing": (), "early": LAYERS[:5], "backbone": LAYERS[:7], "all_but_head": LAYERS}[stage.frozen]
+    by_rule = {"nothing": (), "early": LAYERS[:5], "backbone": LAYERS[:7], "all_but_head": LAYERS}
+    frozen = by_rule.get(stage.frozen) or StageSettings().frozen_layers(arm)
     ancestors = [
         Ancestor(stage=name, seed=0, weights=digest(f"{name} weights"), data=data(name).digest) for name in chain(arm)
     ]

@@ -11,6 +11,7 @@ import pytest
 import tiny_images
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.preflight.parameters import check_parameters
 from headstart.components.training.specification import RunSpecification
 
 pytest.importorskip("tensorflow")
@@ -19,6 +20,7 @@ import keras
 from headstart.components.training import export, freezing
 from headstart.components.training.features import Backbone, frozen_depth, head_of
 from headstart.components.training.loop import TrainingLoop
+from headstart.components.training.networks import BLOCKS as BLOCKS_KNOWN
 from headstart.components.training.networks import NAMES, blocks, own_network, registry
 from headstart.components.training.networks.own import check
 from headstart.components.training.prediction import classify
@@ -81,6 +83,29 @@ def _write_png(pixels: Any, path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize("name", ["paper", "mobilenet-v3-small"])
+def test_transfer_by_depth_freezes_as_many_blocks_and_one_more_freezes_no_other_layers(name: str) -> None:
+    model, settings, before = built(name), StageSettings(network=name), ()
+    for depth in range(BLOCKS[name] + 1):
+        frozen = registry.frozen_layers(model, settings, f"transfer@{depth}")
+        assert frozen == blocks.chosen(model, f"first_{depth}_blocks" if depth else "nothing")
+        assert frozen[: len(before)] == before
+        assert len(frozen) > len(before) or not depth
+        before = frozen
+    assert before == blocks.chosen(model, "all_but_head")
+    with pytest.raises(SettingError, match=rf"{BLOCKS[name]} (before|blocks)"):
+        registry.frozen_layers(model, settings, f"transfer@{BLOCKS[name] + 1}")
+
+
+def test_more_blocks_than_a_known_network_has_are_refused_before_anything_is_read() -> None:
+    for name, count in BLOCKS_KNOWN.items():
+        assert count == BLOCKS[name]
+        asked = {"seeds": [1], "settings": {"network": name}}
+        check_parameters({**asked, "arms": ["baseline", f"transfer@{count}"]})
+        with pytest.raises(SettingError, match=f"has {count} before its head"):
+            check_parameters({**asked, "arms": ["baseline", f"transfer@{count + 1}"]})
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "paper"] + [LITE], ids=lambda name: name[-20:])

@@ -18,6 +18,8 @@ WIDTH = 440.0
 
 def look(name: str) -> str:
     """The class that gives an arm its colour and dashes: `control`, `treatment`, `treatment-2`; or the name itself."""
+    if name in STAGES and name not in ARMS:
+        return "depth"
     if name not in ARMS:
         return name
     role = STAGES[name].role

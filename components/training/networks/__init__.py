@@ -23,6 +23,15 @@ NAMES = {
     "resnet50": "ResNet50",
     "convnext-tiny": "ConvNeXt tiny",
 }
+# How many blocks they have before the head, see `blocks.blocks`.
+BLOCKS = {
+    "paper": 6,
+    "mobilenet-v3-small": 13,
+    "mobilenet-v3-large": 17,
+    "efficientnet-v2-b0": 23,
+    "resnet50": 17,
+    "convnext-tiny": 23,
+}
 _BLOCKS = re.compile(r"(first|all_but_last)_([1-9][0-9]*)_blocks")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*?\-/]+")
 
@@ -73,6 +82,16 @@ def check_rule(rule: str) -> str:
         "Input should be nothing, all_but_head, first_N_blocks, all_but_last_N_blocks, or names of layers such as "
         "block1*,stem*"
     )
+
+
+def check_depth(network: str, arm: str, depth: int) -> None:
+    """Raise SettingError where `arm` freezes more blocks than `network` is known to have."""
+    most = BLOCKS.get(network, depth)
+    if depth > most:
+        raise SettingError(
+            f"arms: {arm} freezes {depth} blocks; the network {network} has {most} before its head.",
+            f"Give transfer@0 to transfer@{most}, or --frozen 0..{most}.",
+        )
 
 
 def block_rule(rule: str) -> tuple[str, int] | None:
