@@ -72,6 +72,7 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
         "mark": "✓" if summary.sound and not summary.findings else "!" if summary.sound else "✕",
         "verdict": verdict(summary),
         "advice": first_screen.advice(summary),
+        "negative_transfer": summary.negative_transfer,
         "about": [text for text in (first_screen.images(experiment), first_screen.seen(summary)) if text],
         "tiles": first_screen.tiles(summary),
         "findings": [

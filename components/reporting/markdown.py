@@ -67,7 +67,12 @@ def render(report: Report) -> str:
     """The whole report as Markdown; the pictures are in report.html."""
     experiment, summary = report.experiment, report.summary
     parts = [f"# {escape(summary.answer)}\n", f"Verdict: **{escape(verdict(summary))}**\n"]
-    about = (first_screen.advice(summary), first_screen.images(experiment), first_screen.seen(summary))
+    about = (
+        first_screen.advice(summary),
+        summary.negative_transfer,
+        first_screen.images(experiment),
+        first_screen.seen(summary),
+    )
     parts += [f"{escape(text)}\n" for text in about if text]
     parts += [findings(summary)]
     by_depth = depth.table(experiment)

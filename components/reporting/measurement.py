@@ -13,6 +13,7 @@ from headstart.components.reporting import labels, time_to_accuracy
 from headstart.components.reporting.answer import answer
 from headstart.components.reporting.break_even import break_even
 from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
+from headstart.components.reporting.negative_transfer import negative_transfer
 from headstart.components.reporting.sampling import Bits, Sample
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.statistics import (
@@ -138,7 +139,9 @@ def summarise(experiment: Experiment, settings: ReportSettings) -> Summary:
             "",
         ),
     )
-    return summary.model_copy(update={"answer": answer(summary)})
+    return summary.model_copy(
+        update={"answer": answer(summary), "negative_transfer": negative_transfer(experiment, summary)}
+    )
 
 
 def _findings(experiment: Experiment, settings: ReportSettings) -> list[Finding]:

@@ -287,6 +287,9 @@ class Summary(_Part):
     schema_version: int = SCHEMA_VERSION
     run_id: str = ""
     answer: str = Field("", description="one sentence or two: the result in words")
+    negative_transfer: str = Field(
+        "", description="which arms are less accurate than training from scratch and what to try; empty: none is"
+    )
     sound: bool = False
     findings: list[Finding] = Field(default_factory=list)
     comparisons: list[Compared] = Field(default_factory=list)

@@ -28,6 +28,8 @@ def print_summaries(
         console.print(Text(verdict(summary).capitalize() + ".", style=style))
         if advice := first_screen.advice(summary):
             console.print(Text(advice))
+        if summary.negative_transfer:
+            console.print(Text(summary.negative_transfer))
         for finding in first_screen.ordered(summary.findings):
             line = Text(f"  {finding.severity} ", style="red" if finding.severity == "error" else "yellow")
             console.print(line.append(f"{finding.rule}: {finding.message}", style="default"))
