@@ -128,7 +128,8 @@ def experiment_request(
             raise SettingError("--prepared: is empty.", "Name the output folder of a run, or a model.")
         request.parameters["prepared"] = [_absolute(str(uri), "prepared") for uri in prepared]
         for name, value in {"--preparations": preparations, "--source": source or cifar100,
-                            "--hold-out-target": hold_out_target}.items():  # fmt: skip
+                            "--hold-out-target": hold_out_target,
+                            "--preparation-hours": preparation_hours is not None}.items():  # fmt: skip
             if value:
                 raise SettingError(
                     f"{name}: the prepared models are given by --prepared; none is made.", "Leave one of them out."

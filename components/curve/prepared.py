@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headstart.components import storage
-from headstart.components.atomic_files import whole_folder
+from headstart.components.atomic_files import whole_folder, write_json
+from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.records import Given
 from headstart.components.regular_files import LARGEST_TEXT
+from headstart.components.stages import PREPARATION
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.lineage import TRAINED_ON
-from headstart.components.training.starts import MOST_BYTES
+from headstart.components.training.starts import MOST_BYTES, measured_hours
 
 # A run's output (or its folder `model`), what `gather_prepared` wrote, a model folder: the first that fits is taken.
 LAYOUTS = (r"(?:model/)?finetuned(?:-p\d+)?\.keras", r"\d+/model\.keras", r"model\.keras")
@@ -49,9 +52,10 @@ def _number(name: str) -> int:
 def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
     """Put the prepared models in `uris` into `prepared`, each as its number from 0, and return how many there are.
 
-    A model has its description NAME.json beside it and, where it was kept, what it was trained on. SettingError where a
-    model or its description is missing, where one is named twice, or where it was made for images of another size than
-    `image_size` (pixels).
+    A model has its description NAME.json beside it and, where it was kept, what it was trained on. The description
+    says, as that of `starts.fetch_start` does, which stages the model takes the place of and what its run says it took.
+    SettingError where a model or its description is missing, where one is named twice, or where it was made for images
+    of another size than `image_size` (pixels).
     """
     models = [model for uri in uris for model in find_models(uri)]
     if not models:
@@ -64,7 +68,10 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
             stem = model.removesuffix(".keras")
             (place / "model.keras").write_bytes(storage.read_bytes(model, MOST_BYTES))
             described = _description(f"{stem}.json")
-            (place / "model.json").write_text(json.dumps({**described, "preparation": number}), encoding="utf-8")
+            given = Given(left_out=list(PREPARATION), source=masked_address(model), hours=measured_hours(model))
+            write_json(
+                place / "model.json", {**described, "preparation": number, "given": given.model_dump(mode="json")}
+            )
             for name in (f"{stem}.{TRAINED_ON}", f"{stem.rpartition('/')[0]}/{TRAINED_ON}"):
                 if storage.exists(name):
                     (place / TRAINED_ON).write_bytes(storage.read_bytes(name, MOST_BYTES))

@@ -359,8 +359,6 @@ def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
             stages[stage] = float(np.mean(known))
         else:
             reasons.append(f"{stage} {records[-1].status}" if records else f"there is no record of {stage}")
-    if not any(experiment.preparation.values()) and any(record.subset for record in experiment.records):
-        reasons = ["the models that the curve starts from were given, without what they took"]
     trained = [sum(chained.values()) for chained in _chains(experiment, train_seconds)]
     complete = [sum(chained.values()) for chained in _chains(experiment, total_seconds)]
     if given := experiment.given:
@@ -368,7 +366,7 @@ def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
             trained, complete = [0.0], [0.0]
         if given.hours is None:
             trained, complete = [], []
-            reasons.append(f"--preparation-hours was not given for {given.source}")
+            reasons.append(f"neither a run's summary nor --preparation-hours says what {given.source} took")
         else:
             trained = [seconds + 3600 * given.hours for seconds in trained]
             complete = [seconds + 3600 * given.hours for seconds in complete]

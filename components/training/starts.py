@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.progress import emit
 from headstart.components.records import Given
-from headstart.components.regular_files import read_json, read_text
+from headstart.components.regular_files import LARGEST_TEXT, read_json, read_text
 from headstart.components.training import environment
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.lineage import TRAINED_ON
@@ -41,10 +42,10 @@ def fetch_start(
 ) -> Given:
     """Put the model at `uri` into `folder` as model.keras and model.json, and return what is known about it.
 
-    `uri` is local or gs://, see `EXPECTED`. `network(classes)` builds the network that weights without an architecture
-    are loaded into. `hours` is what preparing it cost; None: as its run measured it, or not known. A model without a
-    description gets one, with the digests of what was found. HeadstartError where it is none of these, where it
-    cannot be loaded safely, and where the weights do not fit the network.
+    `uri` is local, gs://, s3:// or minio://, see `EXPECTED`. `network(classes)` builds the network that weights without
+    an architecture are loaded into. `hours` is what preparing it cost; None: as its run measured it, or not known. A
+    model without a description gets one, with the digests of what was found. HeadstartError where it is none of these,
+    where it cannot be loaded safely, and where the weights do not fit the network.
     """
     emit("stage", stage="pretrain", state="start", text=f"takes the weights of {masked_address(uri)}")
     with tempfile.TemporaryDirectory(prefix="headstart-start-") as scratch, whole_folder(folder, is_model) as new:
@@ -61,10 +62,6 @@ def _local(uri: str, scratch: Path) -> Path:
         if not path.exists():
             raise SettingError(f"prepared: {uri} is not there.", EXPECTED)
         return path
-    if not uri.startswith("gs://"):
-        raise SettingError(
-            f"prepared: {masked_address(uri)} is not read from there.", "Put it on a local path or on gs://."
-        )
     name = uri.rstrip("/").rpartition("/")[2]
     if name.endswith((".keras", WEIGHTS)):
         (scratch / name).write_bytes(storage.read_bytes(uri, MOST_BYTES))
@@ -87,7 +84,7 @@ def _place(found: Path, uri: str, new: Path, scratch: Path, network: Callable[[i
         for name in OF_A_RUN:
             if (found / name).is_file() and (found / SUMMARY_FILE).is_file():
                 _copy_model(found / name, new)
-                return _measured(found / SUMMARY_FILE)
+                return measured_hours(str(found / name))
         if (found / MODEL_FILE).is_file():
             _copy_model(found / MODEL_FILE, new)
             return None
@@ -99,7 +96,7 @@ def _place(found: Path, uri: str, new: Path, scratch: Path, network: Callable[[i
         return None
     elif found.suffix == ".keras":
         _copy_model(found, new)
-        return None
+        return measured_hours(uri)
     raise SettingError(
         f"prepared: {masked_address(uri)} is none of the kinds of model that a run can start from.", EXPECTED
     )
@@ -116,12 +113,21 @@ def _copy_model(file: Path, new: Path) -> None:
             shutil.copyfile(source, new / target)
 
 
-def _measured(summary: Path) -> float | None:
-    try:
-        seconds = read_json(summary).get("preparation_seconds")
-    except (OSError, ValueError, AttributeError):
+def measured_hours(model: str) -> float | None:
+    """Return what preparing `model` (the URI of a file NAME.keras) took; None unless it lies in the output of a run.
+
+    A run's output has it as model/NAME.keras, and beside the folder model its summary.
+    """
+    folder, _, _ = model.rpartition("/")
+    run, _, inner = folder.rpartition("/")
+    if inner != "model" or not run:
         return None
-    return seconds / 3600 if isinstance(seconds, int | float) else None
+    try:
+        seconds = json.loads(storage.read_bytes(f"{run}/{SUMMARY_FILE}", LARGEST_TEXT)).get("preparation_seconds")
+    except (HeadstartError, ValueError, AttributeError, RecursionError):
+        return None
+    known = isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
+    return seconds / 3600 if known else None
 
 
 def _from_store(uri: str, found: Path, new: Path, scratch: Path) -> None:

@@ -40,6 +40,19 @@ def test_an_output_folder_gives_all_its_preparations_in_order(output: Path, tmp_
     assert not (tmp_path / "new" / "1" / "trained_on.npz").exists()
 
 
+def test_what_preparing_took_is_known_where_the_run_says_so(output: Path, tmp_path: Path) -> None:
+    def given(folder: str) -> dict[str, object]:
+        fetch_prepared([str(output)], tmp_path / folder, 52)
+        found: dict[str, object] = json.loads((tmp_path / folder / "1" / "model.json").read_text())["given"]
+        return found
+
+    source = str(output / "model" / "finetuned-p1.keras")
+    assert given("first") == {"left_out": ["pretrain", "finetune"], "source": source, "hours": None}
+    for seconds, hours in ((1800.0, 0.5), (None, None), ("soon", None), (-1, None)):
+        (output / "summary.json").write_text(json.dumps({"preparation_seconds": seconds}))
+        assert given(f"with {seconds}")["hours"] == hours
+
+
 def test_a_task_output_a_model_folder_and_a_file_are_found_too(output: Path, tmp_path: Path) -> None:
     for number, weights in enumerate(("first", "second")):
         model(tmp_path / "task" / str(number) / "model", weights)
