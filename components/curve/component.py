@@ -25,7 +25,7 @@ def fetch_prepared(
     """Fetch the prepared models of an earlier run, and spread the runs over them, over draws and over sizes.
 
     Args:
-        uris: Output folders of experiments, model folders, or models NAME.keras; here or on gs://.
+        uris: Output folders of experiments, model folders, or models NAME.keras; here or on gs://, s3://, minio://.
         dataset: The packed target images.
         seeds: One for every run of each arm at each size.
         arms: What to run.

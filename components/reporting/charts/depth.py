@@ -61,17 +61,18 @@ def table(experiment: Experiment) -> Table | None:
         rows.append(
             [
                 str(depth),
-                f"{len(done)} of {len(records)}",
-                f"{done[0].trainable_parameters:,}" if done else units.MISSING,
                 units.percent(float(np.mean(accuracies)) if accuracies else None, 2),
                 units.seconds(float(np.median(times)) if times else None),
+                f"{done[0].trainable_parameters:,}" if done else units.MISSING,
+                f"{len(done)} of {len(records)}",
             ]
         )
     return Table(
         caption="Transfer by depth",
-        columns=["frozen blocks", "succeeded", "parameters trained", "test accuracy, mean", "train s, median"],
+        columns=["frozen blocks", "test accuracy, mean", "train s, median", "parameters trained", "succeeded"],
         rows=rows,
         numeric=frozenset({0, 1, 2, 3, 4}),
+        minor=frozenset({3, 4}),
         note="0: transferred weights, everything trained. All of them share the recipe, its learning rate too, and so "
         "differ from one another in nothing but what is frozen.",
     )
@@ -99,10 +100,10 @@ def draw(experiment: Experiment, control: str, identity: str) -> Figure | None:
         ),
     ]
     return Figure(
-        "How much to freeze",
+        "Accuracy and training time by depth",
         Markup("").join(panels),
         "Transferred weights, by how many of the network's first blocks keep them. Small: a run; the line joins the "
-        f"means. Dashed: the mean of {control}. The axes of accuracy and time do not begin at zero. A step between two "
+        f"means. Dotted: the mean of {control}. The axes of accuracy and time do not begin at zero. A step between two "
         "neighbours is no finding where their runs overlap.",
         wide=True,
     )
