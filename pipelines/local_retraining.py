@@ -13,9 +13,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from headstart.components.console import Console
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import Outcome, now
+from headstart.components.training.networks import NAMES
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration
@@ -157,12 +158,12 @@ def in_use(store: ModelStore, run_id: str) -> str:
     return f"The model in use stays, version {pointer.version}."
 
 
-def images_taken(store: ModelStore, uri: str) -> tuple[int, dict[str, str]]:
-    """Return what a retraining's images should be like where nothing else is asked for.
+def starting_point(store: ModelStore, uri: str) -> tuple[int, dict[str, str], str]:
+    """Return what a retraining's images and network should be like where nothing else is asked for.
 
-    That is the image size of the prepared model that it would start from (52 where it does not say), and how the model
-    in use reads images, or else the prepared one; empty where neither says. SettingError where no prepared model is
-    named and the store keeps none.
+    That is the image size of the prepared model that it would start from (52 where it does not say), how the model in
+    use reads images, or else the prepared one (empty where neither says), and the network of the prepared model (empty
+    where it does not say). SettingError where no prepared model is named and the store keeps none.
     """
     from headstart.components.promotion.prepared import read_prepared
 
@@ -170,7 +171,22 @@ def images_taken(store: ModelStore, uri: str) -> tuple[int, dict[str, str]]:
         description = read_prepared(store, uri, Path(scratch))
     current = store.current()
     reading = asdict(current.reading) if current and current.reading else description.get("reading") or {}
-    return int(description.get("image_size") or 52), reading
+    return int(description.get("image_size") or 52), reading, str(description.get("network") or "")
+
+
+def with_network(settings: dict[str, Any], network: str) -> dict[str, Any]:
+    """Return `settings` with the prepared model's `network` where they name none.
+
+    A function of one's own is code, and a model's description is no reason to run it: SettingError asks for its name.
+    """
+    if not network or network == "paper" or any(name.rpartition(".")[2] == "network" for name in settings):
+        return settings
+    if network not in NAMES:
+        raise SettingError(
+            f"The prepared model is of the network {network}, a function that is not part of Headstart.",
+            "Name it, or where it lies here, with --set network=FILE.py:FUNCTION, if you trust its code.",
+        )
+    return {**settings, "network": network}
 
 
 def _rows(request: RetrainingRequest) -> list[Row]:

@@ -104,7 +104,9 @@ def _load(name: str, folder: Path, network: str, dataset: PackedDataset) -> tupl
     initial, description = export.load_model(folder)
     seen = lineage.seen_before(dataset, folder)
     count = None if seen is None else seen.training_images
-    which = str(description.get("network") or network)
+    # A function of one's own is code: it is only run where the user names it.
+    own = str(description.get("network", ""))
+    which = own if own in NAMES else network
     weights = str(description["weights"])
     if which:
         stride = description.get("first_stride")

@@ -67,14 +67,14 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     could not be trained on; 2 wrong use; 130 interrupted.
     """
     from headstart.components.promotion.store import open_store
-    from headstart.pipelines.local_retraining import RetrainingRequest, images_taken, run_retraining
+    from headstart.pipelines.local_retraining import RetrainingRequest, run_retraining, starting_point, with_network
 
     store, prepared = absolute(options["store_uri"]), absolute(options["prepared"])
     data = options["data"] if options["data"].startswith("demo:") else absolute(options["data"])
     if data.startswith("/") and not Path(data).exists():
         raise SettingError(f"--data {options['data']}: there is no such file or folder.")
     # Asked here, so that a missing model is said at once and not after the import.
-    image_size, reading = images_taken(open_store(store), prepared)
+    image_size, reading, network = starting_point(open_store(store), prepared)
     request = RetrainingRequest(
         parameters={
             "store": store,
@@ -87,7 +87,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "image_size": options["image_size"] or image_size,
             "seeds": list(range(1, options["runs"] + 1)),
             "preset": options["preset"],
-            "settings": parse_settings(options["settings"], "--set"),
+            "settings": with_network(parse_settings(options["settings"], "--set"), network),
             "data_settings": reading | parse_settings(options["data_settings"], "--data-setting"),
             "promotion": parse_settings(options["rules"], "--rule"),
             "force": options["force"],
