@@ -26,6 +26,8 @@ from headstart.components.litter import is_of_a_system
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_FOLDER = {errno.EEXIST, errno.ENOTDIR}
+_NO_PLACE = {errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG}
 # How numpy and TensorFlow say that a disk is full: without an error number.
 _FULL_IN_WORDS = ("No space left on device", "Not enough free disk space", " requested and ", "Disk quota exceeded")
 
@@ -123,6 +125,9 @@ def refused_write(path: Path, error: Exception) -> HeadstartError | None:
     name = getattr(error, "filename", None)
     if number in _REFUSED and isinstance(name, str | os.PathLike) and Path(name).is_relative_to(path.parent):
         return HeadstartError(f"{path}: cannot be written: {os.strerror(number)}.", "Name a place that can be written.")
+    if number in _NO_FOLDER | _NO_PLACE and isinstance(name, str | os.PathLike) and path.is_relative_to(name):
+        why = "is no folder" if number in _NO_FOLDER else os.strerror(number)
+        return SettingError(f"{path}: cannot be written: {name}: {why}.", "Name a place below a folder.")
     return None
 
 

@@ -190,6 +190,9 @@ class SeenBefore(_Part):
     )
     training_images: int = Field(ge=0, description="of this run's training images, those among them, pixel by pixel")
     test_images: int = Field(ge=0, description="of this run's test images, those among them, pixel by pixel")
+    near_test_share: Fraction | None = Field(
+        None, description="share of this run's test images with a near-twin among them, at least; null: not looked for"
+    )
 
 
 class Subset(_Part):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import io
+import os
 import sys
 import traceback
 from typing import Any
@@ -128,6 +130,9 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+_UNUSABLE_NAME = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}
+
+
 def _explained(error: Exception) -> tuple[str, str]:
     """Say what an exception means that is not one of ours, and what to do about it."""
     if isinstance(error, MemoryError) or (isinstance(error, ImportError) and "failed to map segment" in str(error)):
@@ -138,6 +143,12 @@ def _explained(error: Exception) -> tuple[str, str]:
         # Files that we write name themselves in a HeadstartError; without a name it is standard output.
         drop_what_is_buffered(sys.stdout)
         return f"Standard output cannot be written: {error.strerror}.", "What the command was to do may have been done."
+    if isinstance(error, OSError) and error.errno in _UNUSABLE_NAME and error.filename is not None:
+        name = os.fsdecode(error.filename)
+        shown = name if len(name) < 200 else f"{name[:100]}…"
+        return f"{shown}: cannot be used: {error.strerror}.", "Name another file or folder."
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # as Path.resolve says it
+        return f"{error}: the link leads to itself.", "Name another file or folder."
     return (
         f"{type(error).__name__}: {error}",
         "This was not foreseen. The same command with --verbose shows where it happened.",

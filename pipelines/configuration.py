@@ -80,7 +80,8 @@ def _text(value: Any) -> str:
 def read_configuration(file: Path) -> dict[str, Any]:
     """Read the table in a TOML (.toml) or YAML (.yaml, .yml) file; SettingError where it holds anything else."""
     if not file.is_file():
-        raise SettingError(f"--config {file}: there is no such file.")
+        what = "it is no regular file" if file.exists() else "there is no such file"
+        raise SettingError(f"--config {file}: {what}.")
     if file.suffix in (".yaml", ".yml"):
         return read_mapping(file, "options")
     if file.suffix != ".toml":

@@ -52,6 +52,10 @@ _NO_IMAGES = frozenset(
         ),
     }
 )
+_TO_CONVERT = frozenset(
+    {".heic", ".heif", ".jxl", ".jp2", ".j2k", ".psd", ".svg", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf"}
+)
+"""Images in formats that are not read."""
 _FOLDER_LIMIT = 1_000_000
 """Folders that a data set may have; links that lead to each other can make endlessly many of a few."""
 # Fruits-360 numbers the frames of a film: 110_100.jpg, r_110_100.jpg, r2_7.jpg; the part before the number is the film.
@@ -113,6 +117,14 @@ def kinds(paths: Iterable[str]) -> str:
     """Count paths by suffix, for a message: `10 .json, 2 .xml`."""
     counts = Counter(suffix(path) or "without a suffix" for path in paths)
     return ", ".join(f"{count} {kind}" for kind, count in counts.most_common(5)) or "no files"
+
+
+def to_convert(paths: Iterable[str]) -> str:
+    """Say what to do where none of `paths` is read as an image."""
+    unread = sorted({suffix(path) for path in paths} & _TO_CONVERT)
+    if unread:
+        return f"{', '.join(unread)}: not read; convert the images to JPEG or PNG."
+    return f"Expected {', '.join(sorted(SUFFIXES))}."
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from headstart.components.datasets import cifar100, trees
 from headstart.components.datasets.archives import is_archive
 from headstart.components.datasets.collection import Collection
-from headstart.components.datasets.folders import find_files, is_image, kinds, may_be_image, suffix
-from headstart.components.datasets.images import SUFFIXES
+from headstart.components.datasets.folders import find_files, is_image, kinds, may_be_image, suffix, to_convert
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import HeadstartError
 from headstart.components.litter import is_litter
@@ -143,7 +142,7 @@ def _refuse_what_is_no_class_tree(path: Path) -> None:
             )
         if not any(may_be_image(file.path) for file in files):
             found = kinds([file.path for file in files])
-            raise HeadstartError(f"{path}: no images in it; found {found}.", f"Expected {', '.join(sorted(SUFFIXES))}.")
+            raise HeadstartError(f"{path}: no images in it; found {found}.", to_convert([file.path for file in files]))
         return
     if any(file.parts for file in images):
         return

@@ -74,20 +74,28 @@ def _coarse(small: Pixels) -> npt.NDArray[np.float64]:
     return coarse
 
 
+def _city_block(near: npt.NDArray[np.float64], far: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the sum of absolute differences of every row of `near` (M × K) and of `far` (N × K): M × N."""
+    try:
+        from scipy.spatial.distance import cdist
+    except ModuleNotFoundError:  # processes that train do without scipy, which takes long to import
+        return np.stack([np.abs(far - row).sum(axis=1) for row in near])
+    distances: npt.NDArray[np.float64] = cdist(near, far, "cityblock")
+    return distances
+
+
 def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> npt.NDArray[np.bool_]:
     """Say for each of the thumbnails `queries` whether one in `known` differs by less than `threshold` on average.
 
     A coarse distance that is never too large leaves few candidates, which are then compared in full, nearest first.
     """
-    from scipy.spatial.distance import cdist
-
     found = np.zeros(len(queries), bool)
     if not (len(known) and len(queries)):
         return found
     far, near = _coarse(known), _coarse(queries)
     step = max(1, _PAIRS // len(known))
     for start in range(0, len(queries), step):
-        rough = cdist(near[start : start + step], far, "cityblock")
+        rough = _city_block(near[start : start + step], far)
         query, candidate = np.nonzero(rough < threshold)
         # A query's candidates in the order of their rough distance; rank 0 is its best.
         order = np.lexsort((rough[query, candidate], query))

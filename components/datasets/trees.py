@@ -18,8 +18,8 @@ from headstart.components.datasets.folders import (
     kinds,
     may_be_image,
     subfolders,
+    to_convert,
 )
-from headstart.components.datasets.images import SUFFIXES
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.datasets.split_names import split_names, split_of
 from headstart.components.errors import HeadstartError
@@ -356,8 +356,8 @@ def _collection(
     others = [file.path for _, file in files if not may_be_image(file.path)]
     files = [(split, file) for split, file in files if may_be_image(file.path)]
     if not any(is_image(file.path) for _, file in files):
-        found = kinds([file.path for _, file in files] + others)
-        raise HeadstartError(f"{root}: no images in it; found {found}.", f"Expected {', '.join(sorted(SUFFIXES))}.")
+        paths = [file.path for _, file in files] + others
+        raise HeadstartError(f"{root}: no images in it; found {kinds(paths)}.", to_convert(paths))
     if others:
         notes.append(f"{len(others)} files that are no images were left out: {kinds(others)}.")
     level = _LEVELS.get(settings.class_level, -1)

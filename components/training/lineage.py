@@ -2,7 +2,9 @@
 
 A model that later stages start from has a file `trained_on.npz` beside it. It holds for every stage of its chain the
 digest of each training image (`digests_N`, uint8 M × 16, see `headstart.components.datasets.packed.digests_of`), its
-label (`labels_N`, int32 M), and as JSON in `about` the stage, the digest of its data and its class names.
+label (`labels_N`, int32 M), thumbnails of at most 20,000 of them (`thumbnails_N`, see
+`headstart.components.datasets.leakage.thumbnails`), and as JSON in `about` the stage, the digest of its data and its
+class names.
 """
 
 from __future__ import annotations
@@ -17,12 +19,17 @@ import numpy.typing as npt
 
 from headstart.components.atomic_files import whole_file
 from headstart.components.datasets.holding_out import made_from_classes
+from headstart.components.datasets.leakage import near_twins, thumbnails
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.datasets.settings import REST
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Ancestor, SeenBefore
 
 TRAINED_ON = "trained_on.npz"
+_KEPT = 20_000
+"""Thumbnails that are kept of a stage, at most: 10 MB."""
+_LOOKED_AT = 500
+"""Test images for which near-twins are looked for, at most: every run of an arm does so, in a fraction of a second."""
 
 
 class TrainedOn(NamedTuple):
@@ -33,6 +40,7 @@ class TrainedOn(NamedTuple):
     classes: list[str]
     digests: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int32]
+    thumbnails: npt.NDArray[np.uint8] | None = None
 
 
 def chain(description: dict[str, Any]) -> list[Ancestor]:
@@ -53,11 +61,14 @@ def write_trained_on(model: Path, stage: str, dataset: PackedDataset, initial_mo
         dataset.classes,
         dataset.image_digests("train"),
         dataset.split("train")[1],
+        _thumbnails(dataset, "train", _KEPT),
     )
     arrays: dict[str, Any] = {}
     about = []
     for number, part in enumerate([*stages, own]):
         arrays[f"digests_{number}"], arrays[f"labels_{number}"] = part.digests, part.labels
+        if part.thumbnails is not None:
+            arrays[f"thumbnails_{number}"] = part.thumbnails
         about.append({"stage": part.stage, "data": part.data, "classes": part.classes})
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     with whole_file(model / TRAINED_ON) as partial, partial.open("wb") as file:
@@ -74,7 +85,12 @@ def read_trained_on(model: Path) -> list[TrainedOn] | None:
             about = json.loads(file["about"].tobytes())
             return [
                 TrainedOn(
-                    entry["stage"], entry["data"], entry["classes"], file[f"digests_{number}"], file[f"labels_{number}"]
+                    entry["stage"],
+                    entry["data"],
+                    entry["classes"],
+                    file[f"digests_{number}"],
+                    file[f"labels_{number}"],
+                    file[f"thumbnails_{number}"] if f"thumbnails_{number}" in file.files else None,
                 )
                 for number, entry in enumerate(about)
             ]
@@ -97,7 +113,25 @@ def seen_before(dataset: PackedDataset, initial_model: Path) -> SeenBefore | Non
         class_images=sum(_of_these_classes(dataset, part) for part in stages),
         training_images=sum(row.tobytes() in seen for row in dataset.image_digests("train")),
         test_images=sum(row.tobytes() in seen for row in dataset.image_digests("test")),
+        near_test_share=_near_share(dataset, [part.thumbnails for part in stages]),
     )
+
+
+def _thumbnails(dataset: PackedDataset, split: str, most: int) -> npt.NDArray[np.uint8]:
+    """Return thumbnails of a split's images, of `most` at even distances where there are more."""
+    pixels = dataset.split(split)[0]
+    rows = np.linspace(0, max(0, len(pixels) - 1), min(len(pixels), most)).astype(int)
+    parts = [thumbnails(pixels[rows[start : start + 1024]]) for start in range(0, max(1, len(rows)), 1024)]
+    return np.concatenate(parts)
+
+
+def _near_share(dataset: PackedDataset, known: list[npt.NDArray[np.uint8] | None]) -> float | None:
+    """Return the share of test images with a near-twin in `known`; None where a stage kept no thumbnails like these."""
+    tested = _thumbnails(dataset, "test", _LOOKED_AT)
+    kept = [each for each in known if each is not None and each.shape[1:] == tested.shape[1:]]
+    if len(kept) < len(known) or not len(tested):
+        return None
+    return float(near_twins(tested, np.concatenate(kept)).mean())
 
 
 def _of_these_classes(dataset: PackedDataset, part: TrainedOn) -> int:

@@ -84,6 +84,7 @@ def check_version(model: Path) -> None:
 
 
 def _files(image: Path) -> list[Path]:
+    from headstart.components.datasets.folders import to_convert
     from headstart.components.datasets.images import SUFFIXES
     from headstart.components.errors import SettingError
     from headstart.components.litter import is_litter
@@ -97,7 +98,7 @@ def _files(image: Path) -> list[Path]:
     rest = sorted({path.suffix.lower() or path.name for path in inside} - SUFFIXES)
     if not images:
         found = f"only {', '.join(rest[:5])}" if rest else "nothing"
-        raise SettingError(f"{image}: there are no images in this folder; found {found}.")
+        raise SettingError(f"{image}: there are no images in this folder; found {found}.", to_convert(map(str, inside)))
     if rest:
         echo(f"{image}: {len(inside) - len(images)} other files left out ({', '.join(rest[:5])}).", err=True)
     return images

@@ -95,7 +95,7 @@ class Experiment:
                 kind = kinds.pop(0)
                 if kind != "decoder":
                     time.sleep(moments.uniform(0, seconds / 20))
-                if kill_one(command, kind, moments, seconds / 5):
+                if kill_one(command, kind, moments, seconds / (2 if kind == "decoder" else 5)):
                     self.kills[kind] += 1
                 else:
                     kinds.append(kind)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from headstart.pipelines.cli import main
+from tests.datasets import drawn_files
 
 # What is in place of the file {X}, named or met in a folder, and the command that reads it.
 COMMANDS = {
@@ -77,3 +78,24 @@ def test_it_is_refused(
     assert "was not foreseen" not in text
     assert str(folder) in text or name in text, text
     assert not output.exists()
+
+
+@pytest.mark.parametrize("place", ["file/below", "file/far/below", "x" * 300, "loop/x"])
+@pytest.mark.parametrize(
+    "command",
+    ["data folder photos --output {O}", "compile experiment --output {O}", "run --runs 1 --output {O}"],
+)
+def test_a_place_that_cannot_be_is_named(
+    command: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn_files.write_tree(tmp_path / "photos", {"a": 6, "b": 6})
+    Path("file").write_text("mine")
+    Path("loop").symlink_to("loop")
+    with pytest.raises(SystemExit) as end:
+        main(command.format(O=place).split())
+    text = capsys.readouterr().err
+    assert end.value.code in (1, 2), text
+    assert place[:4] in text
+    assert "was not foreseen" not in text
+    assert Path("file").read_text() == "mine"

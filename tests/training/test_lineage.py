@@ -9,6 +9,7 @@ import pytest
 
 from headstart.components.datasets.packed import PackedDataset, write_packed
 from headstart.components.errors import HeadstartError
+from headstart.components.training import lineage
 from headstart.components.training.lineage import TRAINED_ON, chain, read_trained_on, seen_before, write_trained_on
 
 Labels = list[int]
@@ -60,6 +61,8 @@ def test_images_and_labels_of_every_earlier_stage_are_counted(tmp_path: Path, mo
     found = seen_before(target, models[1])
     assert found is not None
     assert (found.training_images, found.test_images) == (2, 1)
+    # Colours 1, 98 and 97: one is the first stage's, and no colour within 2 of the others was trained on.
+    assert found.near_test_share == pytest.approx(1 / 3)
     # Two red apples and a pear in the second stage, two apples in the first; the rest (kiwis) is no class to remember.
     assert found.class_images == 2 + 1 + 2
     only = seen_before(target, models[0])
@@ -72,6 +75,29 @@ def test_classes_of_other_data_are_known_by_their_names(tmp_path: Path, models: 
     found = seen_before(target, models[1])
     assert found is not None
     assert (found.class_images, found.training_images, found.test_images) == (1, 0, 0)
+    assert found.near_test_share == 0
+    close = dataset(tmp_path / "close", ["Pears", "cherry"], {50: 0, 51: 1}, {17: 0, 18: 0, 19: 1, 120: 1})
+    again = seen_before(close, models[1])
+    assert again is not None and again.test_images == 0
+    assert again.near_test_share == 0.25  # 17 is 2 from 15, 18 is 3: a difference below 3 is near
+
+
+def test_of_many_images_thumbnails_are_kept_at_even_distances(
+    tmp_path: Path, models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lineage, "_KEPT", 3)
+    few = tmp_path / "few"
+    few.mkdir()
+    data = dataset(tmp_path / "more", ["a"], dict.fromkeys(range(10, 60, 10), 0), {90: 0})
+    write_trained_on(few, "pretrain", data, None)
+    [part] = read_trained_on(few) or []
+    assert part.thumbnails is not None
+    assert part.thumbnails[:, 0].tolist() == [10, 30, 50]
+    older = {name: value for name, value in np.load(few / TRAINED_ON).items() if not name.startswith("thumbnails")}
+    np.savez(few / TRAINED_ON, **older)
+    found = seen_before(data, few)
+    assert found is not None
+    assert (found.training_images, found.near_test_share) == (5, None)
 
 
 def test_without_a_note_it_is_not_known_and_a_broken_one_is_named(tmp_path: Path, models: tuple[Path, Path]) -> None:

@@ -13,6 +13,7 @@ from headstart.components.stages import STAGES, chain
 
 # Share of test images with a near-twin in training from which on the accuracy is worth a warning.
 NEAR_SHARE = 0.01
+NEAR_GAIN = 0.05
 
 
 @rule("error")
@@ -38,6 +39,28 @@ def test_not_in_preparation(experiment: Experiment, settings: ReportSettings) ->
             "again, so that they are held out.",
             names(seen),
         )
+
+
+@rule("warning")
+def test_not_nearly_in_preparation(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Near-twins of test images that an earlier stage was trained on help the transferred model alone."""
+    near = [record for record in succeeded(experiment.records) if _gained(record) >= NEAR_GAIN]
+    if near:
+        worst = max(near, key=_gained)
+        assert worst.seen_before is not None
+        yield (
+            f"{percent(worst.seen_before.near_test_share or 0)} of the test images have a near-twin among the images "
+            f"that {' and '.join(chain(worst.arm))} trained on, {percent(_near(worst) / _tested(worst))} in the "
+            "target's own training images; the runs that start from random weights have only the latter.",
+            names(near),
+        )
+
+
+def _gained(record: RunRecord) -> float:
+    """Share of the test images that are nearly known from an earlier stage, beyond those nearly known to every arm."""
+    if record.seen_before is None or STAGES[record.arm].role == "preparation" or not _tested(record):
+        return 0.0
+    return (record.seen_before.near_test_share or 0.0) - _near(record) / _tested(record)
 
 
 @rule("warning")
@@ -98,7 +121,7 @@ def _seen(experiment: Experiment) -> Iterable[Problem]:
             )
         # All preparations train on the same images.
         sibling = first.setdefault((data.digest, STAGES[record.arm].starts_from), record)
-        if sibling.seen_before != seen and sibling.seen_before is not None:
+        if sibling.seen_before is not None and _counts(sibling) != _counts(record):
             yield Problem(
                 "other",
                 record,

@@ -298,6 +298,11 @@ IMAGES = [
         "preparation_test_not_in_preparation",
         put("finetune finetune-p1", "seen_before.test_images", 3),
     ),
+    Plant(
+        "near-twins of the test images in preparation",
+        "test_not_nearly_in_preparation",
+        put("final transfer-* finetuned-* head-*", "seen_before.near_test_share", 0.3),
+    ),
     Plant("what was seen before removed", "preparation_images_known", put(TRANSFER, "seen_before", None)),
     Plant(
         "fewer training images seen before in one run",
