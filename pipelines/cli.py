@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Say whether one result is slower or less accurate than another.",
     ),
     "predict": ("headstart.pipelines.commands.predict", "Classify images with a trained model."),
+    "export": ("headstart.pipelines.commands.export", "Hand results and models to other tools (MLflow, ONNX, TFLite)."),
     "settings": ("headstart.pipelines.commands.settings", "List every setting, with its default and what it accepts."),
     "compile": ("headstart.pipelines.commands.compile", "Write a pipeline as a package for a cluster."),
     "check": ("headstart.pipelines.commands.check", "Say what would stop a run on a cluster, before it starts."),

@@ -103,7 +103,7 @@ class Connection:
         self.session.cert = self.certificate
         hide(self.cookie)
         name = urlsplit(self.host).hostname or ""
-        if self.host.startswith("http://") and not _never_leaves(name) and (self.cookie or self.token()):
+        if self.host.startswith("http://") and not never_leaves(name) and (self.cookie or self.token()):
             raise HeadstartError(
                 f"{self.host}: a token or a cookie would cross the network unencrypted; nothing was sent.",
                 "Give --host an https:// address, or a port forwarding on this machine (http://localhost:8080).",
@@ -251,7 +251,7 @@ def _message(body: bytes) -> str:
     return ""
 
 
-def _never_leaves(name: str) -> bool:
+def never_leaves(name: str) -> bool:
     """Say whether a request to a host of this name stays on this machine or within the cluster that it runs in."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
