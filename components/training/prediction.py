@@ -103,7 +103,7 @@ def classify(model: Path, images: Iterable[Path], top: int = 3) -> Iterator[Pred
     kind, folder = kind_of(model)
     with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
         environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
-    answer = _Served(folder) if kind == "served" else _Keras(folder)
+    answer = Served(folder) if kind == "served" else _Keras(folder)
     yield from answer.all(images, top)
 
 
@@ -190,7 +190,7 @@ class _Keras(_Answer):
         return np.asarray(self._model(pixels, training=False))
 
 
-class _Served(_Answer):
+class Served(_Answer):
     """Sends the files as they are, one by one, as a client of a model server does.
 
     What TensorFlow does not decode (TIFF, WebP, AVIF, …), and a PNG with a mark of orientation, of which it knows
@@ -206,8 +206,8 @@ class _Served(_Answer):
         self._tf = tf
         try:
             signatures = tf.saved_model.load(str(folder)).signatures
-            self._serve, self._pixels = signatures["serve"], signatures["serve_pixels"]
-            self.size = int(self._pixels.structured_input_signature[1]["pixels"].shape[1])
+            self._serve, self.endpoint = signatures["serve"], signatures["serve_pixels"]
+            self.size = int(self.endpoint.structured_input_signature[1]["pixels"].shape[1])
             # Not splitlines(), which would also split at characters that a class name may hold.
             how = folder / "assets" / "reading.json"
             self.reading = reading_of(read_json(how) if how.is_file() else {})
@@ -230,7 +230,7 @@ class _Served(_Answer):
         return None
 
     def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        answered: npt.NDArray[Any] = self._pixels(pixels=self._tf.constant(pixels))["probabilities"].numpy()
+        answered: npt.NDArray[Any] = self.endpoint(pixels=self._tf.constant(pixels))["probabilities"].numpy()
         return answered
 
 

@@ -46,8 +46,8 @@ class Run:
         recipe = self.recipe
         self.progress = Progress(StopRule(recipe.epochs, recipe.patience, recipe.min_delta, recipe.stop_at_accuracy))
         self.folder = checkpoint.Folder(spec.checkpoints)
-        self.curves = Curves(self.process.tensorboard, f"{spec.arm}-{spec.seed}")
         self.record = spec.blank_record(facts)
+        self.curves = Curves(self.process.tensorboard, self.record.name)
 
     def execute(self) -> RunRecord:
         """Train, evaluate, write the model; a divergence ends in a record, everything else raises."""

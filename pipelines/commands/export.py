@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option, print_json
+
+if TYPE_CHECKING:
+    from headstart.components.training.conversion import Format
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @click.group("export")
@@ -44,3 +52,100 @@ def mlflow(run: Path, tracking_uri: str, experiment: str, as_json: bool) -> None
     echo(f"{tracking_uri}, experiment {experiment}: run {done.run_id} ({done.state}) with {counts} below it.")
     if done.left_out:
         echo(f"Files were not stored: {done.left_out}.", err=True)
+
+
+def _model_options(function: Function) -> Function:
+    """Add what the exports of a model share; the command receives MODEL, OUT and the options."""
+    for option in (
+        json_option,
+        click.option(
+            "--tolerance",
+            type=click.FloatRange(min=0),
+            default=1e-3,
+            show_default=True,
+            help="By how much a probability may differ from the model's; if it does by more, nothing is written.",
+        ),
+        click.option(
+            "--images",
+            multiple=True,
+            metavar="PATH",
+            help="Images to compare answers on: files, folders of them, or a packed data set, whose test images are "
+            "taken; repeatable.  [default: noise]",
+        ),
+        click.argument("out", type=click.Path(path_type=Path, dir_okay=False)),
+        click.argument("model"),
+    ):
+        function = option(function)
+    return function
+
+
+@command.command("onnx")
+@_model_options
+def onnx(model: str, out: Path, images: tuple[str, ...], tolerance: float, as_json: bool) -> None:
+    """Write a model as an ONNX file, with the class names in its metadata.
+
+    MODEL is what `headstart predict` takes, OUT the file. The answers of ONNX Runtime are compared with the model's.
+    It needs the packages of `pip install 'headstart[onnx]'`.
+    """
+    _convert(model, out, "onnx", images, tolerance, as_json)
+
+
+@command.command("tflite")
+@_model_options
+def tflite(model: str, out: Path, images: tuple[str, ...], tolerance: float, as_json: bool) -> None:
+    """Write a model as a TensorFlow Lite file, with the class names as its associated file labels.txt.
+
+    MODEL is what `headstart predict` takes, OUT the file. The answers of TensorFlow Lite are compared with the model's.
+    """
+    _convert(model, out, "tflite", images, tolerance, as_json)
+
+
+def _convert(model: str, out: Path, to: Format, images: tuple[str, ...], tolerance: float, as_json: bool) -> None:
+    from headstart.components.training.conversion import convert
+    from headstart.components.training.prediction import local
+    from headstart.pipelines.commands.predict import check_version
+
+    place = local(model, "MODEL")
+    check_version(place)
+    sources = [local(image, "--images") for image in images]
+    done = convert(place, out, to, lambda size: _comparison_images(sources, size), tolerance)
+    if as_json:
+        print_json(done)
+        return
+    echo(f"{done.file}: {done.bytes:,} bytes, {len(done.classes)} classes")
+    what = "images" if images else "images of noise (--images names real ones)"
+    echo(
+        f"On {done.images} {what} the class is the model's for {done.same_class}; "
+        f"probabilities differ by at most {done.largest_difference:.2g}."
+    )
+
+
+def _comparison_images(sources: list[Path], size: int) -> Any:
+    """Return the images of `sources`, N × uint8, size × size × 3: of files, folders, and of packed data sets the test split.
+
+    Without sources it is noise. SettingError where a source has another image size or holds no image, HeadstartError
+    where a file cannot be read.
+    """
+    import numpy as np
+
+    from headstart.components.datasets.images import UnreadableImageError, decode
+    from headstart.components.datasets.packed import PackedDataset, is_packed
+    from headstart.components.training.prediction import read_image
+    from headstart.pipelines.commands.predict import image_files
+
+    if not sources:
+        return np.random.default_rng(0).integers(0, 256, (64, size, size, 3), dtype=np.uint8)
+    parts = []
+    for source in sources:
+        if is_packed(source):
+            images, _ = PackedDataset(source).split("test")
+            if images.shape[1] != size:
+                raise SettingError(f"--images {source}: has images of {images.shape[1]} pixels, the model {size}.")
+            parts.append(images)
+            continue
+        files = image_files(source)
+        try:
+            parts.append(np.stack([decode(read_image(file), size)[0] for file in files]))
+        except UnreadableImageError as error:
+            raise HeadstartError(f"--images {source}: an image cannot be read: {error}.") from error
+    return np.concatenate(parts)
