@@ -130,7 +130,7 @@ class TrackingServer:
             self._session.auth = (user, password)
         elif token:
             self._session.headers["Authorization"] = f"Bearer {token}"
-        if parts.scheme == "http" and (user or token) and not never_leaves(parts.hostname):
+        if parts.scheme == "http" and (user or token) and not never_leaves(str(parts.hostname)):
             raise HeadstartError(
                 f"{self.uri}: a password or a token would cross the network unencrypted; nothing was sent.",
                 "Give --tracking-uri an https:// address, or a port forwarding on this machine.",

@@ -11,7 +11,8 @@ import logging
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from headstart.components import machine
 from headstart.components.atomic_files import whole_file
+from headstart.components.datasets.reading import Reading, reading_of
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.training import environment
 from headstart.components.training.prediction import Served, kind_of
@@ -27,7 +29,7 @@ from headstart.components.training.prediction import Served, kind_of
 Format = Literal["onnx", "tflite"]
 Batch = npt.NDArray[np.float32]
 Answers = Callable[[Batch], Batch]
-LABELS = "labels.txt"
+LABELS, DESCRIPTION = "labels.txt", "description.json"
 _OPSET = 18
 _BATCH = 64
 
@@ -49,6 +51,11 @@ class _Source:
     function: Any  # a tf.function from pixels to {"probabilities": …}
     classes: list[str]
     size: int
+    reading: Reading
+
+    def description(self) -> dict[str, Any]:
+        """What a caller must know: the classes in their order, and how a file becomes pixels."""
+        return {"classes": self.classes, "image_size": self.size, "reading": asdict(self.reading)}
 
     def answers(self, pixels: Batch) -> Batch:
         found: Batch = self.function(pixels)["probabilities"].numpy()
@@ -70,7 +77,8 @@ def convert(
     if file.exists():
         raise SettingError(f"{file}: is there already.", "Name another file, or move that one away.")
     place = kind_of(model)
-    environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
+    with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
+        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
     if to == "onnx":
         _check_packages()
     source = _source(*place)
@@ -110,7 +118,7 @@ def _source(kind: str, place: Path) -> _Source:
 
     if kind == "served":
         served = Served(place)
-        classes, size, ask = served.classes, served.size, served.endpoint
+        classes, size, reading, ask = served.classes, served.size, served.reading, served.endpoint
 
         def answer(pixels: Any) -> Any:
             return ask(pixels=pixels)["probabilities"]
@@ -119,15 +127,14 @@ def _source(kind: str, place: Path) -> _Source:
 
         loaded, description = export.load_model(place)
         classes, size = description["classes"], description["image_size"]
+        reading = reading_of(description.get("reading") or {})
 
         def answer(pixels: Any) -> Any:
             return loaded(pixels, training=False)
 
     signature = [tf.TensorSpec([None, size, size, 3], tf.float32, name="pixels")]
-    function = tf.function(
-        lambda pixels: {"probabilities": answer(pixels)}, input_signature=signature, autograph=False
-    )
-    return _Source(function, classes, size)
+    function = tf.function(lambda pixels: {"probabilities": answer(pixels)}, input_signature=signature, autograph=False)
+    return _Source(function, classes, size, reading)
 
 
 def _check_packages() -> None:
@@ -147,9 +154,8 @@ def _write_onnx(source: _Source, file: Path) -> None:
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     found, _ = tf2onnx.convert.from_function(source.function, source.function.input_signature, opset=_OPSET)
-    onnx.helper.set_model_props(
-        found, {"classes": json.dumps(source.classes, ensure_ascii=False), "image_size": str(source.size)}
-    )
+    described = {name: json.dumps(value, ensure_ascii=False) for name, value in source.description().items()}
+    onnx.helper.set_model_props(found, described)
     found.doc_string = "pixels: float32, N x size x size x 3, 0 to 255; probabilities: float32, N x classes"
     onnx.checker.check_model(found)
     file.write_bytes(found.SerializeToString())
@@ -169,7 +175,7 @@ def _onnx_answers(file: Path) -> Answers:
 
 
 def _write_tflite(source: _Source, file: Path) -> None:
-    """Write the model, and behind it a zip archive with the labels: what TensorFlow Lite calls an associated file."""
+    """Write the model, and behind it a zip archive with what TensorFlow Lite calls associated files."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -179,6 +185,7 @@ def _write_tflite(source: _Source, file: Path) -> None:
     file.write_bytes(content)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(LABELS, "".join(f"{name}\n" for name in source.classes))
+        archive.writestr(DESCRIPTION, json.dumps(source.description(), ensure_ascii=False))
 
 
 def _tflite_answers(file: Path) -> Answers:

@@ -217,6 +217,7 @@ class Served(_Answer):
             raise HeadstartError(f"{folder}: not a SavedModel of Headstart ({error}).") from error
 
     def prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
+        """Ask about the file as it is, where TensorFlow decodes it as training images are decoded."""
         from headstart.components.datasets.images import PNG_MARKS
 
         marked = content.startswith(b"\x89PNG") and any(mark in content for mark in PNG_MARKS)
@@ -230,6 +231,7 @@ class Served(_Answer):
         return None
 
     def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Ask `serve_pixels`."""
         answered: npt.NDArray[Any] = self.endpoint(pixels=self._tf.constant(pixels))["probabilities"].numpy()
         return answered
 

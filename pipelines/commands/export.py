@@ -121,7 +121,7 @@ def _convert(model: str, out: Path, to: Format, images: tuple[str, ...], toleran
 
 
 def _comparison_images(sources: list[Path], size: int) -> Any:
-    """Return the images of `sources`, N × uint8, size × size × 3: of files, folders, and of packed data sets the test split.
+    """Return the images of `sources`, uint8, N × size × size × 3; of a packed data set the test split.
 
     Without sources it is noise. SettingError where a source has another image size or holds no image, HeadstartError
     where a file cannot be read.

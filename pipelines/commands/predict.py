@@ -39,7 +39,7 @@ def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int
     prediction.kind_of(place)
     files: list[Path] = []
     for image in images:
-        files += _files(prediction.local(image, "IMAGE"))
+        files += image_files(prediction.local(image, "IMAGE"))
     check_version(place)
     unread = 0
     found = prediction.classify(place, files, top)
@@ -83,7 +83,8 @@ def check_version(model: Path) -> None:
         )
 
 
-def _files(image: Path) -> list[Path]:
+def image_files(image: Path) -> list[Path]:
+    """Return the file itself, or the images below a folder; SettingError where there are none."""
     from headstart.components.datasets.folders import to_convert
     from headstart.components.datasets.images import SUFFIXES
     from headstart.components.errors import SettingError

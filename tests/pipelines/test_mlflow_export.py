@@ -191,7 +191,9 @@ def test_a_deleted_experiment_is_said(server: str, client: Any, run: Path) -> No
         export(run, server, "gone")
 
 
-@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "mlruns", "databricks", "https://", "http://a:b/", "http://[", "file:///tmp/x"])
+@pytest.mark.parametrize(
+    "uri", ["sqlite:///mlflow.db", "mlruns", "databricks", "https://", "http://a:b/", "http://[", "file:///tmp/x"]
+)
 def test_what_is_no_address_is_refused(uri: str) -> None:
     with pytest.raises(SettingError, match=r"--tracking-uri .*expected the http"):
         TrackingServer(uri)
