@@ -27,8 +27,10 @@ _LOOSE_USER = re.compile(r"[^\s/?#@:]*:(?!\d+(?:[/?#\s\"',;)\]]|$))[^\n\"]{1,256
 # A query ends at a blank, unless what comes after it is more of a query.
 _QUERY = re.compile(r"\?[^#\s\"]*(?:[ \t]+[^\s#\"]*&[^\s#\"]+=[^\s#\"]*)*")
 _FRAGMENT = re.compile(r"#[^\s\"]*")
-# What stands after a # in our own addresses is a digest or the mark of a concealed one.
-_OUR_FRAGMENT = re.compile(r"#(?:(?:sha256|sha1|md5)=[0-9a-fA-F]+|given=\w+)(?:&(?:given=\w+))?(?![\w=&])")
+# What stands after a # in our own addresses is a digest, the mark of a concealed one, or the path of a page.
+_OUR_FRAGMENT = re.compile(
+    r"#(?:(?:sha256|sha1|md5)=[0-9a-fA-F]+|given=\w+)(?:&(?:given=\w+))?(?![\w=&])|#/[\w./-]++(?![=&?%])"
+)
 _CLOSING = "'`.,;:)]}>"
 # A shorter secret is hidden only inside an address: elsewhere it would take ordinary words with it.
 _SHORTEST = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class RetrainingRequest:
     notify: str = ""
     registry: str = ""
     registry_name: str = "headstart"
+    run_id: str = field(default_factory=new_run_id)
 
 
 def run_retraining(request: RetrainingRequest) -> int:
@@ -47,7 +48,7 @@ def run_retraining(request: RetrainingRequest) -> int:
     if request.log:
         begin_log(request.log, "--log")
     console = lasting_console()
-    run_id = new_run_id()
+    run_id = request.run_id
     work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))
     log = request.log or work / "retrain.log"
     status = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from rich.text import Text
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.components.preflight.checks import Check
+from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.placement_options import placement_options, read_placement
 from headstart.pipelines.readiness.api_checks import check_api
 from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
@@ -26,6 +28,7 @@ from headstart.pipelines.readiness.namespace_checks import (
 from headstart.pipelines.readiness.node_checks import check_images, check_nodes
 from headstart.pipelines.readiness.platform_checks import check_platform, check_retries
 from headstart.pipelines.readiness.storage_checks import check_storage
+from headstart.pipelines.results import Checked, CheckLine
 from headstart.pipelines.submission.connection import connect
 from headstart.pipelines.submission.options import connection_options
 
@@ -43,6 +46,7 @@ _SIGNS = {
 @click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.  [default: the server's]")
 @click.option("--parallelism", type=click.IntRange(1, 100), default=1, show_default=True, help="As in compile.")
 @placement_options
+@json_option
 def command(
     host: str,
     namespace: str,
@@ -53,6 +57,7 @@ def command(
     service_account: str,
     pipeline_root: str,
     parallelism: int,
+    as_json: bool,
     **placement: Any,
 ) -> int:
     """Say what would stop a run on a cluster: API, rights, quota, nodes, accelerators, image, storage.
@@ -75,8 +80,12 @@ def command(
         checks.append(Check("cluster", "warning", f"not looked at: {error.message}.", error.remedy))
     else:
         checks += _cluster_checks(cluster, namespace, service_account, pipeline_root, parallelism, where)
-    show_checks(Console(highlight=False), checks)
-    return 1 if any(check.outcome == "failed" for check in checks) else 0
+    ready = not any(check.outcome == "failed" for check in checks)
+    if as_json:
+        print_json(Checked(ready=ready, checks=[CheckLine(**asdict(check)) for check in checks]))
+    else:
+        show_checks(Console(highlight=False), checks)
+    return 0 if ready else 1
 
 
 def _cluster_checks(

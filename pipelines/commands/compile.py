@@ -10,9 +10,11 @@ from rich.table import Table
 
 from headstart.components.console import Console
 from headstart.components.errors import SettingError
+from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.own_files import check_manifest_file, check_package_file
 from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package, write_manifest
 from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.results import Compiled
 
 
 @click.command()
@@ -30,8 +32,14 @@ from headstart.pipelines.placement_options import placement_options, read_placem
     "Kubernetes API: kubectl apply, Argo CD, Flux.",
 )  # fmt: skip
 @placement_options
+@json_option
 def command(
-    pipeline: PipelineName, output: Path | None, parallelism: int, manifest: Path | None, **placement: Any
+    pipeline: PipelineName,
+    output: Path | None,
+    parallelism: int,
+    manifest: Path | None,
+    as_json: bool,
+    **placement: Any,
 ) -> None:
     """Write PIPELINE as a package for Kubeflow Pipelines 2.17.
 
@@ -54,6 +62,21 @@ def command(
     version = write_manifest(package, manifest) if manifest else ""
 
     size = package.path.stat().st_size
+    if as_json:
+        print_json(
+            Compiled(
+                pipeline=package.name,
+                package=str(package.path),
+                bytes=size,
+                images=list(package.images),
+                accelerators=where.accelerators,
+                accelerator_type=where.accelerator_type,
+                parameters=sorted(package.parameters),
+                manifest=str(manifest) if manifest else None,
+                version=version or None,
+            )
+        )
+        return
     console = Console(highlight=False)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")

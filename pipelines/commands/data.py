@@ -20,6 +20,7 @@ from headstart.components.foreign_text import echo
 from headstart.components.progress import parse
 from headstart.pipelines.commands.data_table import print_description
 from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.results import Fetched
 from headstart.pipelines.setting_options import parse_classes
 
 _OWN = frozenset({"layout", "classes"})
@@ -187,7 +188,8 @@ def show(packed: Path, verify: bool, as_json: bool) -> None:
 @click.option(
     "--output", "-o", default=Path("downloads"), show_default=True, type=click.Path(path_type=Path), help="folder"
 )
-def fetch(name: str, output: Path) -> None:
+@json_option
+def fetch(name: str, output: Path, as_json: bool) -> None:
     """Download a published data set; a download that broke is taken up again."""
     from headstart.components.datasets.downloads import fetch as download
     from headstart.components.datasets.published import FILES
@@ -198,6 +200,9 @@ def fetch(name: str, output: Path) -> None:
         task = progress.add_task(file.url.rpartition("/")[2], total=None)
         path = download(file.url, output, lambda done, total: progress.update(task, completed=done, total=total))
     checked = f"its published {file.checksum.partition('=')[0].upper()} is right" if file.checksum else "unchecked"
+    if as_json:
+        print_json(Fetched(files=[str(path)]))
+        return
     echo(f"{path} ({checked}; published at {file.source})")
     kind = "cifar100" if name.startswith("cifar100") else name
     echo(f"Import it with: headstart data {kind} {path} --output packed-{kind}")

@@ -10,6 +10,8 @@ import click
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.commands.store_option import store_option
+from headstart.pipelines.json_output import json_option, print_json, say
+from headstart.pipelines.results import Pruned
 
 
 @click.command()
@@ -17,7 +19,8 @@ from headstart.pipelines.commands.store_option import store_option
 @click.option("--keep", default=5, show_default=True, type=click.IntRange(min=1), help="Newest versions that stay.")
 @click.option("--keep-days", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Days that all stay.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def prune(store_uri: str, keep: int, keep_days: float, dry_run: bool) -> None:
+@json_option
+def prune(store_uri: str, keep: int, keep_days: float, dry_run: bool, as_json: bool) -> None:
     """Remove old versions, by the same rules as after a promotion."""
     from headstart.components.promotion import retention
     from headstart.components.promotion.store import open_store
@@ -25,7 +28,9 @@ def prune(store_uri: str, keep: int, keep_days: float, dry_run: bool) -> None:
     store = open_store(store_uri)
     removed = retention.prune(store, keep, keep_days, dry_run=dry_run)
     names = ", ".join(map(str, removed)) or "none"
-    echo(f"{'Would remove' if dry_run else 'Removed'} versions: {names}.")
+    say(f"{'Would remove' if dry_run else 'Removed'} versions: {names}.")
+    if as_json:
+        print_json(Pruned(dry_run=dry_run, removed=removed))
 
 
 def differences(store: Any, first: int, second: int) -> dict[str, dict[str, Any]]:
@@ -62,7 +67,7 @@ def _recipe(store: Any, version: int) -> dict[str, Any]:
 @store_option
 @click.argument("first", type=int)
 @click.argument("second", type=int)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def diff(store_uri: str, first: int, second: int, as_json: bool) -> None:
     """Show what differs between two versions. Accuracies are each on the test images of the version's own data."""
     from rich.table import Table
@@ -96,7 +101,8 @@ def _shown(value: Any) -> str:
 @click.option(
     "--canary", type=click.IntRange(1, 99), help="Per cent of requests for the version in use; the rest stays."
 )
-def manifest(store_uri: str, name: str, namespace: str, canary: int | None) -> None:
+@json_option
+def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_json: bool) -> None:
     """Print a KServe InferenceService for the version in use; `kubectl apply -f -` takes it.
 
     With --canary only that share of the requests goes to it, and the rest to the version that was deployed before,
@@ -144,7 +150,10 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None) -> N
         "metadata": {"name": name, **({"namespace": namespace} if namespace else {}), "annotations": annotations},
         "spec": {"predictor": predictor},
     }
-    click.echo(yaml.safe_dump(service, sort_keys=False), nl=False)
+    if as_json:
+        print_json(service)
+    else:
+        click.echo(yaml.safe_dump(service, sort_keys=False), nl=False)
 
 
 def _sha256(data: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -10,7 +11,8 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.commands import model_upkeep
 from headstart.pipelines.commands.store_option import store_option
-from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.json_output import json_option, print_json, say
+from headstart.pipelines.results import Signed, Verified, VersionChange, VersionCheck
 
 
 def _name_skipped(skipped: list[str]) -> None:
@@ -25,7 +27,7 @@ def command() -> None:
 
 @command.command("list")
 @store_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def list_models(store_uri: str, as_json: bool) -> None:
     """List the versions, oldest first; > marks the one in use."""
     from rich.table import Table
@@ -90,7 +92,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
 @command.command()
 @store_option
 @click.argument("version", required=False, type=int)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @click.option("--uri", "only_uri", is_flag=True, help="Print only the folder to point a model server at.")
 def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> None:
     """Show one version (the one in use, where VERSION is left out) and how it came to be."""
@@ -155,7 +157,8 @@ def _print_pairs(lines: dict[str, str]) -> None:
     help="Version to put into use; default: the last one in use before that was not withdrawn.",
 )
 @click.option("--reason", default="", help="Kept in the store's history.")
-def rollback(store_uri: str, version: int | None, reason: str) -> None:
+@json_option
+def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) -> None:
     """Put an earlier version into use again, never one that was rolled back unless --to names it.
 
     The data that the version in use was trained on do not start a retraining any more, so that a schedule does not
@@ -195,7 +198,9 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
             f"{store.uri}: somebody else changed the model in use at this moment; nothing was rolled back.",
             "Look at `headstart models list` and try again.",
         ) from None
-    echo(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
+    say(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
+    if as_json:
+        _print_change(target, "rolled back", pointer.version, store.serving_uri(target))
     if problem := store.link_problem():
         echo(problem, err=True)
 
@@ -204,7 +209,8 @@ def rollback(store_uri: str, version: int | None, reason: str) -> None:
 @store_option
 @click.argument("version", type=int)
 @click.option("--reason", default="", help="Kept in the store's history.")
-def approve(store_uri: str, version: int, reason: str) -> None:
+@json_option
+def approve(store_uri: str, version: int, reason: str, as_json: bool) -> None:
     """Put the candidate VERSION into use."""
     from headstart.components.promotion.backends import Conflict
     from headstart.components.promotion.candidates import approve
@@ -219,7 +225,9 @@ def approve(store_uri: str, version: int, reason: str) -> None:
             "Look at `headstart models list` and try again.",
         ) from None
     before = f" (was {pointer.previous})" if pointer.previous else ""
-    echo(f"Version {version} is in use{before}.  {store.serving_uri(version)}")
+    say(f"Version {version} is in use{before}.  {store.serving_uri(version)}")
+    if as_json:
+        _print_change(version, "approved", pointer.previous, store.serving_uri(version))
     if problem := store.link_problem():
         echo(problem, err=True)
 
@@ -228,14 +236,17 @@ def approve(store_uri: str, version: int, reason: str) -> None:
 @store_option
 @click.argument("version", type=int)
 @click.option("--reason", required=True, help="Kept with the version.")
-def reject(store_uri: str, version: int, reason: str) -> None:
+@json_option
+def reject(store_uri: str, version: int, reason: str, as_json: bool) -> None:
     """Refuse the candidate VERSION; the data it was trained on no longer start a retraining."""
     from headstart.components.promotion.candidates import reject
     from headstart.components.promotion.store import open_store, this_user
 
     store = open_store(store_uri)
     reject(store, version, reason, this_user())
-    echo(f"Version {version} is rejected.")
+    say(f"Version {version} is rejected.")
+    if as_json:
+        _print_change(version, "rejected")
 
 
 @command.command()
@@ -243,7 +254,8 @@ def reject(store_uri: str, version: int, reason: str) -> None:
 @click.argument("version", type=int)
 @click.option("--remove", is_flag=True, help="Take the pin away.")
 @click.option("--reason", default="", help="Kept with the pin.")
-def pin(store_uri: str, version: int, remove: bool, reason: str) -> None:
+@json_option
+def pin(store_uri: str, version: int, remove: bool, reason: str, as_json: bool) -> None:
     """Keep VERSION from being removed by retention, or stop keeping it."""
     from headstart.components.promotion.store import open_store, this_user
 
@@ -251,16 +263,19 @@ def pin(store_uri: str, version: int, remove: bool, reason: str) -> None:
     store.manifest(version)
     if remove:
         store.unpin(version)
-        echo(f"Version {version} is no longer pinned.")
+        say(f"Version {version} is no longer pinned.")
     else:
         store.pin(version, this_user(), reason)
-        echo(f"Version {version} is pinned.")
+        say(f"Version {version} is pinned.")
+    if as_json:
+        _print_change(version, "unpinned" if remove else "pinned")
 
 
 @command.command()
 @store_option
 @click.argument("version", required=False, type=int)
-def verify(store_uri: str, version: int | None) -> int:
+@json_option
+def verify(store_uri: str, version: int | None, as_json: bool) -> int:
     """Read every file of VERSION (or of all) and compare it with digests, provenance and signature.
 
     Signatures are asked for where HEADSTART_VERIFYING_KEY names a public key. Ends with status 1 if a version is not
@@ -278,6 +293,7 @@ def verify(store_uri: str, version: int | None) -> int:
     skipped: list[str] = []
     numbers = [version] if version is not None else [one.manifest.version for one in store.versions(skipped)]
     faults = [f"Damaged: {text}" for text in skipped]
+    checks = [VersionCheck(version=None, problem=text) for text in skipped]
     for number in numbers:
         with tempfile.TemporaryDirectory(prefix="headstart-verify-") as scratch:
             try:
@@ -287,12 +303,17 @@ def verify(store_uri: str, version: int | None) -> int:
                 problem = str(error)
             if problem:
                 faults.append(f"Version {number}: {problem}")
+                checks.append(VersionCheck(version=number, problem=problem))
                 continue
             signed = "signature holds" if signing.verifies() else "signature not asked for"
-            origin = "provenance names this model" if (folder / PROVENANCE_FILE).is_file() else "no provenance"
-            echo(f"Version {number}: all files are what was stored; {origin}; {signed}.")
+            known = (folder / PROVENANCE_FILE).is_file()
+            origin = "provenance names this model" if known else "no provenance"
+            checks.append(VersionCheck(version=number, provenance=known, signature=signing.verifies()))
+            say(f"Version {number}: all files are what was stored; {origin}; {signed}.")
     for text in faults:
         echo(text, err=True)
+    if as_json:
+        print_json(Verified(sound=not faults, versions=checks))
     return 1 if faults else 0
 
 
@@ -326,7 +347,8 @@ def history(store_uri: str, last: int, as_json: bool) -> None:
 
 @command.command()
 @store_option
-def sign(store_uri: str) -> None:
+@json_option
+def sign(store_uri: str, as_json: bool) -> None:
     """Sign what the store says now: the version in use, the prepared model, the uses of test images.
 
     For a store from before HEADSTART_SIGNING_KEY was set, or after an intruder changed or set back one of these. Look
@@ -347,7 +369,13 @@ def sign(store_uri: str) -> None:
     pointer, _ = store.pointer()
     if pointer is None:
         raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
-    echo(f"Signed: {', '.join(signed)}. Version {pointer.version} is in use.")
+    say(f"Signed: {', '.join(signed)}. Version {pointer.version} is in use.")
+    if as_json:
+        print_json(Signed(signed=list(signed), version=pointer.version))
+
+
+def _print_change(version: int, action: Any, previous: int | None = None, serve_from: str | None = None) -> None:
+    print_json(VersionChange(version=version, action=action, previous=previous, serve_from=serve_from))
 
 
 for _upkeep in (model_upkeep.prune, model_upkeep.diff, model_upkeep.manifest):

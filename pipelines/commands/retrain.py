@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import click
 from headstart.components.credentials import conceal
 from headstart.components.errors import SettingError
 from headstart.pipelines.commands.store_option import store_option
+from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
 
@@ -59,6 +62,7 @@ from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes
 @click.option("--registry-name", default="headstart", help="Name of the registered model.")
 @click.option("--force", is_flag=True, help="Train although these data were trained on before.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="File for the whole log.")
+@json_option
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Train the last stage on new data and promote the model if it is better than the one in use.
@@ -67,7 +71,13 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     could not be trained on; 2 wrong use; 130 interrupted.
     """
     from headstart.components.promotion.store import open_store
-    from headstart.pipelines.local_retraining import RetrainingRequest, run_retraining, starting_point, with_network
+    from headstart.pipelines.local_retraining import (
+        RetrainingRequest,
+        find_outcome,
+        run_retraining,
+        starting_point,
+        with_network,
+    )
 
     store, prepared = absolute(options["store_uri"]), absolute(options["prepared"])
     data = options["data"] if options["data"].startswith("demo:") else absolute(options["data"])
@@ -98,7 +108,13 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         registry_name=options["registry_name"],
         verbose=ctx.obj["verbose"],
     )
-    ctx.exit(run_retraining(request))
+    if not options["as_json"]:
+        ctx.exit(run_retraining(request))
+    with contextlib.redirect_stdout(sys.stderr):
+        status = run_retraining(request)
+    if (outcome := find_outcome(open_store(store), request.run_id)) is not None:
+        print_json(outcome)
+    ctx.exit(status)
 
 
 def absolute(uri: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.components.foreign_text import echo
+from headstart.pipelines.json_output import json_option, print_json, say
 from headstart.pipelines.parameter_options import parameter_option, read_parameters
 from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.results import ScheduleChange, ScheduleLine, Schedules
 from headstart.pipelines.submission.options import connection_options
 
 TIMES = 5
@@ -57,6 +60,7 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 @click.option("--service-account", default="", help="Service account of the pods.  [default: the server's]")
 @click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.  [default: the server's]")
 @placement_options
+@json_option
 def command(
     pipeline: str | None,
     show: bool,
@@ -64,6 +68,7 @@ def command(
     resume: str | None,
     run_now: str | None,
     delete: str | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Run PIPELINE on a cluster at set times; the same name again replaces the schedule.
@@ -78,18 +83,21 @@ def command(
             f"schedule: {' and '.join(chosen) or 'nothing'} given.",
             "Expected one of: a PIPELINE, --list, --pause NAME, --resume NAME, --run-now NAME, --delete NAME.",
         )
+    done: ScheduleChange | Schedules
     if pipeline:
-        _put(pipeline, options)
-        return
-    connection, namespace = _connect(options)
-    if show:
-        _list(connection, namespace, options["zone_name"])
-    elif run_now:
-        _run_now(connection, run_now, namespace)
-    elif delete:
-        _delete(connection, delete, namespace, options["end_runs"])
+        done = _put(pipeline, options)
     else:
-        _set_enabled(connection, str(pause or resume), namespace, bool(resume), options["zone_name"])
+        connection, namespace = _connect(options)
+        if show:
+            done = _list(connection, namespace, options["zone_name"])
+        elif run_now:
+            done = _run_now(connection, run_now, namespace)
+        elif delete:
+            done = _delete(connection, delete, namespace, options["end_runs"])
+        else:
+            done = _set_enabled(connection, str(pause or resume), namespace, bool(resume), options["zone_name"])
+    if as_json:
+        print_json(done)
 
 
 def _connect(options: dict[str, Any]) -> tuple[Any, str]:
@@ -107,7 +115,7 @@ def _connect(options: dict[str, Any]) -> tuple[Any, str]:
     return connection, str(options["namespace"]) if server.multi_user else ""
 
 
-def _put(pipeline: str, options: dict[str, Any]) -> None:
+def _put(pipeline: str, options: dict[str, Any]) -> ScheduleChange:
     from headstart.pipelines.cron import EXAMPLE, parse_cron, read_zone
     from headstart.pipelines.intervals import parse_interval
     from headstart.pipelines.schedules import list_schedules, put_schedule
@@ -121,8 +129,9 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
     times = when.next_times(TIMES, read_zone(options["zone_name"]))
     package = _package(pipeline, options)
     parameters = typed_parameters(package, read_parameters(options["pairs"]))
+    name = options["name"] or f"headstart-{pipeline}"
+    action: Literal["created", "replaced", "unchanged", "explained"] = "explained"
     if not options["dry_run"]:
-        name = options["name"] or f"headstart-{pipeline}"
         connection, namespace = _connect(options)
         known = {schedule.identity for schedule in list_schedules(connection, namespace)}
         new, old = put_schedule(
@@ -138,17 +147,25 @@ def _put(pipeline: str, options: dict[str, Any]) -> None:
             paused=options["paused"],
             end_runs=options["end_runs"],
         )
-        done = "Replaced" if old else "Unchanged:" if new.identity in known else "Created"
-        echo(f"{done} schedule {name}{'' if new.enabled else ', paused'}.")
-        echo("Missed times are not caught up; one run at a time.")
+        action = "replaced" if old else "unchanged" if new.identity in known else "created"
+        done = "Unchanged:" if action == "unchanged" else action.capitalize()
+        say(f"{done} schedule {name}{'' if new.enabled else ', paused'}.")
+        say("Missed times are not caught up; one run at a time.")
     if every is None:
-        echo(f"{when.describe()}.  In Kubeflow Pipelines: {when.expression}")
+        say(f"{when.describe()}.  In Kubeflow Pipelines: {when.expression}")
         zone = options["zone_name"]
-        echo(f"The time zone is that of the cluster (cronScheduleTimezone), taken here to be {zone}. Next times:")
+        say(f"The time zone is that of the cluster (cronScheduleTimezone), taken here to be {zone}. Next times:")
     else:
-        echo(f"{when.describe()}, from when the schedule was made. If that is now, the next times are:")
+        say(f"{when.describe()}, from when the schedule was made. If that is now, the next times are:")
     for moment in times:
-        echo(f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}")
+        say(f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}")
+    return ScheduleChange(
+        name=name, action=action, when=when.expression if every is None else every, next_times=_iso(times)
+    )
+
+
+def _iso(times: Sequence[datetime]) -> list[str]:
+    return [moment.isoformat() for moment in times]
 
 
 def _package(pipeline: str, options: dict[str, Any]) -> Any:
@@ -177,13 +194,15 @@ def _next_time(when: str, zone_name: str) -> str:
         return "–"
 
 
-def _list(connection: Any, namespace: str, zone_name: str) -> None:
+def _list(connection: Any, namespace: str, zone_name: str) -> Schedules:
     from headstart.pipelines.schedules import list_schedules
 
     schedules = list_schedules(connection, namespace)
     if not schedules:
-        echo(f"{connection.host} has no schedule.")
-        return
+        say(f"{connection.host} has no schedule.")
+        return Schedules(schedules=[])
+    if click.get_current_context().params["as_json"]:
+        return Schedules(schedules=[_line(schedule) for schedule in schedules])
     _print_rows(
         ("name", "pipeline", "when", "state", "next", "data"),
         [
@@ -198,6 +217,12 @@ def _list(connection: Any, namespace: str, zone_name: str) -> None:
             for schedule in schedules
         ],
     )
+    return Schedules(schedules=[_line(schedule) for schedule in schedules])
+
+
+def _line(schedule: Any) -> ScheduleLine:
+    names = ("name", "pipeline", "when", "enabled", "parameters")
+    return ScheduleLine(**{name: getattr(schedule, name) for name in names})
 
 
 def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -211,7 +236,7 @@ def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         cells = [titles, *(tuple(" ".join(text.split()) for text in row) for row in rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(len(titles))]
         for row in cells:
-            echo("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+            say("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
         return
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for title in titles:
@@ -221,32 +246,41 @@ def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     console.print(table, highlight=False)
 
 
-def _run_now(connection: Any, name: str, namespace: str) -> None:
+def _run_now(connection: Any, name: str, namespace: str) -> ScheduleChange:
     from headstart.pipelines.schedules import find_schedules, run_now
     from headstart.pipelines.submission.messages import run_page
 
     schedule = find_schedules(connection, name, namespace)[0]
     run_id = run_now(connection, schedule, namespace)
-    echo(f"Started run {run_id} of schedule {name}: {run_page(connection.host, run_id)}")
-    echo(f"Follow it: headstart submit --attach {run_id}")
+    say(f"Started run {run_id} of schedule {name}: {run_page(connection.host, run_id)}")
+    say(f"Follow it: headstart submit --attach {run_id}")
+    return ScheduleChange(
+        name=name, action="started", when=schedule.when, run_id=run_id, url=run_page(connection.host, run_id)
+    )
 
 
-def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone_name: str) -> None:
+def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone_name: str) -> ScheduleChange:
     from headstart.pipelines.schedules import find_schedules, set_enabled
 
+    when = ""
     for schedule in find_schedules(connection, name, namespace):
+        when = schedule.when
         set_enabled(connection, schedule, enabled)
         if enabled:
             following = _next_time(schedule.when, zone_name)
-            echo(f"Schedule {name} goes on" + (f"; next: {following}." if following != "–" else f", {schedule.when}."))
+            say(f"Schedule {name} goes on" + (f"; next: {following}." if following != "–" else f", {schedule.when}."))
         else:
-            echo(f"Schedule {name} is paused.")
+            say(f"Schedule {name} is paused.")
+    return ScheduleChange(name=name, action="resumed" if enabled else "paused", when=when)
 
 
-def _delete(connection: Any, name: str, namespace: str, end_runs: bool) -> None:
+def _delete(connection: Any, name: str, namespace: str, end_runs: bool) -> ScheduleChange:
     from headstart.pipelines.schedules import delete_schedule, find_schedules, require_idle
 
+    when = ""
     for schedule in find_schedules(connection, name, namespace):
+        when = schedule.when
         require_idle(connection, schedule, namespace, end_runs=end_runs)
         delete_schedule(connection, schedule)
-        echo(f"Schedule {name} ({schedule.when}) is deleted.")
+        say(f"Schedule {name} ({schedule.when}) is deleted.")
+    return ScheduleChange(name=name, action="deleted", when=when)

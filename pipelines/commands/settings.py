@@ -79,7 +79,7 @@ def _accepts(described: dict[str, Any]) -> str:
 
 @click.command(name="settings")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(name: str | None, as_json: bool) -> None:
     """List every setting, or what NAME means, accepts and is by default.
 

@@ -14,10 +14,12 @@ import click
 
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.own_files import check_report_folder
 from headstart.pipelines.packages import Package, compile_package, read_package
 from headstart.pipelines.parameter_options import parameter_option, read_parameters
 from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.results import Submitted
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
@@ -50,6 +52,7 @@ CANCELED_STATUS = 3
 )
 @click.option("--parallelism", type=click.IntRange(1, 100), help="As in compile.  [default: 1]")
 @placement_options
+@json_option
 def command(
     pipeline: str | None,
     pairs: tuple[str, ...],
@@ -67,6 +70,7 @@ def command(
     attach: str | None,
     output: Path | None,
     parallelism: int | None,
+    as_json: bool,
     **placement: Any,
 ) -> int:
     """Submit PIPELINE (experiment, curve, retraining, or a compiled package), follow it, and bring the report back.
@@ -77,7 +81,7 @@ def command(
     goes on. Ctrl-C leaves the run alone. Where the pipeline could not make its report, it is made here, from the
     records that are in the store.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=as_json)
     if bool(pipeline) == bool(attach):
         raise SettingError("Give either a PIPELINE to submit or --attach RUN_ID.")
     if output:
@@ -102,8 +106,9 @@ def command(
                 pipeline_root=pipeline_root, service_account=service_account,
             )  # fmt: skip
         console.print(f"Submitted run {run_id}: {run_page(connection.host, run_id)}")
+    done = Submitted(run_id=run_id, url=run_page(connection.host, run_id), state="", status=0)
     if not wait:
-        return 0
+        return _ended(done, as_json)
     try:
         with TerminalWatcher(console) as watcher:
             follower = Follower(connection, package, watcher, timeout_seconds=timeout * 60)
@@ -112,7 +117,14 @@ def command(
         console.print(f"\nThe run goes on. Follow it again with: headstart submit --attach {run_id}")
         return 130
     connection.deadline = math.inf
-    return _finish(console, follower, run, run_id, output, namespace)
+    done.status = _finish(console, follower, run, done, output, namespace)
+    return _ended(done, as_json)
+
+
+def _ended(done: Submitted, as_json: bool) -> int:
+    if as_json:
+        print_json(done)
+    return done.status
 
 
 def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
@@ -147,9 +159,11 @@ def nothing_submitted() -> Iterator[None]:
         raise HeadstartError(f"{error.message} Nothing was submitted.", error.remedy) from error
 
 
-def _finish(console: Console, follower: Follower, run: Run, run_id: str, output: Path | None, namespace: str) -> int:
-    connection, package, workflow = follower.connection, follower.package, follower.workflow
-    state = runs.state_of(run)
+def _finish(
+    console: Console, follower: Follower, run: Run, done: Submitted, output: Path | None, namespace: str
+) -> int:
+    connection, package, workflow, run_id = follower.connection, follower.package, follower.workflow, done.run_id
+    state = done.state = runs.state_of(run)
     if state != "SUCCEEDED":
         explain_failure(console, connection, run, run_id, workflow, package, follower.waited)
     folder = output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
@@ -161,13 +175,19 @@ def _finish(console: Console, follower: Follower, run: Run, run_id: str, output:
             console.print(f"Saved {file}")
         for uri, reason in download.missing if state == "SUCCEEDED" else []:
             console.print(f"Not brought back: {uri}: {reason}", style="yellow")
+        done.files = [str(file) for file in download.files]
         reported = any(file.suffix == ".html" for file in download.files)
     elif state == "SUCCEEDED":
         console.print("The API does not say where the report is; it is in the UI.", style="yellow")
     if state != "SUCCEEDED" and not reported:
         complete = _report_here(console, connection, workflow, run, run_id, folder, namespace)
+        reported = complete is not None
+        if reported:
+            done.files = [str(file) for file in sorted(folder.rglob("*")) if file.is_file()]
         if complete and state == "FAILED":
+            done.output = str(folder)
             return 0
+    done.output = str(folder) if done.files else None
     return {"SUCCEEDED": 0, "CANCELED": CANCELED_STATUS}.get(state, 1)
 
 

@@ -13,6 +13,7 @@ from pipelines_api import PipelinesApi
 from headstart.pipelines.placement import Toleration
 from headstart.pipelines.readiness.node_checks import registry_of, tolerates
 from headstart.pipelines.readiness.quantities import quantity
+from tests.json_results import read_result
 
 Checked = Callable[..., tuple[int, str]]
 IMAGE = "registry.example/headstart:0.1.0"
@@ -216,3 +217,16 @@ def test_tolerations_follow_kubernetes_rules(toleration: str, taint: dict[str, A
 )  # fmt: skip
 def test_registries(image: str, registry: str | None) -> None:
     assert registry_of(image) == registry
+
+
+def test_json_says_the_same(
+    check: Checked, cluster: KubernetesApi, command: Callable[..., Result], api: PipelinesApi
+) -> None:
+    result = command("check", "--host", api.server.host, "--image", IMAGE, "--json")
+    found = read_result("Checked", result.stdout)
+    assert result.exit_code == 0 and found["ready"]
+    assert {line["outcome"] for line in found["checks"]} == {"passed"}
+    result = command("check", "--host", api.server.host, "--image", IMAGE, "--namespace", "absent", "--json")
+    found = read_result("Checked", result.stdout)
+    assert result.exit_code == 1 and not found["ready"]
+    assert [line for line in found["checks"] if line["outcome"] == "failed" and line["remedy"]]

@@ -17,6 +17,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import connection, runs
 from headstart.pipelines.submission.answers import Health
+from tests.json_results import read_result
 
 Command = Callable[..., Result]
 STORE = f"minio/mlpipeline/v2/artifacts/headstart-experiment/{RUN_ID}"
@@ -41,9 +42,13 @@ def test_success_brings_the_report_back(command: Command, api: PipelinesApi, pac
         f"{STORE}/report/{SALT}/summary/summary.json": b'{"sound": true}',
         f"{STORE}/report/{SALT}/summary/runs.csv": b"arm,seed\n",
     }
-    result = submit(command, api, package, "--output", "back", "-p", "preset=fast", "-p", "seeds=[1, 2]")
+    result = submit(command, api, package, "--output", "back", "-p", "preset=fast", "-p", "seeds=[1, 2]", "--json")
 
     assert result.exit_code == 0, said(result)
+    found = read_result("Submitted", result.stdout)
+    assert (found["run_id"], found["state"], found["status"], found["output"]) == (RUN_ID, "SUCCEEDED", 0, "back")
+    assert set(found["files"]) == {f"back/{name}" for name in ("report.html", "report.md", "summary.json", "runs.csv")}
+    assert found["url"] == f"{api.server.host}/#/runs/details/{RUN_ID}" and found["url"] in result.stderr
     assert Path("back/report.html").read_bytes() == b"<html>report</html>"
     assert Path("back/report.md").read_text() == "# Report"
     assert json.loads(Path("back/summary.json").read_text()) == {"sound": True}

@@ -1,15 +1,23 @@
 """`--json`: one document on standard output, in the form of a committed schema or of the class that it prints."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic.json_schema import models_json_schema
+
+from headstart.pipelines.cli import headstart as whole
+from headstart.pipelines.results import RESULTS
+from tests.json_results import FILE, read_result
 
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests/reporting/old"
@@ -61,3 +69,51 @@ def test_report_and_compare(tmp_path: Path) -> None:
 
 def test_history_of_an_empty_store(tmp_path: Path) -> None:
     assert headstart("models", "history", "--store", tmp_path / "store", "--json") == []
+
+
+def leaves(command: click.Command, name: str = "headstart") -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    context = click.Context(command)
+    for inner in command.list_commands(context):
+        found = command.get_command(context, inner)
+        assert found is not None
+        yield from leaves(found, f"{name} {inner}")
+
+
+@pytest.mark.parametrize(("name", "command"), leaves(whole), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_command_prints_json(name: str, command: click.Command) -> None:
+    (option,) = [one for one in command.params if "--json" in one.opts]
+    assert isinstance(option, click.Option) and option.is_flag
+    assert option.help == "Print the result as JSON."
+
+
+def test_the_committed_schemas_are_those_of_the_results() -> None:
+    _, schemas = models_json_schema([(result, "serialization") for result in RESULTS])
+    text = json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schemas}, indent=1) + "\n"
+    if os.environ.get("HEADSTART_RENEW_GOLDEN"):
+        FILE.write_text(text, encoding="utf-8")
+    assert FILE.read_text(encoding="utf-8") == text, "HEADSTART_RENEW_GOLDEN=1 renews it"
+
+
+def test_compile(tmp_path: Path) -> None:
+    words = ("--output", tmp_path / "p.yaml", "--manifest", tmp_path / "m.yaml", "--image", "registry/i:1", "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "headstart", "compile", "retraining", *map(str, words)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = read_result("Compiled", done.stdout)
+    assert (found["package"], found["manifest"]) == (str(tmp_path / "p.yaml"), str(tmp_path / "m.yaml"))
+    assert found["bytes"] == (tmp_path / "p.yaml").stat().st_size and found["images"] == ["registry/i:1"]
+    assert f"name: {found['version']}" in (tmp_path / "m.yaml").read_text()
+
+
+def test_a_schedule_explained(tmp_path: Path) -> None:
+    words = ["schedule", "retraining", "--cron", "30 2 * * 1", "--dry-run", "-p", "store=gs://a/b", "-p", "data=gs://c"]
+    done = subprocess.run(
+        [sys.executable, "-m", "headstart", *words, "--json"], capture_output=True, text=True, check=True
+    )
+    found = read_result("ScheduleChange", done.stdout)
+    assert (found["action"], found["when"], len(found["next_times"])) == ("explained", "0 30 2 * * 1", 5)
+    assert "only on Monday" in done.stderr

@@ -12,6 +12,7 @@ from headstart.components.errors import HeadstartError
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.pipelines.cli import headstart
+from tests.json_results import read_result
 
 Models = Callable[..., Result]
 
@@ -155,3 +156,18 @@ def test_one_damaged_file_stops_neither_list_nor_history_nor_retention(
     # What cannot be read is not removed, and a pin that cannot be read holds.
     assert prune(store, keep=1) == []
     assert store.backend.folders("versions") == ["1", "2", "3"]
+
+
+def test_json_of_what_changes_a_store(models: Models, store: ModelStore) -> None:
+    found = read_result("VersionChange", models("rollback", "--json").stdout)
+    assert found == {"version": 2, "action": "rolled back", "previous": 3, "serve_from": store.serving_uri(2)}
+    assert read_result("VersionChange", models("pin", "1", "--json").stdout)["action"] == "pinned"
+    assert read_result("VersionChange", models("pin", "1", "--remove", "--json").stdout)["action"] == "unpinned"
+    found = read_result("Verified", models("verify", "--json").stdout)
+    assert found["sound"] and [one["version"] for one in found["versions"]] == [1, 2, 3]
+    assert read_result("Pruned", models("prune", "--keep", "1", "--dry-run", "--json").stdout)["dry_run"]
+    store.backend.write("versions/1/model.keras", b"other")
+    damaged = models("verify", "--json")
+    found = read_result("Verified", damaged.stdout)
+    assert not found["sound"]
+    assert [bool(one["problem"]) for one in found["versions"]] == [True, False, False]

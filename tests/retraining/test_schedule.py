@@ -13,6 +13,7 @@ from pipelines_api import API, RUN_ID
 from schedules_api import PATH, SchedulesApi
 
 from headstart.pipelines.packages import Package
+from tests.json_results import read_result
 
 Command = Callable[..., Result]
 NEEDED = ("-p", "store=gs://models/fruits", "-p", "data=gs://data/fruits.tar.gz")
@@ -345,3 +346,21 @@ def test_the_plain_kfp_command_creates_one_from_the_same_package(
         else:
             assert ours[key] == plain[key], key
     assert int(plain["max_concurrency"]) == int(ours["max_concurrency"])
+
+
+def test_json_names_what_was_done(api: SchedulesApi, put: Command, command: Command) -> None:
+    words = ("--host", api.server.host, "--json")
+    assert read_result("ScheduleChange", put("--cron", "@daily", "--json").stdout)["action"] == "created"
+    assert read_result("ScheduleChange", put("--cron", "@daily", "--json").stdout)["action"] == "unchanged"
+    (listed,) = read_result("Schedules", command("schedule", "--list", *words).stdout)["schedules"]
+    assert (listed["name"], listed["enabled"]) == ("headstart-retraining", True)
+    assert listed["parameters"] == {"store": "gs://models/fruits", "data": "gs://data/fruits.tar.gz"}
+    for option, action in (
+        ("--pause", "paused"),
+        ("--resume", "resumed"),
+        ("--run-now", "started"),
+        ("--delete", "deleted"),
+    ):
+        found = read_result("ScheduleChange", command("schedule", option, "headstart-retraining", *words).stdout)
+        assert (found["name"], found["action"]) == ("headstart-retraining", action)
+    assert read_result("Schedules", command("schedule", "--list", *words).stdout) == {"schedules": []}
