@@ -166,7 +166,7 @@ def test_json_of_what_changes_a_store(models: Models, store: ModelStore) -> None
     found = read_result("Verified", models("verify", "--json").stdout)
     assert found["sound"] and [one["version"] for one in found["versions"]] == [1, 2, 3]
     assert read_result("Pruned", models("prune", "--keep", "1", "--dry-run", "--json").stdout)["dry_run"]
-    store.backend.write("versions/1/model.keras", b"other")
+    store.backend.write("versions/1/model/model.keras", b"other")
     damaged = models("verify", "--json")
     found = read_result("Verified", damaged.stdout)
     assert not found["sound"]

@@ -15,6 +15,7 @@ from PIL import Image
 from small_data import COLOURS
 
 from headstart.components.promotion.store import ModelStore, open_store
+from headstart.components.promotion.versions import Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -66,10 +67,11 @@ def test_from_the_first_model_to_data_that_cannot_be_used(store: ModelStore, pre
     assert (manifest.classes, manifest.seed, manifest.data_counts["test"]) == (["apple", "noise", "pears"], 1, 36)
     assert {"serving/1/saved_model.pb", "model/model.keras", "record.json", "report.html"} <= set(manifest.files)
 
-    unchanged = retrain(store, data)
+    unchanged = retrain(store, data, "--json")
     assert unchanged.returncode == 0
-    assert "Nothing to do: version 1 was trained on exactly these data." in unchanged.stdout
-    assert "Train the last stage" not in unchanged.stdout
+    assert Outcome.model_validate_json(unchanged.stdout).status == "unchanged"
+    assert "Nothing to do: version 1 was trained on exactly these data." in unchanged.stderr
+    assert "Train the last stage" not in unchanged.stderr
 
     shutil.rmtree(data / "train" / "noise")
     shutil.rmtree(data / "test" / "noise")
