@@ -37,8 +37,14 @@ _OPTIONS = (
         "--toleration", "tolerations", multiple=True, metavar="KEY[=VALUE][:EFFECT]",
         help="Taint that training tasks tolerate; repeatable. The accelerator's own taint always is.",
     ),
-    click.option("--image-pull-policy", type=click.Choice(["IfNotPresent", "Always", "Never"])),
-    click.option("--image-pull-secret", "image_pull_secrets", multiple=True, metavar="NAME", help="Repeatable."),
+    click.option(
+        "--image-pull-policy", type=click.Choice(["IfNotPresent", "Always", "Never"]),
+        help="When nodes fetch the image.  [default: IfNotPresent]",
+    ),
+    click.option(
+        "--image-pull-secret", "image_pull_secrets", multiple=True, metavar="NAME",
+        help="Secret with a registry's credentials; repeatable.",
+    ),
     click.option(
         "--google-credentials-secret", metavar="NAME",
         help="Secret with a service account's key.json; not needed with Workload Identity.",

@@ -27,6 +27,11 @@ _OWN = frozenset({"layout", "classes"})
 """Settings that the commands give in another way than by an option of that name."""
 
 
+def sentence(text: str) -> str:
+    """Return a setting's description as the help of an option."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
+
+
 def setting_options(model: type[BaseModel]) -> Callable[[Any], Any]:
     """Give a command an option for every setting of `model`, with its description as help."""
 
@@ -40,7 +45,7 @@ def setting_options(model: type[BaseModel]) -> Callable[[Any], Any]:
             if field.annotation is bool:
                 flag = f"{flag}/--no-{name.replace('_', '-')}"
             command = click.option(
-                flag, name, type=kind, default=field.default, show_default=True, help=field.description
+                flag, name, type=kind, default=field.default, show_default=True, help=sentence(str(field.description))
             )(command)
         return command
 
@@ -97,9 +102,7 @@ def _import(uri: str, output: Path, layout: str, settings: dict[str, Any]) -> No
     print_json(description) if as_json else print_description(description, output)
 
 
-_OUTPUT = click.option(
-    "--output", "-o", required=True, type=click.Path(path_type=Path), help="folder that the packed data set becomes"
-)
+_OUTPUT = click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 
 
 @command.command()
@@ -130,7 +133,7 @@ def fruits360(uri: str, output: Path, **settings: Any) -> None:
     type=click.Choice(["auto", "image_folder", "class_folders", "csv"]),
     default="auto",
     show_default=True,
-    help="what it is",
+    help="How that set is laid out.",
 )
 @setting_options(ImportSettings)
 @json_option
@@ -148,7 +151,7 @@ def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
     "rules",
     multiple=True,
     metavar="NAME=WORDS",
-    help="a new class and the words of the class names it takes in, several after commas; * takes in the rest. "
+    help="Classes to make, each with the words that its source classes carry, several after commas; * takes the rest.  "
     "[default: apple=apple pears=pear noise=*]",
 )
 @setting_options(SelectionSettings)
@@ -166,7 +169,7 @@ def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) 
 
 @command.command()
 @click.argument("packed", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--verify", is_flag=True, help="read everything and compare the digest")
+@click.option("--verify", is_flag=True, help="Read everything and compare the digest.")
 @json_option
 def show(packed: Path, verify: bool, as_json: bool) -> None:
     """Print what a packed data set holds."""
@@ -186,7 +189,12 @@ def show(packed: Path, verify: bool, as_json: bool) -> None:
 @command.command()
 @click.argument("name", type=click.Choice(["cifar100", "cifar100-binary", "fruits360"]))
 @click.option(
-    "--output", "-o", default=Path("downloads"), show_default=True, type=click.Path(path_type=Path), help="folder"
+    "--output",
+    "-o",
+    default=Path("downloads"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write.",
 )
 @json_option
 def fetch(name: str, output: Path, as_json: bool) -> None:

@@ -96,8 +96,8 @@ def _shown(value: Any) -> str:
 
 @click.command()
 @store_option
-@click.option("--name", default="headstart", show_default=True, help="Name of the InferenceService.")
-@click.option("--namespace", default="", help="Its namespace.")
+@click.option("--name", metavar="NAME", default="headstart", show_default=True, help="Name of the InferenceService.")
+@click.option("--namespace", "-n", default="", help="Namespace of the InferenceService.  [default: kubectl's]")
 @click.option(
     "--canary", type=click.IntRange(1, 99), help="Per cent of requests for the version in use; the rest stays."
 )

@@ -21,12 +21,36 @@ if TYPE_CHECKING:
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
 )
-@click.option("--target-accuracy", default=0.0, help="For time to accuracy; 0: what every baseline run reaches. [0]")
-@click.option("--price-per-hour", default=0.0, help="Of one accelerator, or one machine; turns time into cost.")
-@click.option("--price-per-label", default=0.0, help="Of labelling one image; turns labels saved into money.")
-@click.option("--currency", default="USD", show_default=True)
+@click.option(
+    "--target-accuracy",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="For time to accuracy; 0: what every baseline run reaches.",
+)
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Of one accelerator, or one machine; turns time into cost.",
+)
+@click.option(
+    "--price-per-label",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Of labelling one image; turns labels that are saved into money.",
+)
+@click.option("--currency", default="USD", show_default=True, help="Of the prices.")
 @click.option("--minimum-succeeded", default=3, show_default=True, help="Runs that must have succeeded in each arm.")
-@click.option("--confidence", default=0.95, show_default=True, help="Coverage of the intervals.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Coverage of the intervals.",
+)
 @click.option("--rule", "rules", multiple=True, metavar="NAME=SEVERITY", help="error, warning or off for one rule.")
 @click.option("--strict", is_flag=True, help="End with status 1 if the measurement is not sound.")
 @json_option

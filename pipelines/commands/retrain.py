@@ -29,12 +29,19 @@ from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes
     help="Fine-tuned model to start from, such as "
     "OUTPUT/model/finetuned.keras; the store keeps it.  [default: the one it keeps]",
 )
-@click.option("--layout", type=LAYOUTS, default="auto")
+@click.option("--layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @classes_option
 @click.option("--as-is", is_flag=True, help="Take the classes of the data as they are, without selecting any.")
-@click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images a class.")
-@click.option("--test-images-per-class", type=click.IntRange(min=0), default=0, help="0: as many as there are.")
-@click.option("--image-size", type=click.IntRange(min=0, max=512), default=0, help="0: that of the prepared model.")
+@click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images of each class.")
+@click.option(
+    "--test-images-per-class", type=click.IntRange(min=0), default=0, help="Test images of each class; 0: all."
+)
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=0, max=512),
+    default=0,
+    help="Height and width of images in pixels; 0: that of the prepared model.",
+)
 @click.option("--runs", type=click.IntRange(min=1, max=100), default=3, help="Seeds to train; the best is taken.")
 @click.option("--preset", type=click.Choice(["fast", "paper", "demo"]), default="fast", help="Recipe.")
 @settings_option

@@ -41,11 +41,11 @@ def _by_preset(place: int) -> str:
 @click.option("--cifar100", metavar="URI", help="Source set: CIFAR-100 in any of its published forms.")
 @click.option("--fruits360", metavar="URI", help="Intermediate set: Fruits-360, any release.")
 @click.option("--source", metavar="URI", help="Source set of your own, or none.  [default: drawn demonstration data]")
-@click.option("--source-layout", type=LAYOUTS, default="auto")
+@click.option("--source-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option("--intermediate", metavar="URI", help="Intermediate set of your own, or none.  [default: drawn]")
-@click.option("--intermediate-layout", type=LAYOUTS, default="auto")
+@click.option("--intermediate-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option("--target", metavar="URI", default="", help="Target set of your own.  [default: selected classes]")
-@click.option("--target-layout", type=LAYOUTS, default="auto")
+@click.option("--target-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option(
     "--prepared",
     metavar="URI",
@@ -63,8 +63,12 @@ def _by_preset(place: int) -> str:
     type=click.IntRange(min=1),
     help="Training images of each target class.  [default: 400; preset demo: 250]",
 )
-@click.option("--test-images-per-class", type=click.IntRange(min=0), default=0, help="0: as many as there are.")
-@click.option("--image-size", type=click.IntRange(min=40, max=512), default=52, help="Pixels a side.")
+@click.option(
+    "--test-images-per-class", type=click.IntRange(min=0), default=0, help="Test images of each class; 0: all."
+)
+@click.option(
+    "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."
+)
 @click.option("--runs", type=click.IntRange(min=1, max=2500), help="Runs of each arm, seeds 1 to N.  [default: 10]")
 @click.option("--seeds", metavar="N,N,…", help="Seeds of the runs of each arm, instead of --runs.")
 @click.option(
@@ -91,9 +95,19 @@ def _by_preset(place: int) -> str:
 @click.option(
     "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
 )
-@click.option("--target-accuracy", type=click.FloatRange(0, 1), default=0.0, help="0: what every baseline run reaches.")
-@click.option("--price-per-hour", type=click.FloatRange(min=0), default=0.0, help="Turns time into cost.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder for the results.  [default: outputs/<time>]")
+@click.option(
+    "--target-accuracy",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="For time to accuracy; 0: what every baseline run reaches.",
+)
+@click.option(
+    "--price-per-hour",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Of one accelerator, or one machine; turns time into cost.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to write.  [default: outputs/TIME]")
 @click.option("--restart", is_flag=True, help="Begin again where the output folder holds an earlier run.")
 @click.option("--docker", metavar="IMAGE", help="Run every task in a container of this image.")
 @click.option("--keep-work", is_flag=True, help="Keep imported data and the tasks' own folders.")

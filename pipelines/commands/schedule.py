@@ -30,7 +30,9 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
     help="When: five fields as in a crontab, six with the second first, or @daily and the like.",
 )
 @click.option("--every", metavar="INTERVAL", help="When: 90m, 6h or 2d, the first time one interval from now.")
-@click.option("--name", metavar="NAME", help="Name; the same one is replaced.  [default: headstart-PIPELINE]")
+@click.option(
+    "--name", metavar="NAME", help="Name of the schedule; the same one is replaced.  [default: headstart-PIPELINE]"
+)
 @parameter_option
 @click.option(
     "--package",

@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 @click.command(context_settings={"show_default": True})
 @click.argument("models", nargs=-1, required=True, metavar="MODEL…")
 @click.option("--target", metavar="URI", required=True, help="Target set: your images.")
-@click.option("--target-layout", type=LAYOUTS, default="auto")
+@click.option("--target-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option(
     "--network",
     metavar="NAME|MODULE:FUNCTION",
     default="",
     help="Network of the models that do not say theirs: weights, and models of other programs at another image size.",
 )
-@click.option("--image-size", type=click.IntRange(min=40, max=512), default=52, help="Pixels a side.")
+@click.option(
+    "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."
+)
 @click.option(
     "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
 )

@@ -39,7 +39,7 @@ CANCELED_STATUS = 3
 @parameter_option
 @connection_options
 @click.option("--experiment", default="headstart", show_default=True, help="Experiment to file the run under.")
-@click.option("--name", help="Name of the run.  [default: the pipeline's name and the time]")
+@click.option("--name", metavar="NAME", help="Name of the run.  [default: the pipeline's name and the time]")
 @click.option("--service-account", default="", help="Service account of the pods.  [default: the server's]")
 @click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.  [default: the server's]")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Follow the run to its end.")
@@ -48,7 +48,7 @@ CANCELED_STATUS = 3
 )
 @click.option("--attach", metavar="RUN_ID", help="Follow a run that was submitted before, instead of a new one.")
 @click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for the report.  [default: outputs/TIME]"
+    "--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Folder to write.  [default: outputs/TIME]"
 )
 @click.option("--parallelism", type=click.IntRange(1, 100), help="As in compile.  [default: 1]")
 @placement_options

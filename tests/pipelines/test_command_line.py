@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
 
-from headstart.pipelines.cli import COMMANDS
+from headstart.pipelines.cli import COMMANDS, headstart
 
 HEAVY = ("tensorflow", "pandas", "scipy", "kubernetes", "google.cloud", "kfp")
 
@@ -71,3 +73,76 @@ def test_errors_carry_no_colour_where_none_is_wanted() -> None:
     done = run("run", "--source", "/no/such/folder", NO_COLOR="1")
     assert done.returncode == 2
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def options() -> "list[tuple[str, click.Option]]":
+    found = []
+
+    def walk(command: click.Command, name: str) -> None:
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for inner in command.list_commands(context):
+                below = command.get_command(context, inner)
+                assert below is not None
+                walk(below, f"{name} {inner}")
+        else:
+            context = click.Context(command, **command.context_settings)
+            with context:
+                for one in command.params:
+                    if isinstance(one, click.Option) and not one.hidden:
+                        record = one.get_help_record(context)
+                        assert record is not None
+                        one.help = record[1]  # with the default, as it is shown
+                        found.append((name, one))
+
+    walk(headstart, "headstart")
+    return found
+
+
+OPTIONS = options()
+KINDS = {"IntRange": "int", "IntParamType": "int", "FloatRange": "float", "FloatParamType": "float", "Path": "text",
+         "StringParamType": "text", "Choice": "choice", "BoolParamType": "flag"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=[f"{name} {one.opts[0]}" for name, one in OPTIONS])
+def test_every_option_explains_itself_and_its_default(name: str, option: click.Option) -> None:
+    text = option.help or ""
+    assert text[:1].isupper() or text[:1].isdigit() or text.startswith("error, "), text
+    assert text.rstrip().endswith((".", "]")), text
+    given = (
+        option.default not in (None, "", (), False)
+        and not callable(option.default)
+        and "UNSET" not in repr(option.default)
+    )
+    assert not given or option.is_flag or "[default:" in text or "; default: " in text, text
+    assert ("--output" in option.opts) == ("-o" in option.opts)
+
+
+def test_one_name_takes_one_kind_of_value() -> None:
+    kinds: dict[str, dict[tuple[str, str | None, bool], str]] = {}
+    for name, option in OPTIONS:
+        takes = "text" if option.metavar else KINDS[type(option.type).__name__]
+        kinds.setdefault(option.opts[0], {})[takes, option.metavar, option.multiple] = name
+    # A model to start from, of which a curve takes several; rules of `verify` and of promotion.
+    allowed = {"--prepared", "--rule"}
+    assert {option: found for option, found in kinds.items() if len(found) > 1 and option not in allowed} == {}
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    def completed(words: str, number: int) -> list[str]:
+        done = run(_HEADSTART_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(number))
+        assert done.returncode == 0, done.stderr
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert completed("headstart re", 1) == ["report", "retrain"]
+    assert completed("headstart models r", 2) == ["reject", "rollback"]
+    assert "--preset" in completed("headstart run --pre", 2)
+    assert completed("headstart run --preset fa", 3) == ["fast"]
+
+
+def test_the_documented_line_teaches_bash_completion() -> None:
+    page = (Path(__file__).parents[2] / "docs/command-line.md").read_text(encoding="utf-8")
+    (line,) = [line for line in page.splitlines() if "bash_source" in line]
+    words = [f"PATH={Path(sys.executable).parent}:$PATH", line, "complete -p headstart"]
+    done = subprocess.run(["bash", "--norc", "-c", "\n".join(words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "_headstart_completion" in done.stdout, done.stderr
