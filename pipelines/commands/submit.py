@@ -44,7 +44,12 @@ CANCELED_STATUS = 3
 @click.option("--pipeline-root", default="", metavar="URI", help="Where artifacts go.  [default: the server's]")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Follow the run to its end.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), default=0.0, metavar="MINUTES", help="Wait no longer than this."
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="Wait no longer than this; 0: to the end.",
 )
 @click.option("--attach", metavar="RUN_ID", help="Follow a run that was submitted before, instead of a new one.")
 @click.option(

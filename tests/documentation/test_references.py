@@ -1,5 +1,6 @@
 """What the documents name exists: files, links, tests, commands and options."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -45,6 +46,15 @@ def test_named_tests_exist(document: Path) -> None:
         assert f"{name}.py" in files, f"{document.name}: {name}"
         if function:
             assert f"def {function}(" in files[f"{name}.py"].read_text(encoding="utf-8"), f"{name}::{function}"
+
+
+@named
+def test_named_functions_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for path, name in re.findall(r"`((?:components|pipelines|headstart)/[\w./]+\.py)::(\w+)", text):
+        known = {node.name for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+                 if isinstance(node, ast.FunctionDef | ast.ClassDef)}  # fmt: skip
+        assert name in known, f"{document.name}: {path}::{name}"
 
 
 def _commands(text: str) -> Iterator[list[str]]:
