@@ -13,6 +13,7 @@ from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import verify
 from headstart.components.stages import DEFAULT_ARMS
 from headstart.components.training.component import train_runs
+from headstart.pipelines.descriptions import described
 from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
 
 DEFAULT_SEEDS = list(range(1, 7))
@@ -38,6 +39,7 @@ def curve(
         description="With how many labelled images would training from scratch have been as accurate?",
         pipeline_config=pipeline_config(where),
     )
+    @described
     def headstart_curve(
         prepared: list[str],
         sizes: list = ["auto"],  # noqa: B006 - kfp reads the default once, when compiling

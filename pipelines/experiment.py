@@ -13,6 +13,7 @@ from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import report, verify
 from headstart.components.stages import DEFAULT_ARMS
 from headstart.components.training.component import final, finetune, gather_prepared, pretrain, train_runs
+from headstart.pipelines.descriptions import described
 from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
 
 DEFAULT_SEEDS = list(range(1, 11))
@@ -45,6 +46,7 @@ def experiment(
         "and from which model on does it pay?",
         pipeline_config=pipeline_config(where),
     )
+    @described
     def headstart_experiment(
         source_data: str = "demo:source",
         intermediate_data: str = "demo:fruits",

@@ -11,6 +11,7 @@ from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
 from headstart.components.promotion.component import check_for_retraining, promote, require_end
 from headstart.components.training.component import final
+from headstart.pipelines.descriptions import described
 from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
 
 DEFAULT_SEEDS = [1, 2, 3]
@@ -37,6 +38,7 @@ def retraining(
         description="Trains the last stage on new data and promotes the model if it is better than the one in use.",
         pipeline_config=pipeline_config(where),
     )
+    @described
     def headstart_retraining(
         store: str,
         data: str,

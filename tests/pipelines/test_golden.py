@@ -9,8 +9,10 @@ import yaml
 from kfp import compiler
 
 from headstart.pipelines.curve import curve
+from headstart.pipelines.descriptions import DESCRIPTIONS
 from headstart.pipelines.experiment import experiment
 from headstart.pipelines.placement import Placement
+from headstart.pipelines.retraining import retraining
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -69,3 +71,15 @@ def test_differences_are_named() -> None:
         "a.old: gone",
         "list[1]: was '2', is '3'",
     ]
+
+
+@pytest.mark.parametrize("build", [experiment, curve, retraining], ids=lambda build: build.__name__)
+def test_the_ui_shows_what_each_parameter_means(build: Any, tmp_path: Path) -> None:
+    file = tmp_path / "package.yaml"
+    compiler.Compiler().compile(build(), str(file))
+    specification = next(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    assert specification["pipelineInfo"]["displayName"].startswith("Headstart: ")
+    parameters = specification["root"]["inputDefinitions"]["parameters"]
+    assert {name: value.get("description") for name, value in parameters.items()} == {
+        name: DESCRIPTIONS[name] for name in parameters
+    }
