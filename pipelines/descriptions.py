@@ -26,7 +26,7 @@ DESCRIPTIONS = {
     "preparation_hours": "What preparing that model took, in hours; below 0: not known.",
     "preset": "Recipe: paper, fast or demo; empty: demo on drawn images, else paper.",
     "settings": "Training settings that differ from the preset, by name.",
-    "classes": "Target classes: new name to words of the names it takes in; *: the rest; empty (retraining): as they are.",
+    "classes": "Target classes: new name to words of the names it takes in; *: the rest; empty: as they are.",
     "images_per_class": "Training images of each target class; 0: as the preset has it.",
     "test_images_per_class": "Test images of each target class; 0: all.",
     "image_size": "Height and width of images in pixels.",

@@ -149,8 +149,9 @@ def sampling_error(treatment: Sample, control: Sample | None = None) -> Error:
     variance = base + sum(part for part, _ in between.values()) - sum(part for part, _ in twice)
     used, crossed = [*single, *between.values(), *twice], bool(twice)
     largest = max((part for part, _ in between.values()), default=0.0)
-    if variance < base + largest:
+    if twice and variance <= (base + largest) * (1 + 1e-9):
         # The difference of mean squares can come out too small, even negative; the largest alone is a lower bound.
+        # Of a tie, rounding must not decide: it would decide on the degrees of freedom.
         variance = base + largest
         used = [*single, max(between.values())]
     # Beyond the runs' own variance, which the mean square of a source holds too.

@@ -118,10 +118,10 @@ def _source(kind: str, place: Path) -> _Source:
 
     if kind == "served":
         served = Served(place)
-        classes, size, reading, ask = served.classes, served.size, served.reading, served.endpoint
+        classes, size, reading = served.classes, served.size, served.reading
 
         def answer(pixels: Any) -> Any:
-            return ask(pixels=pixels)["probabilities"]
+            return served.endpoint(pixels=pixels)["probabilities"]
     else:
         from headstart.components.training import export
 

@@ -62,7 +62,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 
 def test_the_client_of_ten_lines(model: Path, tmp_path: Path) -> None:
-    assert len(CLIENT.strip().splitlines()) == 10
+    assert len(CLIENT.strip().splitlines()) <= 10
     Image.new("RGB", (20, 30), (250, 20, 20)).save(tmp_path / "red.png")
     Image.new("RGB", (30, 20), (20, 20, 250)).save(tmp_path / "blue.jpg")
     Server.endpoints = tf.saved_model.load(str(model)).signatures

@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "packed"
+    folder = tmp_path_factory.mktemp("packed")
     splits = {
         split: tiny_images.pictures(3, 23, seed=seed) for seed, split in enumerate(("train", "validation", "test"))
     }
@@ -97,7 +97,7 @@ def test_a_file_that_answers_otherwise_is_not_written(model: Any, tmp_path: Path
 
     def careless(source: Any, file: Path) -> None:
         whole = source.function.get_concrete_function()
-        file.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([whole]).convert())
+        file.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([whole], tf.Module()).convert())
 
     monkeypatch.setattr(conversion, "_write_tflite", careless)
     with pytest.raises(HeadstartError, match=r"a probability differs by .* nothing was written"):
@@ -124,6 +124,7 @@ def test_images_of_another_size_and_damaged_ones_are_named(model: Any, tmp_path:
         split: (np.zeros((3, 8, 8, 3), np.uint8), np.arange(3, dtype=np.int32))
         for split in ("train", "validation", "test")
     }
+    (tmp_path / "small").mkdir()
     write_packed(tmp_path / "small", {"name": "small", "source": "", "image_size": 8, "classes": CLASSES}, images)
     with pytest.raises(SettingError, match="has images of 8 pixels, the model 32"):
         run("tflite", model[1] / "model", tmp_path / "out", "--images", tmp_path / "small")
