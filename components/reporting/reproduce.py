@@ -94,7 +94,8 @@ def shared(arm: pd.DataFrame) -> dict[str, Any]:
 def mixed(arms: list[pd.DataFrame], values: list[Values], confidence: float) -> Error:
     """Error of the first arm's mean less that of the second, if there is one: docs/statistics.md, mixed t."""
     between: dict[str, dict[Any, float]] = {}
-    single, twice = [], []
+    single: list[tuple[float, float]] = []
+    twice: list[tuple[float, float]] = []
     for sign, arm, numbers in zip((1, -1), arms, values, strict=False):
         n, labels = len(numbers), shared(arm)
         deviations = sign * (numbers - numbers.mean()) / n

@@ -50,11 +50,12 @@ def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int
             entries = [
                 indent(json.dumps(prediction.as_json(entry), indent=2, ensure_ascii=False), "  ") for entry in block
             ]
-            click.echo(("," if number else "[") + "\n" + ",\n".join(entries), nl=False)
+            json_text = ("," if number else "[") + "\n" + ",\n".join(entries)
+            click.echo(json_text, nl=False)
         else:
             _print(block)
     if as_json:
-        click.echo("\n]")
+        click.echo("\n]")  # which ends the json
     return 1 if unread else 0
 
 
