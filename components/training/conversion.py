@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class _Source:
     classes: list[str]
     size: int
     reading: Reading
+    kept: Any  # what holds the variables
 
     def description(self) -> dict[str, Any]:
         """What a caller must know: the classes in their order, and how a file becomes pixels."""
@@ -118,7 +120,7 @@ def _source(kind: str, place: Path) -> _Source:
 
     if kind == "served":
         served = Served(place)
-        classes, size, reading = served.classes, served.size, served.reading
+        classes, size, reading, kept = served.classes, served.size, served.reading, served.loaded
 
         def answer(pixels: Any) -> Any:
             return served.endpoint(pixels=pixels)["probabilities"]
@@ -127,6 +129,7 @@ def _source(kind: str, place: Path) -> _Source:
 
         loaded, description = export.load_model(place)
         classes, size = description["classes"], description["image_size"]
+        kept = loaded
         reading = reading_of(description.get("reading") or {})
 
         def answer(pixels: Any) -> Any:
@@ -134,7 +137,7 @@ def _source(kind: str, place: Path) -> _Source:
 
     signature = [tf.TensorSpec([None, size, size, 3], tf.float32, name="pixels")]
     function = tf.function(lambda pixels: {"probabilities": answer(pixels)}, input_signature=signature, autograph=False)
-    return _Source(function, classes, size, reading)
+    return _Source(function, classes, size, reading, kept)
 
 
 def _check_packages() -> None:
@@ -151,9 +154,20 @@ def _check_packages() -> None:
 def _write_onnx(source: _Source, file: Path) -> None:
     import onnx
     import tf2onnx.convert
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    found, _ = tf2onnx.convert.from_function(source.function, source.function.input_signature, opset=_OPSET)
+    # Constants first: what a SavedModel's function captures beside its variables would become an input.
+    frozen = convert_variables_to_constants_v2(source.function.get_concrete_function())
+    names = {frozen.inputs[0].name: "pixels", frozen.outputs[0].name: "probabilities"}
+    inputs, outputs = [[name] for name in names]
+    graph = frozen.graph.as_graph_def()
+    found, _ = tf2onnx.convert.from_graph_def(graph, input_names=inputs, output_names=outputs, opset=_OPSET)
+    for node in found.graph.node:
+        for places in (node.input, node.output):
+            places[:] = [names.get(name, name) for name in places]
+    for value in (*found.graph.input, *found.graph.output):
+        value.name = names.get(value.name, value.name)
     described = {name: json.dumps(value, ensure_ascii=False) for name, value in source.description().items()}
     onnx.helper.set_model_props(found, described)
     found.doc_string = "pixels: float32, N x size x size x 3, 0 to 255; probabilities: float32, N x classes"
@@ -177,11 +191,13 @@ def _onnx_answers(file: Path) -> Answers:
 def _write_tflite(source: _Source, file: Path) -> None:
     """Write the model, and behind it a zip archive with what TensorFlow Lite calls associated files."""
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    # Without this the converter writes a network of constants that it has not read: its answers are not numbers.
-    fixed = convert_variables_to_constants_v2(source.function.get_concrete_function())
-    content = tf.lite.TFLiteConverter.from_concrete_functions([fixed]).convert()
+    module = tf.Module()
+    module.kept, module.function = source.kept, source.function
+    with tempfile.TemporaryDirectory(prefix="headstart-export-") as folder:
+        # By way of a SavedModel: of a function alone the converter keeps either its variables or its signature.
+        tf.saved_model.save(module, folder, signatures=source.function)
+        content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     file.write_bytes(content)
     with zipfile.ZipFile(file, "a") as archive:
         archive.writestr(LABELS, "".join(f"{name}\n" for name in source.classes))
