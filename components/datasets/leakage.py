@@ -74,13 +74,25 @@ def _coarse(small: Pixels) -> npt.NDArray[np.float64]:
     return coarse
 
 
-def _city_block(near: npt.NDArray[np.float64], far: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the sum of absolute differences of every row of `near` (M × K) and of `far` (N × K): M × N."""
+def _city_block(near: npt.NDArray[np.float64], far: npt.NDArray[np.float64], most: float) -> npt.NDArray[np.float64]:
+    """Return the sum of absolute differences of every row of `near` (M × K) and of `far` (N × K): M × N.
+
+    What is larger than `most` may be given as infinite.
+    """
     try:
         from scipy.spatial.distance import cdist
     except ModuleNotFoundError:  # processes that train do without scipy, which takes long to import
-        return np.stack([np.abs(far - row).sum(axis=1) for row in near])
-    distances: npt.NDArray[np.float64] = cdist(near, far, "cityblock")
+        # The sums of two rows differ by no more than the rows do: few rows are near enough to look at.
+        sums, distances = far.sum(axis=1), np.full((len(near), len(far)), np.inf)
+        order = np.argsort(sums)
+        first, last = (
+            np.searchsorted(sums[order], near.sum(axis=1) + margin) for margin in (-most - 1e-6, most + 1e-6)
+        )
+        for row, (start, end) in enumerate(zip(first, last, strict=True)):
+            rows = order[start:end]
+            distances[row, rows] = np.abs(far[rows] - near[row]).sum(axis=1)
+        return distances
+    distances = cdist(near, far, "cityblock")
     return distances
 
 
@@ -95,7 +107,7 @@ def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> 
     far, near = _coarse(known), _coarse(queries)
     step = max(1, _PAIRS // len(known))
     for start in range(0, len(queries), step):
-        rough = _city_block(near[start : start + step], far)
+        rough = _city_block(near[start : start + step], far, threshold)
         query, candidate = np.nonzero(rough < threshold)
         # A query's candidates in the order of their rough distance; rank 0 is its best.
         order = np.lexsort((rough[query, candidate], query))

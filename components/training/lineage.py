@@ -28,7 +28,7 @@ from headstart.components.records import Ancestor, SeenBefore
 TRAINED_ON = "trained_on.npz"
 _KEPT = 20_000
 """Thumbnails that are kept of a stage, at most: 10 MB."""
-_LOOKED_AT = 500
+_LOOKED_AT = 200
 """Test images for which near-twins are looked for, at most: every run of an arm does so, in a fraction of a second."""
 
 

@@ -1,12 +1,15 @@
 """What a transferred model had seen of the images of a run: counted by hand on sets made for it."""
 
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from headstart.components.datasets.leakage import near_twins
 from headstart.components.datasets.packed import PackedDataset, write_packed
 from headstart.components.errors import HeadstartError
 from headstart.components.training import lineage
@@ -80,6 +83,20 @@ def test_classes_of_other_data_are_known_by_their_names(tmp_path: Path, models: 
     again = seen_before(close, models[1])
     assert again is not None and again.test_images == 0
     assert again.near_test_share == 0.25  # 17 is 2 from 15, 18 is 3: a difference below 3 is near
+
+
+def test_without_scipy_near_twins_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    known = rng.integers(0, 256, (300, 8 * 8 * 3), np.uint8)
+    moved = known[:100].astype(int) + rng.integers(-6, 7, (100, 8 * 8 * 3))
+    queries = np.concatenate([np.clip(moved, 0, 255).astype(np.uint8), known[:3], known[:0]])
+    fast = near_twins(queries, known)
+    monkeypatch.setitem(sys.modules, "scipy", types.ModuleType("scipy"))  # as the process that trains has it
+    for name in [name for name in sys.modules if name.startswith("scipy.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert near_twins(queries, known).tolist() == fast.tolist()
+    assert 0 < fast.sum() < len(fast)
+    assert fast[100:].all()
 
 
 def test_of_many_images_thumbnails_are_kept_at_even_distances(
