@@ -14,8 +14,9 @@ from rich.text import Text
 
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.promotion.commit import in_use, keep_failure
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.components.promotion.versions import Outcome, now
+from headstart.components.promotion.versions import Outcome
 from headstart.components.training.networks import NAMES
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
@@ -44,11 +45,18 @@ class RetrainingRequest:
 
 def run_retraining(request: RetrainingRequest) -> int:
     """Run the retraining, say how it ended, and return the exit status: 0, or 1 where somebody must look at it."""
-    check_request(request)
+    run_id = request.run_id
+    try:
+        check_request(request)
+    except SettingError as error:  # on a schedule nobody reads the screen
+        with contextlib.suppress(HeadstartError, OSError):
+            store = open_store(request.parameters["store"])
+            if store.pointer()[0] is not None:
+                keep_failure(store, run_id, str(error))
+        raise
     if request.log:
         begin_log(request.log, "--log")
     console = lasting_console()
-    run_id = request.run_id
     work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))
     log = request.log or work / "retrain.log"
     status = 1
@@ -91,7 +99,7 @@ def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Pa
     store = open_store(request.parameters["store"])
     outcome = find_outcome(store, run_id)
     if outcome is None:
-        _tell(request, console, store, _unreported(store, run_id, result.message))
+        _tell(request, console, store, keep_failure(store, run_id, result.message))
         raise HeadstartError(
             f"{result.failed_task or 'the local runner'} failed: {result.message}",
             f"The whole log is {log}. {in_use(store, run_id)}",
@@ -127,12 +135,6 @@ def find_outcome(store: ModelStore, run_id: str) -> Outcome | None:
     return next((outcome for outcome in reversed(store.outcomes(50)) if outcome.run_id == run_id), None)
 
 
-def _unreported(store: ModelStore, run_id: str, message: str) -> Outcome:
-    """Return how a retraining ended that could not keep an outcome, as far as the pointer tells."""
-    title = f"The retraining failed. {in_use(store, run_id)}"
-    return Outcome(status="failed", title=title, reasons=[message] if message else [], at=now(), run_id=run_id)
-
-
 def _tell(request: RetrainingRequest, console: Console, store: ModelStore, outcome: Outcome) -> None:
     """Send the message and register what was promoted; what goes wrong is shown, and changes nothing."""
     from headstart.components.promotion.notify import notify, register
@@ -144,19 +146,6 @@ def _tell(request: RetrainingRequest, console: Console, store: ModelStore, outco
         problems.append(notify(request.notify, outcome, store.uri))
     for problem in filter(None, problems):
         console.print(_indented(problem))
-
-
-def in_use(store: ModelStore, run_id: str) -> str:
-    """Say, from the store's pointer, what is in use and whether the retraining `run_id` put it there."""
-    try:
-        pointer, _ = store.pointer()
-    except HeadstartError as error:
-        return f"Which model is in use cannot be read: {error}"
-    if pointer is None:
-        return "No model is in use."
-    if any(change.by == f"retraining {run_id}" for change in pointer.history):
-        return f"Its model was promoted before: version {pointer.version} is in use."
-    return f"The model in use stays, version {pointer.version}."
 
 
 def starting_point(store: ModelStore, uri: str) -> tuple[int, dict[str, str], str]:

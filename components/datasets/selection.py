@@ -191,6 +191,8 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
         groups = {split: every[np.concatenate(chosen[split])] for split in SPLITS}
     about = source.description
     made = {**options.model_dump(), "taken": taken, "selected_from": about.digest}
+    if "layout" in about.settings:
+        made["layout"] = about.settings["layout"]
     if options.split_by == "variety":
         made["tested_classes"] = sorted({source.classes[labels[row]] for rows in chosen["test"] for row in rows})
     with packed_folder(folder, packed) as partial:

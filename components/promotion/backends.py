@@ -95,9 +95,9 @@ class LocalBackend:
         return [*self._place.folders(name)]
 
     def files(self, name: str) -> list[str]:
-        """See `Backend`."""
+        """See `Backend`. What is no folder and no file, such as a pipe, is named too: reading it says so."""
         place = self.folder / name
-        return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+        return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir())
 
     def add_folder(self, source: Path, name: str, last: str) -> None:
         """See `Backend`: a rename makes the whole folder appear at once."""

@@ -139,6 +139,13 @@ def _problems(description: Description, rules: Rules, current: Manifest | None, 
                 )
             else:
                 remarks.append(f"{text} The candidate will not recognise {'it' if len(missing) == 1 else 'them'}.")
+        shared = [[name for name in one if name not in new + missing] for one in (current.classes, description.classes)]
+        if shared[0] != shared[1]:
+            problems.append(
+                f"The data have the classes in the order {', '.join(shared[1])}, version {current.version} has them in "
+                f"the order {', '.join(shared[0])}: whoever reads probabilities by place would take one class for "
+                "another. Select them by the same rule (--classes)."
+            )
     for split, wanted, setting in (
         ("train", rules.minimum_training_images, "minimum_training_images"),
         ("validation", 1, ""),

@@ -10,6 +10,8 @@ new model is in use; the next retraining leads the serving link to it (`ModelSto
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headstart.components.errors import HeadstartError
@@ -19,7 +21,7 @@ from headstart.components.promotion.candidates import keep
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore
-from headstart.components.promotion.versions import Action, Candidacy, Manifest, Outcome
+from headstart.components.promotion.versions import Action, Candidacy, Manifest, Outcome, now
 
 
 def promoted_title(current: int | None, version: int | None = None) -> str:
@@ -85,6 +87,38 @@ def switch(store: ModelStore, folder: Path, manifest: Manifest, generation: str,
     return outcome.model_copy(
         update={"status": "promoted", "title": promoted_title(outcome.current, version), "version": version}
     )
+
+
+def in_use(store: ModelStore, run_id: str) -> str:
+    """Say, from the store's pointer, what is in use and whether the retraining `run_id` put it there."""
+    try:
+        pointer, _ = store.pointer()
+    except HeadstartError as error:
+        return f"Which model is in use cannot be read: {error}"
+    if pointer is None:
+        return "No model is in use."
+    if any(change.by == f"retraining {run_id}" for change in pointer.history):
+        return f"Its model was promoted before: version {pointer.version} is in use."
+    return f"The model in use stays, version {pointer.version}."
+
+
+def keep_failure(store: ModelStore, run_id: str, message: str) -> Outcome:
+    """Keep, where the store can, that a retraining failed before it could say how it ended; return the outcome."""
+    title = f"The retraining failed. {in_use(store, run_id)}"
+    outcome = Outcome(status="failed", title=title, reasons=[message] if message else [], at=now(), run_id=run_id)
+    with suppress(HeadstartError, OSError):
+        store.write_outcome(outcome, retraining_report.files(outcome))
+    return outcome
+
+
+@contextmanager
+def kept_failure(store: ModelStore, run_id: str) -> Iterator[None]:
+    """Keep in the store that a retraining ended here, with what was wrong, where it does."""
+    try:
+        yield
+    except HeadstartError as error:
+        keep_failure(store, run_id, str(error))
+        raise
 
 
 def conclude(store: ModelStore, rules: Rules, outcome: Outcome) -> None:

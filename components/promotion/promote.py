@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from headstart.components.datasets.packed import PackedDataset
+from headstart.components.datasets.packed import Description, PackedDataset
 from headstart.components.progress import emit
 from headstart.components.promotion import candidates as waiting_room
 from headstart.components.promotion import retraining_report
@@ -161,6 +161,7 @@ def _decide_and_switch(
             data_counts=dataset.description.counts,
             facts=facts(dataset),
             classes=found.classes,
+            **selected_by(dataset.description),
             image_size=dataset.description.image_size,
             reading=dataset.description.reading,
             accuracy=compared.candidate_accuracy,
@@ -175,6 +176,14 @@ def _decide_and_switch(
         if ending == "candidate":
             return keep_candidate(store, folder, manifest, outcome)
         return switch(store, folder, manifest, generation, outcome)
+
+
+def selected_by(description: Description) -> dict[str, Any]:
+    """Return what the manifest says of how the classes came about: `rule` and `layout`; nothing where it is unknown."""
+    settings = description.settings
+    if "layout" not in settings:
+        return {}
+    return {"layout": str(settings["layout"]), "rule": settings["classes"] if "taken" in settings else {}}
 
 
 def _assemble(

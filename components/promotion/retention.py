@@ -23,18 +23,21 @@ def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0, dry_run: boo
     """Remove old versions and return their numbers; with `dry_run` only return them.
 
     A version stays when it is one of the `keep` newest, or younger than `keep_days` days, or pinned, or in use, or
-    the one that was in use before, or the one that a roll back leads to, or one whose manifest cannot be read. Of the
-    candidates that wait for a person the `keep` newest stay.
+    the one that was in use before, or the one that a roll back leads to, or one whose manifest or note as a candidate
+    cannot be read. Of the candidates that wait for a person the `keep` newest stay.
     """
     check_retention(keep, keep_days)
     pointer, _ = store.pointer()
     listed = store.versions()
     numbers = [listing.manifest.version for listing in listed]
-    known = candidates(store)
+    damaged: list[str] = []
+    known = candidates(store, damaged)
     waiting = [number for number in numbers if number in known and known[number].state == "waiting"]
     safe: set[int | None] = {*[number for number in numbers if number not in known][-keep:], *waiting[-keep:]}
     if pointer is not None:
         safe |= {pointer.version, pointer.previous, rollback_target(pointer, numbers)}
+    # Why it waits cannot be read, so neither can whether it does.
+    safe |= {number for number in numbers if any(f"/{FOLDER}/{number}.json" in text for text in damaged)}
     removed = []
     for listing in listed:
         number = listing.manifest.version

@@ -64,7 +64,7 @@ def opened(uri: str, name: str, data: bytes) -> tuple[dict[str, Any], int]:
     if not value:
         raise DamagedError(f"{uri}/{name}: damaged: it is no JSON object.", "Restore it, or remove it.")
     value.pop(SIGNATURE, None)
-    return value, max(sequence(data), int(_seen(uri, name).get(SEQUENCE, 0)))
+    return value, max(number(data), int(_seen(uri, name).get(SEQUENCE, 0)))
 
 
 def unseal(uri: str, name: str, data: bytes) -> bytes:
@@ -94,10 +94,10 @@ def written(uri: str, name: str, data: bytes) -> None:
 _REMEDY = "Look at what it says; `headstart models sign` signs it as it is, or put back the right one."
 
 
-def sequence(data: bytes | None) -> int:
-    """Return the number of the last change of a sealed file, 0 where there is none."""
-    number = _object(data or b"{}").get(SEQUENCE, 0)
-    return number if isinstance(number, int) else 0
+def number(data: bytes | None, field: str = SEQUENCE) -> int:
+    """Return a whole number in a JSON file, by default that of its last change; 0 where there is none."""
+    value = _object(data or b"{}").get(field, 0)
+    return value if isinstance(value, int) else 0
 
 
 def _object(data: bytes) -> dict[str, Any]:

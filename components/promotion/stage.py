@@ -13,6 +13,7 @@ from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
 from headstart.components.promotion import retraining_report
 from headstart.components.promotion.check import TRAIN, check_data
+from headstart.components.promotion.commit import kept_failure
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.prepared import prepare_initial_model
 from headstart.components.promotion.store import open_store
@@ -32,18 +33,19 @@ def check_stage(
 ) -> str:
     """Return `train`, `unchanged` or `unusable`; for the last two the store keeps the report too."""
     emit("stage", stage="check", state="start")
-    rules = Rules.of(promotion)
-    data = PackedDataset(dataset)
     store = open_store(store_uri)
-    outcome, remarks = check_data(data, store, rules, run_id, force)
     folder = Path(initial_model)
     folder.mkdir(parents=True, exist_ok=True)
+    with kept_failure(store, run_id):
+        rules, data = Rules.of(promotion), PackedDataset(dataset)
+        outcome, remarks = check_data(data, store, rules, run_id, force)
+        if outcome is None:
+            try:
+                prepare_initial_model(store, prepared, folder, data.description.image_size)
+            except HeadstartError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
     if outcome is None:
-        try:
-            prepare_initial_model(store, prepared, folder, data.description.image_size)
-        except HeadstartError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
         write_json(plan, {"decision": TRAIN, "remarks": remarks})
         told = "The data call for a retraining; the task promote reports how it ended."
         write_text(html, f"<!doctype html><meta charset=utf-8><title>Retraining</title><p>{told}</p>\n")
@@ -74,15 +76,17 @@ def promote_stage(
     from headstart.components.promotion.promote import promote
 
     remarks = json.loads(Path(plan).read_text(encoding="utf-8"))["remarks"]
-    outcome = promote(
-        PackedDataset(dataset),
-        [Path(path) for path in models],
-        [Path(path) for path in records],
-        open_store(store_uri),
-        Rules.of(promotion),
-        run_id,
-        [str(remark) for remark in remarks],
-    )
+    store = open_store(store_uri)
+    with kept_failure(store, run_id):
+        outcome = promote(
+            PackedDataset(dataset),
+            [Path(path) for path in models],
+            [Path(path) for path in records],
+            store,
+            Rules.of(promotion),
+            run_id,
+            [str(remark) for remark in remarks],
+        )
     write_json(outcome_file, outcome.model_dump(mode="json"))
     write_text(html, retraining_report.html(outcome))
     write_text(markdown, retraining_report.markdown(outcome))

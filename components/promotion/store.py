@@ -139,6 +139,16 @@ class ModelStore:
         with tempfile.TemporaryDirectory(prefix="headstart-check-") as scratch:
             self.fetch(version, Path(scratch))
 
+    def missing(self) -> str:
+        """Return what is wrong where the version in use is not in the store; empty where it is, or none is in use."""
+        pointer, _ = self.pointer()
+        if pointer is None or self.backend.read(f"versions/{pointer.version}/{MANIFEST}")[0] is not None:
+            return ""
+        return (
+            f"{self.uri}: {POINTER} says that version {pointer.version} is in use, and that version is not there. "
+            "`headstart models rollback` puts another one into use."
+        )
+
     def serving_uri(self, version: int) -> str:
         """Return the folder that holds the numeric folder with `saved_model.pb`, for a model server."""
         return f"{self.uri}/versions/{version}/serving"
@@ -273,7 +283,7 @@ class ModelStore:
             if data is None:  # left by a writer that was killed
                 self.backend.remove(f"prepared/{digest}")
                 self.backend.add_folder(folder, f"prepared/{digest}", "model.json")
-        before = sealed.sequence(self.backend.read(PREPARED)[0])
+        before = sealed.number(self.backend.read(PREPARED)[0])
         self.write_sealed(PREPARED, {"folder": digest, "at": now()}, before)
 
     def fetch_prepared(self, target: Path) -> bool:
@@ -352,12 +362,16 @@ class ModelStore:
         try:
             value = kind.model_validate_json(data)
         except ValidationError as error:
+            self._refuse_newer(name, sealed.number(data, "schema_version"))
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole file"
             raise DamagedError(f"{self.uri}/{name}: damaged: {where}: {first['msg']}.") from error
-        if getattr(value, "schema_version", 1) > SCHEMA_VERSION:
-            raise DamagedError(f"{self.uri}/{name}: written by a newer Headstart.", "Use that one, or a newer one.")
+        self._refuse_newer(name, getattr(value, "schema_version", 1))
         return value
+
+    def _refuse_newer(self, name: str, schema_version: int) -> None:
+        if schema_version > SCHEMA_VERSION:
+            raise DamagedError(f"{self.uri}/{name}: written by a newer Headstart.", "Use that one, or a newer one.")
 
 
 def open_store(uri: str) -> ModelStore:

@@ -61,6 +61,10 @@ class Manifest(_Part):
     data_counts: dict[str, int] = Field(default_factory=dict, description="images per split")
     facts: DataFacts | None = Field(None, description="what its training images were like")
     classes: list[str]
+    rule: dict[str, str] | None = Field(
+        None, description="by which its classes were selected; empty: taken as they are"
+    )
+    layout: str = Field("", description="in which its data were imported; empty: not known")
     image_size: int = Field(ge=1)
     reading: Reading | None = Field(None, description="how files became pixels; null in versions that did not say")
     accuracy: Fraction | None = Field(None, description="on the test split of its own data")

@@ -116,6 +116,7 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_j
     from headstart.components.promotion import signing
     from headstart.components.promotion.integrity import MANIFEST
     from headstart.components.promotion.store import open_store
+    from headstart.components.promotion.versions import withdrawn_versions
     from headstart.components.storage import is_remote
 
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name):
@@ -129,16 +130,24 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_j
     pointer, _ = store.pointer()
     if pointer is None:
         raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
-    if canary and pointer.previous is None:
+    previous = pointer.previous
+    if canary and previous is None:
         raise SettingError("--canary: no version was in use before, so there is none for the rest of the requests.")
+    if previous in withdrawn_versions(pointer):
+        if canary:
+            raise SettingError(
+                f"--canary: the rest of the requests would go to version {previous}, which was rolled back.",
+                "Leave it out.",
+            )
+        previous = None
     if signing.verifies():
         store.check(pointer.version)
     annotations = {
         "headstart/version": str(pointer.version),
         "headstart/manifest-sha256": _sha256(store.backend.read(f"versions/{pointer.version}/{MANIFEST}")[0] or b""),
     }
-    if pointer.previous is not None:
-        annotations["headstart/previous-storage-uri"] = store.serving_uri(pointer.previous)
+    if previous is not None:
+        annotations["headstart/previous-storage-uri"] = store.serving_uri(previous)
     predictor: dict[str, Any] = {
         "model": {"modelFormat": {"name": "tensorflow"}, "storageUri": store.serving_uri(pointer.version)}
     }

@@ -45,6 +45,8 @@ def list_models(store_uri: str, as_json: bool) -> None:
     known = candidates(store, skipped)
     used = {change.version for change in pointer.history} if pointer else set()
     _name_skipped(skipped)
+    if gone := store.missing():
+        echo(gone, err=True)
     states = {version: one.state for version, one in known.items()}
     if as_json:
         rows = [
@@ -177,9 +179,11 @@ def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) ->
     target = version if version is not None else rollback_target(pointer, there)
     if target is None:
         withdrawn = sorted(withdrawn_versions(pointer))
-        why = f", and version {', '.join(map(str, withdrawn))} was withdrawn" if withdrawn else ""
+        names = ", ".join(map(str, withdrawn))
+        why = f", and {f'version {names} was' if len(withdrawn) == 1 else f'versions {names} were'} withdrawn"
         raise SettingError(
-            f"{store.uri}: before version {pointer.version} there is none in the store to return to{why}.",
+            f"{store.uri}: before version {pointer.version} there is none in the store to return to"
+            f"{why if withdrawn else ''}.",
             "--to names another version.",
         )
     if target == pointer.version:
@@ -293,6 +297,9 @@ def verify(store_uri: str, version: int | None, as_json: bool) -> int:
     skipped: list[str] = []
     numbers = [version] if version is not None else [one.manifest.version for one in store.versions(skipped)]
     faults = [f"Damaged: {text}" for text in skipped]
+    if version is None and (gone := store.missing()):
+        skipped.append(gone)
+        faults.append(gone)
     checks = [VersionCheck(version=None, problem=text) for text in skipped]
     for number in numbers:
         with tempfile.TemporaryDirectory(prefix="headstart-verify-") as scratch:

@@ -76,6 +76,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     Exit status: 0 promoted, or not for a reason that is in order (not better, nothing new); 1 failed, or the data
     could not be trained on; 2 wrong use; 130 interrupted.
+
+    Layout and classes are those of the version in use, where they are not given.
     """
     from headstart.components.promotion.store import open_store
     from headstart.pipelines.local_retraining import (
@@ -90,6 +92,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     data = options["data"] if options["data"].startswith("demo:") else absolute(options["data"])
     if data.startswith("/") and not Path(data).exists():
         raise SettingError(f"--data {options['data']}: there is no such file or folder.")
+    classes, layout = {} if options["as_is"] else options["classes"], options["layout"]
+    known = open_store(store).current()
+    if known is not None and known.rule is not None and not options["as_is"] and _left_out(ctx, "classes"):
+        classes = known.rule
+    if known is not None and known.layout and _left_out(ctx, "layout"):
+        layout = known.layout
     # Asked here, so that a missing model is said at once and not after the import.
     image_size, reading, network = starting_point(open_store(store), prepared)
     request = RetrainingRequest(
@@ -97,8 +105,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "store": store,
             "data": conceal(data, "data"),
             "prepared": prepared,
-            "layout": options["layout"],
-            "classes": {} if options["as_is"] else options["classes"],
+            "layout": layout,
+            "classes": classes,
             "images_per_class": options["images_per_class"],
             "test_images_per_class": options["test_images_per_class"],
             "image_size": options["image_size"] or image_size,
@@ -122,6 +130,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if (outcome := find_outcome(open_store(store), request.run_id)) is not None:
         print_json(outcome)
     ctx.exit(status)
+
+
+def _left_out(ctx: click.Context, option: str) -> bool:
+    return ctx.get_parameter_source(option) == click.core.ParameterSource.DEFAULT
 
 
 def absolute(uri: str) -> str:

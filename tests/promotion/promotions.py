@@ -9,11 +9,12 @@ from typing import Any
 
 from store_contents import manifest, outcome, version_folder
 
-from headstart.components.promotion.commit import conclude, switch
+from headstart.components.promotion.commit import conclude, keep_candidate, switch
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.store import open_store
-from headstart.components.promotion.uses import count
+from headstart.components.promotion.uses import count, keep_evidence
 
+HASHES = ["ab" * 16, "cd" * 16]
 # What Python reports before it does it (sys.addaudithook): changes of a file system, requests that are sent.
 OPERATIONS = {
     "open",
@@ -29,16 +30,26 @@ OPERATIONS = {
 
 
 def store_settings() -> dict[str, str]:
-    """Return what of the environment leads to an object store; a fork server has that of an earlier test."""
-    return {name: value for name, value in os.environ.items() if name.startswith(("STORAGE_", "AWS_"))}
+    """Return what of the environment leads to a store and its keys; a fork server has that of an earlier test."""
+    return {
+        name: value for name, value in os.environ.items() if name.startswith(("STORAGE_", "AWS_", "HEADSTART_", "XDG_"))
+    }
 
 
-def promote(uri: str, place: Path, text: str, generation: str, current: int | None, keep: int = 5) -> str:
-    """Store and switch like the end of a retraining; returns how it ended."""
+def promote(
+    uri: str, place: Path, text: str, generation: str, current: int | None, keep: int = 5, candidate: bool = False
+) -> str:
+    """Count test images, store and switch, or keep a candidate, as a retraining's end; return how it ended."""
     store = open_store(uri)
     store.heal()
+    count(store, HASHES, text, "q", 0.95, 50)
+    keep_evidence(store, text, 0.5)
     folder = version_folder(place, text)
-    ended = switch(store, folder, manifest(text, run_id=text), generation, outcome(text, current, text))
+    about = manifest(text, run_id=text).model_copy(update={"compared_with": current})
+    if candidate:
+        ended = keep_candidate(store, folder, about, outcome(text, current, text))
+    else:
+        ended = switch(store, folder, about, generation, outcome(text, current, text))
     conclude(store, Rules(keep=keep), ended)
     return ended.status
 
@@ -61,9 +72,19 @@ def _counts(event: str, arguments: tuple[Any, ...], uri: str) -> bool:
 
 
 def promote_and_die(
-    uri: str, place: Path, generation: str, current: int | None, kill_before: int, settings: dict[str, str], result: Any
+    uri: str,
+    place: Path,
+    generation: str,
+    current: int | None,
+    kill_before: int,
+    settings: dict[str, str],
+    result: Any,
+    candidate: bool = False,
 ) -> None:
-    """Promote, but be killed by SIGKILL before the operation number `kill_before`; send the count where none came."""
+    """Promote, or keep a candidate, but be killed by SIGKILL before the operation number `kill_before`.
+
+    Sends how it ended and how many operations there were, where it was not killed.
+    """
     os.environ.update(settings)
     tempfile.tempdir = str(place)  # what a killed process leaves there goes with the test
     done = 0
@@ -78,7 +99,7 @@ def promote_and_die(
 
     sys.addaudithook(count)
     armed = True
-    status = promote(uri, place, f"killed{kill_before}", generation, current, keep=1)
+    status = promote(uri, place, f"killed{kill_before}", generation, current, keep=1, candidate=candidate)
     armed = False
     result.put((status, done))
 

@@ -7,9 +7,11 @@ from small_data import colours
 from store_contents import manifest, version_folder
 
 from headstart.components.datasets.packed import PackedDataset
+from headstart.components.errors import SettingError
 from headstart.components.promotion.check import check_data
 from headstart.components.promotion.drift import facts as measure
 from headstart.components.promotion.gate import Rules
+from headstart.components.promotion.stage import check_stage
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import DataFacts, Outcome
 
@@ -158,3 +160,30 @@ def test_data_that_drifted_are_told_or_refused_with_figures(used: ModelStore, tm
     assert (
         check_data(data, used, Rules(drift="refuse", brightness_drift=3.1, share_drift=0.3, count_drift=0.7))[0] is None
     )
+
+
+def test_the_same_classes_in_another_order_are_refused(used: ModelStore, tmp_path: Path) -> None:
+    outcome = stopped(colours(tmp_path / "data", ("apple", "noise", "plum", "pears")), used, new_classes="accept")
+    assert outcome.status == "unusable"
+    assert outcome.reasons[0].startswith(
+        "The data have the classes in the order apple, noise, pears, version 1 has them in the order apple, pears, "
+    )
+    renamed = stopped(colours(tmp_path / "renamed", ("apple", "plum", "noise")), used)
+    assert "lack the class pears" in renamed.reasons[0]
+
+
+def test_what_a_check_cannot_use_is_in_the_history(used: ModelStore, tmp_path: Path) -> None:
+    colours(tmp_path / "data")
+    places = [str(tmp_path / name) for name in ("initial", "plan", "html", "markdown")]
+    for prepared, rules, told in (
+        ("", {}, "keeps no prepared model yet"),
+        (str(tmp_path / "none"), {}, "model.keras is not there"),
+        ("", {"marign": 1}, "promotion setting 'marign' is not known"),
+    ):
+        with pytest.raises(SettingError, match=told):
+            check_stage(str(tmp_path / "data"), used.uri, prepared, rules, False, "night", *places)
+        outcome = used.outcomes()[-1]
+        assert (outcome.status, outcome.run_id) == ("failed", "night")
+        assert told in outcome.reasons[0]
+        assert "The model in use stays, version 1." in outcome.title
+        assert not (tmp_path / "initial").exists() or not any((tmp_path / "initial").iterdir())

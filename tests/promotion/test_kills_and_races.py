@@ -5,20 +5,25 @@ import signal
 from pathlib import Path
 
 import pytest
-from promotions import promote, promote_and_die, promote_at_once, store_settings
+from promotions import HASHES, promote, promote_and_die, promote_at_once, store_settings
 from store_contents import put, served
 
 from headstart.components.promotion.backends import LocalBackend
+from headstart.components.promotion.candidates import approve, candidates
 from headstart.components.promotion.store import ModelStore
+from headstart.components.promotion.uses import read_uses
 
 # Children are forked from a clean process, neither from this one, which may hold TensorFlow, nor started anew each.
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["promotions"])
+FORK.set_forkserver_preload(["promotions", "model_signing.signing", "model_signing.verifying"])
 MOST_OPERATIONS = 400
 
 
 @pytest.mark.slow
-def test_a_kill_before_any_operation_leaves_a_whole_model_served(store: ModelStore, tmp_path: Path) -> None:
+def test_a_kill_before_any_operation_leaves_a_whole_model_served(
+    keys: object, store: ModelStore, tmp_path: Path
+) -> None:
+    """With keys, so that a signature that is missing or of something else would be refused, and with test images."""
     put(store, tmp_path, "old0")
     old, emulator = "served old0", store_settings()
     killed = switched = 0
@@ -41,6 +46,8 @@ def test_a_kill_before_any_operation_leaves_a_whole_model_served(store: ModelSto
         assert now in (old, f"served killed{number}")
         assert not switched or now != old, "after the switch every later kill leaves the new one in use"
         switched += now != old
+        uses = read_uses(store)[0]
+        assert set(uses.images.values()) <= {len(uses.comparisons)}, "all images of a comparison are counted, or none"
         assert sum(one.current for one in store.versions()) == 1
         if number % 3 == 0:
             # The next retraining is healthy: it promotes, keeps nothing half, and leads servers to its version.
@@ -65,6 +72,39 @@ def _check_link(store: ModelStore, text: str) -> None:
     if isinstance(store.backend, LocalBackend):
         found = [path.read_text() for path in (store.backend.folder / "serving").glob("*/saved_model.pb")]
         assert found == [text]
+
+
+@pytest.mark.slow
+def test_a_kill_before_any_operation_leaves_a_candidate_whole_or_none(
+    keys: object, store: ModelStore, tmp_path: Path
+) -> None:
+    put(store, tmp_path, "old0")
+    pointer, generation = store.pointer()
+    for number in range(MOST_OPERATIONS):
+        result = FORK.SimpleQueue()
+        child = FORK.Process(
+            target=promote_and_die,
+            args=(store.uri, tmp_path, generation, 1, number, store_settings(), result, True),
+        )
+        child.start()
+        child.join(60)
+        skipped: list[str] = []
+        waiting = candidates(store, skipped)
+        assert not skipped
+        assert store.pointer() == (pointer, generation), "a candidate changes nothing of what is in use"
+        for version in waiting:
+            store.check(version)
+        if child.exitcode == 0:
+            assert result.get() == ("candidate", number)
+            assert max(waiting) == max(one.manifest.version for one in store.versions())
+            approve(store, max(waiting), "", "somebody")
+            assert served(store, tmp_path / "fetched") == f"served killed{number}"
+            break
+        assert child.exitcode == -signal.SIGKILL
+    else:
+        pytest.fail(f"more than {MOST_OPERATIONS} operations")
+    assert number > 8, f"only {number} operations were found to be killed at"
+    assert read_uses(store)[0].images.keys() == {value[:16] for value in HASHES}
 
 
 @pytest.mark.parametrize("empty", [True, False])

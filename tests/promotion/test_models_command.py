@@ -1,12 +1,13 @@
 """`headstart models` on a folder and on a bucket."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from store_contents import digest, outcome, put
+from store_contents import digest, manifest, outcome, put, version_folder
 
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.retention import prune
@@ -128,7 +129,7 @@ def test_rollback_never_returns_to_a_withdrawn_version_by_itself(models: Models,
     assert "Version 1 is in use (was 2)." in models("rollback").output
     last = models("rollback")
     assert last.exit_code == 2
-    assert "none in the store to return to, and version 2, 3 was withdrawn" in str(last.exception)
+    assert "none in the store to return to, and versions 2, 3 were withdrawn" in str(last.exception)
     assert "Version 3 is in use (was 1)." in models("rollback", "--to", "3").output
     # Named, it is no longer withdrawn; the one left for it is.
     listed = {row[0].strip(">"): row for row in rows(models("list"))[1:]}
@@ -138,24 +139,29 @@ def test_rollback_never_returns_to_a_withdrawn_version_by_itself(models: Models,
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"schema_version": 99}'])
 def test_one_damaged_file_stops_neither_list_nor_history_nor_retention(
-    models: Models, store: ModelStore, damage: bytes
+    models: Models, store: ModelStore, tmp_path: Path, damage: bytes
 ) -> None:
     for text in ("four", "five"):
         store.write_outcome(outcome(text, 3, f"run-{text}"), {})
     (broken, _) = store.backend.folders("retrainings")
     store.backend.write("versions/1/version.json", damage)
     store.backend.write("pins/2.json", damage)
+    store.add(version_folder(tmp_path, "waits"), manifest("waits"))
+    store.backend.write("candidates/4.json", damage)
+    for foreign in ("candidates/notes.txt", "pins/why.md", "versions/README", "retrainings/of mine/x", "versions/x/y"):
+        store.backend.write(foreign, b"not ours")
     store.backend.write(f"retrainings/{broken}/outcome.json", damage)
     listed = models("list")
     assert [row[0] for row in rows(listed)[1:] if row[0] in "23>"] == ["2", ">"]
-    for name in ("versions/1/version.json", "pins/2.json"):
+    for name in ("versions/1/version.json", "pins/2.json", "candidates/4.json"):
         assert f"{store.uri}/{name}" in listed.stderr
     told = models("history")
     assert len(rows(told)) - len(told.stderr.splitlines()) == 2
     assert f"retrainings/{broken}/outcome.json" in told.stderr
     # What cannot be read is not removed, and a pin that cannot be read holds.
     assert prune(store, keep=1) == []
-    assert store.backend.folders("versions") == ["1", "2", "3"]
+    assert store.backend.folders("versions") == ["1", "2", "3", "4", "x"]
+    assert store.backend.read("versions/README")[0] == b"not ours"
 
 
 def test_json_of_what_changes_a_store(models: Models, store: ModelStore) -> None:
@@ -171,3 +177,29 @@ def test_json_of_what_changes_a_store(models: Models, store: ModelStore) -> None
     found = read_result("Verified", damaged.stdout)
     assert not found["sound"]
     assert [bool(one["problem"]) for one in found["versions"]] == [True, False, False]
+
+
+def test_a_pin_that_is_no_file_holds(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    for text in ("one", "two", "three", "four"):
+        put(store, tmp_path, text)
+    (tmp_path / "store" / "pins").mkdir()
+    os.mkfifo(tmp_path / "store" / "pins" / "1.json")
+    (tmp_path / "store" / "pins" / "2.json").symlink_to("nowhere")
+    skipped: list[str] = []
+    assert set(store.pins(skipped)) == {1, 2}
+    assert "pins/1.json" in skipped[0]
+    assert prune(store, keep=1) == []
+
+
+def test_a_version_in_use_that_is_gone_is_said(models: Models, store: ModelStore) -> None:
+    store.backend.remove("versions/3", first="version.json")
+    for command in ("list", "verify"):
+        assert "says that version 3 is in use, and that version is not there" in models(command).stderr
+    assert models("verify").return_value == 1
+    assert models("verify", "2").return_value == 0
+    models("rollback")
+    assert "not there" not in models("list").stderr
+    assert models("verify").return_value == 0
+    store.backend.write("current.json", b'{"schema_version": 99, "versions": [1]}')
+    assert "written by a newer Headstart" in str(models("list").exception)

@@ -232,3 +232,8 @@ def test_the_manifest_is_an_inference_service_with_digest_and_share(bucket: str,
     }
     assert "expected lower-case" in str(models("manifest", "--name", "Fruits!", "--store", store.uri).exception)
     assert "is a folder on this machine" in str(models("manifest", "--store", str(tmp_path / "local")).exception)
+    assert models("rollback", "--store", store.uri).exception is None
+    refused = models("manifest", "--canary", "10", "--store", store.uri)
+    assert "the rest of the requests would go to version 2, which was rolled back" in str(refused.exception)
+    service = yaml.safe_load(models("manifest", "--store", store.uri).output)
+    assert "headstart/previous-storage-uri" not in service["metadata"]["annotations"]

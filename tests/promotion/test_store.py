@@ -7,11 +7,10 @@ from store_contents import digest, manifest, outcome, put, served, version_folde
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.backends import Conflict, LocalBackend
-from headstart.components.promotion.commit import conclude, switch
+from headstart.components.promotion.commit import conclude, in_use, switch
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.pipelines.local_retraining import in_use
 
 
 def test_an_empty_store_has_no_model(store: ModelStore) -> None:

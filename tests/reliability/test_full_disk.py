@@ -17,10 +17,15 @@ from headstart.components.atomic_files import whole_folder, write_text
 from headstart.components.datasets.importing import import_dataset
 from headstart.components.datasets.packed import PackedDataset, write_packed
 from headstart.components.errors import HeadstartError
+from headstart.components.promotion.candidates import candidates
+from headstart.components.promotion.commit import keep_candidate
+from headstart.components.promotion.store import open_store
+from headstart.components.promotion.uses import count, read_uses
 from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.report import write_report
 from headstart.components.training.checkpoint import CHECKPOINT, Folder
 from tests.processes import alive
+from tests.promotion.store_contents import manifest, outcome, put, served, version_folder
 
 MountDisk = Callable[[str], Disk]
 RECORDS = [RunRecord(arm="baseline", seed=seed, run_id="r", status="failed", reason="x" * 2000) for seed in range(60)]
@@ -137,3 +142,27 @@ def test_text_replaces_only_when_whole(disk: MountDisk) -> None:
         write_text(small.folder / "a.txt", "x" * 100_000)
     assert (small.folder / "a.txt").read_text() == "before"
     assert small.names() == ["a.txt"]
+
+
+def test_a_model_store(disk: MountDisk, tmp_path: Path) -> None:
+    """Neither a version, nor a candidate, nor the counts of test images are there by half, and a second try works."""
+    small = disk("1m")
+    store = open_store(str(small.folder / "store"))
+    put(store, tmp_path, "first")
+    count(store, ["ab" * 16], "night 1", "q", 0.95, 50)
+    before, names = read_uses(store), [name for name in small.names() if name != ".lock"]
+    big = version_folder(tmp_path, "second")
+    (big / "model" / "model.keras").write_bytes(bytes(2 << 20))
+    with pytest.raises((HeadstartError, OSError), match=r"(?i)no space left"):
+        store.add(big, manifest("second"))
+    (big / "model" / "model.keras").write_bytes(b"small")
+    small.fill()
+    with pytest.raises((HeadstartError, OSError), match=r"(?i)no space left"):
+        count(store, ["cd" * 16], "night 2", "q", 0.95, 50)
+    with pytest.raises((HeadstartError, OSError), match=r"(?i)no space left"):
+        keep_candidate(store, big, manifest("second"), outcome("second", 1, "night 2"))
+    assert (read_uses(store), [name for name in small.names() if name != ".lock"]) == (before, names)
+    assert candidates(store) == {}
+    assert served(store, tmp_path / "fetched") == "served first"
+    (small.folder / "filling").unlink()
+    assert keep_candidate(store, big, manifest("second"), outcome("second", 1, "night 2")).version == 2

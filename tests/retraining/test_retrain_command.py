@@ -104,7 +104,9 @@ def test_corrupt_images(prepared: Path, tmp_path: Path) -> None:
         "minimum_training_images=50",
     )
     assert few.returncode == 1
-    (outcome,) = store.outcomes()
+    unread, outcome = store.outcomes()
+    assert unread.status == "failed"
+    assert "3.png" in unread.reasons[0], "what an import refuses is in the history"
     few_images, left_out = outcome.reasons
     assert re.fullmatch(
         r"Too few train images: apple 2[67], pears 27; minimum_training_images asks for 50 in each class\.", few_images
