@@ -6,8 +6,6 @@ whatever that file says: a kill between the switch and the removal of the file l
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.backends import DamagedError
 from headstart.components.promotion.store import ModelStore
@@ -35,10 +33,7 @@ def candidates(store: ModelStore, skipped: list[str] | None = None) -> dict[int,
 
 def _read(store: ModelStore, name: str) -> Candidacy:
     data, _ = store.backend.read(name)
-    try:
-        return Candidacy.model_validate_json(data or b"")
-    except ValidationError as error:
-        raise DamagedError(f"{store.uri}/{name}: damaged: {error.errors()[0]['msg']}.") from error
+    return store.parsed(Candidacy, name, data or b"")
 
 
 def keep(store: ModelStore, version: int, candidacy: Candidacy) -> None:

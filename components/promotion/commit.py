@@ -40,7 +40,7 @@ def candidate_title(version: int | None, current: int | None) -> str:
 
 def keep_candidate(store: ModelStore, folder: Path, manifest: Manifest, outcome: Outcome) -> Outcome:
     """Store `folder` as a version that waits for a person, and return the outcome, which says so."""
-    version = store.add(folder, manifest)
+    version = store.add(folder, manifest.model_copy(update={"compared_with": outcome.current}))
     why = " ".join(outcome.reasons[:2])
     candidacy = Candidacy(
         compared_with=outcome.current, data_digest=outcome.data_digest, run_id=outcome.run_id, why=why, at=outcome.at

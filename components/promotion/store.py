@@ -91,7 +91,7 @@ class ModelStore:
         data, generation = self.backend.read(POINTER)
         if data is None:
             return None, generation
-        return self._parsed(Pointer, POINTER, sealed.unseal(self.uri, POINTER, data)), generation
+        return self.parsed(Pointer, POINTER, sealed.unseal(self.uri, POINTER, data)), generation
 
     def current(self) -> Manifest | None:
         """Return the manifest of the version in use, or None."""
@@ -105,7 +105,7 @@ class ModelStore:
         if data is None:
             there = ", ".join(str(number) for number in self._numbers()) or "none"
             raise HeadstartError(f"{self.uri}: has no version {version}; there are: {there}.")
-        manifest = self._parsed(Manifest, name, data)
+        manifest = self.parsed(Manifest, name, data)
         if manifest.version != version:
             raise DamagedError(f"{self.uri}/{name}: damaged: it describes version {manifest.version}.")
         return manifest
@@ -257,7 +257,7 @@ class ModelStore:
             with self._skipping(skipped):
                 data, _ = self.backend.read(f"pins/{path}")
                 if data is not None:
-                    found[int(number)] = self._parsed(Pin, f"pins/{path}", data)
+                    found[int(number)] = self.parsed(Pin, f"pins/{path}", data)
         return found
 
     def pin(self, version: int, by: str, reason: str = "") -> None:
@@ -342,7 +342,7 @@ class ModelStore:
             with self._skipping(skipped):
                 data, _ = self.backend.read(f"retrainings/{folder}/outcome.json")
                 if data is not None:
-                    found.append(self._parsed(Outcome, f"retrainings/{folder}/outcome.json", data))
+                    found.append(self.parsed(Outcome, f"retrainings/{folder}/outcome.json", data))
         return found
 
     def _numbers(self) -> list[int]:
@@ -358,7 +358,8 @@ class ModelStore:
             if skipped is not None:
                 skipped.append(str(error))
 
-    def _parsed(self, kind: type[Part], name: str, data: bytes) -> Part:
+    def parsed(self, kind: type[Part], name: str, data: bytes) -> Part:
+        """Return a file's content; DamagedError where it is not of that kind, or of a newer Headstart."""
         try:
             value = kind.model_validate_json(data)
         except ValidationError as error:
