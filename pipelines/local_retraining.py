@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,8 @@ class RetrainingRequest:
 def run_retraining(request: RetrainingRequest) -> int:
     """Run the retraining, say how it ended, and return the exit status: 0, or 1 where somebody must look at it."""
     run_id = request.run_id
-    try:
+    with refusal_kept(request.parameters["store"], run_id):
         check_request(request)
-    except SettingError as error:  # on a schedule nobody reads the screen
-        with contextlib.suppress(HeadstartError, OSError):
-            store = open_store(request.parameters["store"])
-            if store.pointer()[0] is not None:
-                keep_failure(store, run_id, str(error))
-        raise
     if request.log:
         begin_log(request.log, "--log")
     console = lasting_console()
@@ -65,6 +60,19 @@ def run_retraining(request: RetrainingRequest) -> int:
     finally:
         _clear(work, log if status == 1 else None)
     return status
+
+
+@contextlib.contextmanager
+def refusal_kept(store_uri: str, run_id: str) -> Iterator[None]:
+    """Keep a setting that is refused in the history of a store with a model: on a schedule nobody reads the screen."""
+    try:
+        yield
+    except SettingError as error:
+        with contextlib.suppress(HeadstartError, OSError):
+            store = open_store(store_uri)
+            if store.pointer()[0] is not None:
+                keep_failure(store, run_id, str(error))
+        raise
 
 
 def _clear(work: Path, log: Path | None) -> None:

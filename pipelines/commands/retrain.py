@@ -83,6 +83,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     from headstart.pipelines.local_retraining import (
         RetrainingRequest,
         find_outcome,
+        refusal_kept,
         run_retraining,
         starting_point,
         with_network,
@@ -99,7 +100,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if known is not None and known.layout and _left_out(ctx, "layout"):
         layout = known.layout
     # Asked here, so that a missing model is said at once and not after the import.
-    image_size, reading, network = starting_point(open_store(store), prepared)
+    with refusal_kept(store, ""):
+        image_size, reading, network = starting_point(open_store(store), prepared)
     request = RetrainingRequest(
         parameters={
             "store": store,

@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return 0
 
     monkeypatch.setattr(local_retraining, "run_retraining", run)
-    monkeypatch.setattr(local_retraining, "prepared_image_size", lambda *_: 52)
+    monkeypatch.setattr(local_retraining, "starting_point", lambda *_: (52, {}, ""))
     return found
 
 
@@ -81,13 +81,19 @@ def test_data_say_how_their_classes_came_about(tmp_path: Path) -> None:
     assert selected_by(selected("b", classes={})) == {"rule": {}, "layout": "auto"}
 
 
-def test_a_setting_that_is_refused_at_once_is_in_the_history_all_the_same(tmp_path: Path) -> None:
+def test_a_setting_that_is_refused_at_once_is_in_the_history_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "data").mkdir()
     uri = store_with(tmp_path)
-    given = ["--data", str(tmp_path / "data"), "--image-size", "52", "--rule", "marign=1"]
+    given = ["--data", str(tmp_path / "data"), "--rule", "marign=1"]
+    unprepared = CliRunner().invoke(headstart, ["retrain", "--store", uri, *given])
+    assert isinstance(unprepared.exception, SettingError)
+    assert "keeps no prepared model yet" in open_store(uri).outcomes()[0].reasons[0]
+    monkeypatch.setattr(local_retraining, "starting_point", lambda *_: (52, {}, ""))
     ended = CliRunner().invoke(headstart, ["retrain", "--store", uri, *given])
     assert isinstance(ended.exception, SettingError)
-    (outcome,) = open_store(uri).outcomes()
+    outcome = max(open_store(uri).outcomes(), key=lambda one: one.run_id)
     assert outcome.status == "failed"
     assert "'marign' is not known" in outcome.reasons[0]
     unused = tmp_path / "mistyped"
