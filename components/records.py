@@ -240,6 +240,11 @@ class RunRecord(_Part):
     given: Given | None = Field(None, description="what it builds on in place of stages left out; null: none was")
     seen_before: SeenBefore | None = Field(None, description="null: it builds on no earlier stage, or it is not known")
     environment: Environment = Field(default_factory=Environment)
+    process: Literal["separate", "forked"] = Field(
+        "separate",
+        description="how its last process began: afresh, importing TensorFlow in its start-up, or forked from one that "
+        "had imported it for all runs of the experiment, which is in no run's time",
+    )
     phases: Phases = Field(default_factory=Phases)
     train_cpu_seconds: Seconds = 0.0
     stolen_share: Fraction | None = Field(None, description="share of processor time taken by others while training")

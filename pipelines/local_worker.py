@@ -15,10 +15,13 @@ import signal
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from headstart.components.training.preloading import SEPARATE
 from headstart.pipelines.long_arguments import through_files
+from headstart.pipelines.task_template import Template
 
 PR_SET_PDEATHSIG = 1
 
@@ -29,13 +32,15 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _start_nothing_more(_signal: int, _frame: object) -> None:
+def _start_nothing_more(template: Template | None, _signal: int, _frame: object) -> None:
     # The running task is told to end as well and gets time to write its checkpoint. The local runner would then
     # start its next attempt; here nothing can be started any more, so the pipeline ends as failed.
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("interrupted; no further task is started")
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if template is not None:
+        template.close()
     subprocess.Popen = refuse  # type: ignore[misc, assignment]
     # The command line tells the whole group. Where it was killed outright, the signal comes from the kernel and
     # reaches this process alone, so it is passed on.
@@ -43,13 +48,14 @@ def _start_nothing_more(_signal: int, _frame: object) -> None:
         os.killpg(0, signal.SIGTERM)
 
 
-def _runner(spec: dict[str, Any]) -> Any:
+def _runner(spec: dict[str, Any], template: Template | None) -> Any:
     from kfp import local
 
     if not spec["docker"]:
         from kfp.local import subprocess_task_handler as handler
 
-        handler.run_local_subprocess = through_files(handler.run_local_subprocess)
+        run_task = through_files(handler.run_local_subprocess)
+        handler.run_local_subprocess = template.around(run_task) if template is not None else run_task
         return local.SubprocessRunner(use_venv=False)
     from docker.types import Mount
 
@@ -65,14 +71,17 @@ def _runner(spec: dict[str, Any]) -> Any:
     )
 
 
-def run(spec: dict[str, Any]) -> None:
-    """Build the pipeline that `spec` names and run it; raises RuntimeError where a task failed."""
+def run(spec: dict[str, Any], template: Template | None) -> None:
+    """Build the pipeline that `spec` names and run it; raises RuntimeError where a task failed.
+
+    `template` forks the tasks; None: each is a fresh process.
+    """
     from kfp import local
 
     # Resource requests and display names mean nothing here, and kfp says so for every task.
     warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
     warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*")
-    local.init(_runner(spec), pipeline_root=spec["pipeline_root"], enable_caching=False)
+    local.init(_runner(spec, template), pipeline_root=spec["pipeline_root"], enable_caching=False)
     module, function = spec["builder"].split(":")
     build = getattr(importlib.import_module(module), function)
     placement = importlib.import_module("headstart.pipelines.placement").Placement(**spec["placement"])
@@ -84,8 +93,11 @@ def main() -> None:
     _end_with_parent()
     # kfp shows its log while a task runs and hides it between tasks, where it says that one is tried again or skipped.
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s")
-    signal.signal(signal.SIGTERM, _start_nothing_more)
-    run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    spec = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    forks = sys.platform == "linux" and not spec["docker"] and not os.environ.get(SEPARATE)
+    template = Template() if forks else None
+    signal.signal(signal.SIGTERM, partial(_start_nothing_more, template))
+    run(spec, template)
 
 
 if __name__ == "__main__":

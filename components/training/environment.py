@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from headstart.components import machine
@@ -51,6 +52,13 @@ def describe(*, threads: int, image: str) -> Environment:
     )
 
 
+def for_import(environ: Mapping[str, str], accelerators: int) -> dict[str, str]:
+    """Return `environ` with the variables that TensorFlow is to find when it is imported."""
+    chosen = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true", **environ}
+    # A run without accelerators must not find one by chance: its time would not be comparable.
+    return chosen if accelerators else {**chosen, "CUDA_VISIBLE_DEVICES": "-1"}
+
+
 def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     """Import TensorFlow with `threads` threads and check that it sees the accelerators that the run was given.
 
@@ -58,11 +66,7 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     Returns the module. Raises HeadstartError where fewer accelerators are seen than `accelerators`: training on the
     processor instead would report its time as theirs.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    if not accelerators:
-        # A run without accelerators must not find one by chance: its time would not be comparable.
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ.update(for_import(os.environ, accelerators))
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 
 TERMINATED = 143
+HIDDEN = ("pandas", "scipy")
 
 
 def lighten_imports() -> None:
@@ -26,8 +27,16 @@ def lighten_imports() -> None:
     None counts as not installed.
     """
     gc.disable()
-    for name in ("pandas", "scipy"):
+    for name in HIDDEN:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def restore_imports() -> None:
+    """Let later code of this process import what `lighten_imports` hid from TensorFlow and Keras, and collect again."""
+    gc.enable()
+    for name in HIDDEN:
+        if sys.modules.get(name, sys) is None:
+            del sys.modules[name]
 
 
 def main(arguments: list[str]) -> int:

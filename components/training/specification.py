@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,6 +41,7 @@ class RunSpecification(BaseModel):
     model: Path | None = None
     saved_model: Path | None = None
     parent: int = 0
+    process: Literal["separate", "forked"] = "separate"
     spawned: float = 0.0  # on the monotonic clock, which processes of one machine share
 
     def resolved(self) -> Settings:
@@ -70,6 +71,7 @@ class RunSpecification(BaseModel):
             subset=self.subset,
             run_id=self.run_id,
             status="failed",
+            process=self.process,
             preset=self.preset,
             network="" if stage.network == "paper" else stage.network,
             recipe=recipe.model_dump(mode="json"),

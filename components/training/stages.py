@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from headstart.components.foreign_text import printable
 from headstart.components.progress import emit
 from headstart.components.records import Arm, RunRecord, Subset, read_record
 from headstart.components.regular_files import read_json
-from headstart.components.training import attempts, checkpoint, environment
+from headstart.components.training import attempts, checkpoint, environment, preloading
 from headstart.components.training.specification import RunSpecification
 
 TERMINATED = 143
@@ -195,32 +196,21 @@ def _close_attempt(spec: RunSpecification, ended: str) -> None:
 
 def _train(spec: RunSpecification) -> tuple[int, str]:
     """Run the process that trains; return its exit status and the last line it wrote to stderr."""
+    environ = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
+    spec.process = "forked" if preloading.usable(environ, spec.accelerators) else "separate"
     with tempfile.TemporaryDirectory(prefix="headstart-") as scratch:
         file = Path(scratch, "run.json")
         spec.spawned = time.perf_counter()
         file.write_text(spec.model_dump_json(), encoding="utf-8")
+        if spec.process == "forked":
+            return _wait(spec, preloading.fork(file, environ))
         # -P: nothing in the working directory can be taken for a module.
         command = [sys.executable, "-P", "-m", "headstart.components.training.process", str(file)]
-        return _wait(spec, command)
+        return _wait(spec, subprocess.Popen(command, stderr=subprocess.PIPE, bufsize=0, env=environ))
 
 
-def _wait(spec: RunSpecification, command: list[str]) -> tuple[int, str]:
-    """Run `command`, pass SIGTERM on to it, and return its exit status and the last line it wrote to stderr."""
-    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, env=environ)
-    lines: deque[str] = deque(maxlen=20)
-
-    def forward() -> None:
-        assert child.stderr is not None
-        for raw in child.stderr:
-            line = raw.decode(errors="replace")
-            if any(noise in line for noise in NOISE):
-                continue
-            lines.append(line.strip())
-            sys.stderr.write(line)
-
-    reader = threading.Thread(target=forward, daemon=True)
-    reader.start()
+def _wait(spec: RunSpecification, child: subprocess.Popen[bytes] | preloading.Forked) -> tuple[int, str]:
+    """Pass SIGTERM on to `child`, and return its exit status and the last line it wrote to stderr."""
     grace = spec.resolved().process.grace_seconds
     deadline: list[float] = []
 
@@ -229,27 +219,51 @@ def _wait(spec: RunSpecification, command: list[str]) -> tuple[int, str]:
             deadline.append(time.monotonic() + grace)
             child.send_signal(signal.SIGTERM)
 
+    def insist() -> None:
+        if deadline and time.monotonic() > deadline[0]:
+            # The epoch is too long for the grace period; the last checkpoint stands.
+            child.kill()
+
     main_thread = threading.current_thread() is threading.main_thread()
     previous = signal.signal(signal.SIGTERM, terminate) if main_thread else None
     try:
-        while True:
-            try:
-                status = child.wait(timeout=0.5 if deadline else None)
-                break
-            except subprocess.TimeoutExpired:
-                if deadline and time.monotonic() > deadline[0]:
-                    # The epoch is too long for the grace period; the last checkpoint stands.
-                    child.kill()
+        last = _forward(child, insist)
+        while (status := child.poll()) is None:
+            insist()
+            time.sleep(0.002)
     finally:
         if main_thread:
             signal.signal(signal.SIGTERM, previous)
         if child.poll() is None:
             child.kill()
-            child.wait()
-        reader.join(timeout=5)
-        if child.stderr is not None and not reader.is_alive():
+            while child.poll() is None:
+                time.sleep(0.002)
+        if child.stderr is not None:
             child.stderr.close()
-    return (TERMINATED if deadline else status), next((line for line in reversed(lines) if line), "")
+    return (TERMINATED if deadline else status), last
+
+
+def _forward(child: subprocess.Popen[bytes] | preloading.Forked, each_time: Callable[[], None]) -> str:
+    """Write what `child` writes to stderr to ours, without what says nothing, and return the last line of it.
+
+    In this thread: a process with threads cannot be forked. `each_time` is called at least twice a second.
+    """
+    assert child.stderr is not None
+    last, rest = "", b""
+    while True:
+        ready, _, _ = select.select([child.stderr], [], [], 0.5)
+        read = os.read(child.stderr.fileno(), 1 << 16) if ready else b""
+        # What it started may still hold its stderr when it has ended.
+        over = not read and (bool(ready) or child.poll() is not None)
+        *lines, rest = (rest + read).split(b"\n")
+        for raw in [*lines, rest] if over and rest else lines:
+            line = raw.decode(errors="replace")
+            if not any(noise in line for noise in NOISE):
+                last = line.strip() or last
+                sys.stderr.write(line + "\n")
+        if over:
+            return last
+        each_time()
 
 
 def _how(status: int) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The whole experiment as a user runs it: `headstart run`, real processes, on a small share of the drawn data."""
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from headstart.components.records import read_record
+from tests.processes import trains
 
 SMALL = [
     "--data-setting",
@@ -63,18 +65,12 @@ def wait_for(log: Path, pattern: str, seconds: float = 300) -> "re.Match[str]":
 
 
 def training_process(folder: Path) -> int:
-    """Return the id of the process that trains below `folder`: its command line names a file that names the folder."""
+    """Return the id of the process that trains for the run in `folder`, which holds its temporary files."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if (
-                b"headstart.components.training.process" in words
-                and str(folder) in Path(os.fsdecode(words[-2])).read_text()
-            ):
-                return int(entry.name)
+        if entry.name.isdigit() and trains(int(entry.name)):
+            with contextlib.suppress(OSError):
+                if os.fsencode(folder) in (entry / "environ").read_bytes():
+                    return int(entry.name)
     raise AssertionError("no training process runs")
 
 

@@ -34,7 +34,10 @@ KINDS = {
     "datasets.decoding": "decoder",
     "executor_main": "task",
     "long_arguments": "task",
+    "task_template": "template",
 }
+# What a fork is, which has the command line of what it was forked from.
+NAMES = {"headstart-task": "task", "headstart-train": "training"}
 ALL_KINDS = ("command", *dict.fromkeys(KINDS.values()))
 KILLS_PER_RUN = 20
 
@@ -119,16 +122,13 @@ def processes_of(command: int) -> dict[int, str]:
         parent = below.pop()
         for process in [one for one, of in parents.items() if of == parent]:
             below.append(process)
+            folder = Path("/proc") / str(process)
             try:
-                line = (
-                    (Path("/proc") / str(process) / "cmdline")
-                    .read_bytes()
-                    .replace(b"\0", b" ")
-                    .decode(errors="replace")
-                )
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                name = (folder / "comm").read_text().strip()
             except OSError:
                 continue
-            found[process] = next((kind for word, kind in KINDS.items() if word in line), "other")
+            found[process] = NAMES.get(name) or next((kind for word, kind in KINDS.items() if word in line), "other")
     return found
 
 

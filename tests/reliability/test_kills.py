@@ -22,7 +22,7 @@ from faults import descendants
 
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.records import read_record
-from tests.processes import alive
+from tests.processes import alive, is_task
 
 SMALL = ["--runs", "1", "--data-setting", "images_per_class=12", "--images-per-class", "24"]
 SMALL += ["--set", "epochs=20", "--set", "patience=0", "--set", "checkpoint_seconds=0"]
@@ -45,15 +45,18 @@ def logged(folder: Path, pattern: str) -> Callable[[], bool]:
     return lambda: log.exists() and re.search(pattern, log.read_text(encoding="utf-8")) is not None
 
 
-def part_of(command: subprocess.Popen[str], word: str) -> int:
-    """The id of the process below `command` whose command line begins with a Python and holds `word`."""
+def part_of(command: subprocess.Popen[str], is_it: Callable[[int], bool]) -> int:
+    """The id of the process below `command` that `is_it` says yes to."""
 
     def found() -> list[int]:
-        below = descendants(command.pid).items()
-        return [process for process, line in below if word in line and "python" in line.split()[0]]
+        return [process for process in descendants(command.pid) if is_it(process)]
 
-    wait_until(lambda: bool(found()), word)
+    wait_until(lambda: bool(found()), is_it.__name__)
     return found()[0]
+
+
+def is_runner(process: int) -> bool:
+    return b"headstart.pipelines.local_worker" in (Path("/proc") / str(process) / "cmdline").read_bytes()
 
 
 @pytest.mark.slow
@@ -65,11 +68,11 @@ def test_every_process_of_a_run_may_be_killed(tmp_path: Path) -> None:
         started.append(start(folder))
         wait_until(logged(folder, "event=epoch arm=pretrain seed=0 epoch=2 "), "pretraining")
         # The task: it is tried again at once, and goes on where it was.
-        os.kill(part_of(started[-1], "kfp.dsl.executor_main"), signal.SIGKILL)
+        os.kill(part_of(started[-1], is_task), signal.SIGKILL)
         wait_until(logged(folder, "event=resume arm=pretrain"), "the second attempt")
         # The runner: the command says so, and leaves nothing behind.
         below = descendants(started[-1].pid)
-        os.kill(part_of(started[-1], "headstart.pipelines.local_worker"), signal.SIGKILL)
+        os.kill(part_of(started[-1], is_runner), signal.SIGKILL)
         out, _ = started[-1].communicate(timeout=120)
         assert started[-1].returncode == 1, out
         assert "Traceback" not in out

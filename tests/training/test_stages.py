@@ -19,7 +19,7 @@ from headstart.components.errors import SettingError
 from headstart.components.records import RunRecord, read_record
 from headstart.components.training import stages
 from headstart.components.training.specification import RunSpecification
-from tests.processes import alive
+from tests.processes import alive, trains
 
 
 def children(pid: int) -> list[int]:
@@ -30,10 +30,7 @@ def children(pid: int) -> list[int]:
 
 
 def training_process(pid: int) -> int | None:
-    for child in children(pid):
-        if b"headstart.components.training.process" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return child
-    return None
+    return next((child for child in children(pid) if trains(child)), None)
 
 
 def wait_until(condition, seconds: float = 120.0):
