@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components import forking
-from headstart.components.training import preloading
+from headstart.components.training import environment, preloading
 
 # What kfp has a shell do for a component: its source into a file, kfp's executor on that file.
 _SCRIPT = re.compile(
@@ -34,6 +34,7 @@ _SCRIPT = re.compile(
 )
 _TRAINS = "headstart.components.training.shells"  # in the source of a component that starts training processes
 _HEADER = 8
+_asked_to_end: list[int] = []
 
 
 class Template:
@@ -110,6 +111,8 @@ def serve(channel: socket.socket) -> None:
                 pass
         if _TRAINS in task["source"] and not preloading.loaded() and not preloading.load():
             return
+        if _asked_to_end:
+            return
         with contextlib.suppress(OSError):
             # It waits for the task, as the shell does that kfp starts, and outlives this process.
             if not os.fork():
@@ -136,6 +139,8 @@ def _receive(channel: socket.socket) -> tuple[dict[str, Any], int, int] | None:
 
 def _keep(task: dict[str, Any], output: int, answer: int) -> None:
     child = forking.start(lambda: _run(task), name="headstart-task", stdout=output, stderr=output)
+    if _asked_to_end:  # just now, and the task may have come too late to hear it
+        os.kill(child, signal.SIGTERM)
     os.close(output)
     os.write(answer, b"started\n")
     _, status = os.waitpid(child, 0)
@@ -161,13 +166,14 @@ def _run(task: dict[str, Any]) -> int:
 
 def main() -> None:
     """Import what every task needs and serve the socket whose file descriptor is the argument."""
-    # The whole group is told to end at once; the tasks end in their own way, and their keepers wait for them.
+    # The whole group is told to end at once; the tasks end in their own way, and what waits for them waits on.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda received, _: _asked_to_end.append(received))
     import kfp.dsl.executor_main  # noqa: F401
 
     import headstart.components.training.shells  # noqa: F401
 
+    environment.versions()
     del os.environ["_KFP_RUNTIME"]
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as channel:

@@ -172,6 +172,15 @@ def hardware_table(experiment: Experiment) -> Table:
     )
 
 
+def _imported(experiment: Experiment) -> str:
+    forked = sum(record.process == "forked" for record in experiment.records)
+    if not forked:
+        return "in the start-up of every run"
+    rest = len(experiment.records) - forked
+    shared = "once, before the runs that were forked from that process; it is in no run's start-up"
+    return f"{shared}; in the start-up of {rest} of {len(experiment.records)} runs" if rest else shared
+
+
 def runs_table(experiment: Experiment, summary: Summary) -> Table:
     """Identity of the run, and how disturbed it was."""
     times = sorted(record.started_at for record in experiment.records if record.started_at)
@@ -188,6 +197,7 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
         ["processor time taken by other processes, most", units.percent(max(stolen)) if stolen else "not measured"],
         ["peak memory of a run", units.size(peak)],
         ["interrupted and resumed", str(sum(len(record.attempts) > 1 for record in experiment.records))],
+        ["TensorFlow imported", _imported(experiment)],
         ["outputs of frozen layers computed once", _ranges_of_prefix(experiment)],
     ]
     if given := experiment.given:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -18,6 +19,11 @@ _VERSIONED = ("headstart", "tensorflow-cpu", "tensorflow", "keras", "numpy")
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on, without importing it."""
+    return dict(_versions())
+
+
+@functools.cache  # looking through all that is installed takes as long as many a step of training
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in _VERSIONED:
         try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,9 +94,21 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
 def load_file(file: Path, name: str) -> Any:
     """Load a Keras file in safe mode, without its optimizer; HeadstartError, which calls it `name`, if it is none."""
     try:
-        return keras.models.load_model(file, custom_objects=LAYERS, compile=False, safe_mode=True)
+        with _built_once():
+            return keras.models.load_model(file, custom_objects=LAYERS, compile=False, safe_mode=True)
     except Exception as error:  # on a damaged or a hostile file it raises nearly anything
         raise HeadstartError(f"{name}: cannot be loaded: {error}") from error
+
+
+@contextlib.contextmanager
+def _built_once() -> Iterator[None]:
+    """Keras builds a sequential model again with each layer that it reads: a tenth of a transfer run's set-up."""
+    add = keras.Sequential.add
+    keras.Sequential.add = functools.partialmethod(add, rebuild=False)
+    try:
+        yield
+    finally:
+        keras.Sequential.add = add
 
 
 def plain_copy(model: Any, build: Any) -> Any:

@@ -24,6 +24,8 @@ _environment: dict[str, str] = {}  # in which TensorFlow was imported; empty: it
 
 def load() -> bool:
     """Import what a training process imports, without executing any of it; return whether it may be forked now."""
+    import numpy as np  # noqa: F401 - the threads of its OpenBLAS end before a fork and begin again after it
+
     before = dict(os.environ)
     threads, files = forking.threads(), forking.files()
     os.environ.update(environment.for_import(os.environ, 0))

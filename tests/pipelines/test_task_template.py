@@ -190,5 +190,8 @@ def test_another_environment_or_command_gets_a_fresh_process(
         changed.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
         assert run(full_command=words) == 7
     assert run(full_command=words) == 0
+    # A run that is being ended starts nothing more.
+    template.process.terminate()
+    assert run(full_command=words) == 7
     template.close()
     assert run(full_command=words) == 7
