@@ -97,7 +97,11 @@ def main() -> None:
     forks = sys.platform == "linux" and not spec["docker"] and not os.environ.get(SEPARATE)
     template = Template() if forks else None
     signal.signal(signal.SIGTERM, partial(_start_nothing_more, template))
-    run(spec, template)
+    try:
+        run(spec, template)
+    finally:
+        if template is not None:
+            template.end()
 
 
 if __name__ == "__main__":

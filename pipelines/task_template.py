@@ -59,6 +59,11 @@ class Template:
         """Start nothing more."""
         self._closed = True
 
+    def end(self) -> None:
+        """Let the process end and wait for it, so that what its forks took is counted with what the runner took."""
+        self._channel.close()
+        self.process.wait()
+
     def around(self, run: Callable[..., int]) -> Callable[..., int]:
         """Return the local runner's function `run`, which starts a task's process, with the fork in its place."""
 
@@ -178,6 +183,9 @@ def main() -> None:
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         serve(channel)
+    with contextlib.suppress(ChildProcessError):
+        while os.wait():
+            pass
 
 
 if __name__ == "__main__":

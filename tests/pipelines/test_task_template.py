@@ -91,8 +91,7 @@ def template(monkeypatch: pytest.MonkeyPatch) -> Iterator[Template]:
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     started = Template()
     yield started
-    started._channel.close()
-    assert started.process.wait(60) is not None
+    started.end()
 
 
 def fresh(**_: object) -> int:
@@ -143,8 +142,7 @@ def test_a_forked_task_finds_what_a_fresh_process_finds(
         assert len(printed[0]) == len(printed[1])
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, limits)
-        template._channel.close()
-        template.process.wait(60)
+        template.end()
 
 
 def test_a_task_that_fails_or_is_killed_has_failed_and_the_next_one_runs(template: Template, tmp_path: Path) -> None:
