@@ -75,7 +75,12 @@ def layer_digests(model: Any) -> dict[str, str]:
 
 def weights_digest(model: Any) -> str:
     """SHA-256 of all layers' names and digests."""
+    return combined(layer_digests(model))
+
+
+def combined(digests: dict[str, str]) -> str:
+    """Return the `weights_digest` of a model whose `layer_digests` are known."""
     digest = hashlib.sha256()
-    for name, value in layer_digests(model).items():
+    for name, value in digests.items():
         digest.update(f"{name}={value}\n".encode())
     return digest.hexdigest()

@@ -116,7 +116,6 @@ class Run:
                 self.record.started_from = lineage.chain(description)
                 if description.get("given"):
                     self.record.given = Given.model_validate(description["given"])
-                self.record.initial_weights = freezing.weights_digest(self.model)
             elif (start := STAGES[self.spec.arm].starts_from) and self.spec.arm in PREPARATION:
                 self.record.given = Given(left_out=[start], hours=0.0)
             elif start:
@@ -127,6 +126,8 @@ class Run:
             freezing.freeze(self.model, self.frozen)
         self.record.stage["frozen"] = list(self.frozen)
         self.before = freezing.layer_digests(self.model)
+        if self.spec.initial_model is not None:
+            self.record.initial_weights = freezing.combined(self.before)
         self.record.total_parameters = _size(self.model.weights)
         self.record.trainable_parameters = _size(self.model.trainable_weights)
 
@@ -237,7 +238,6 @@ class Run:
             result.test_loss, result.test_accuracy = outcome.loss, outcome.accuracy
             result.set_correct(outcome.probabilities.argmax(axis=1) == labels)
             result.confusion = evaluation.confusion(labels, outcome.probabilities)
-            result.set_correct(outcome.probabilities.argmax(axis=1) == labels)
             if self.spec.arm == PRODUCT:
                 shown = images, labels, outcome.probabilities, self.data.classes, self.process.samples
                 self.record.samples = evaluation.samples(*shown, self.spec.seed)
@@ -246,7 +246,7 @@ class Run:
 
     def _check_frozen(self) -> None:
         after = freezing.layer_digests(self.model)
-        self.record.final_weights = freezing.weights_digest(self.model)
+        self.record.final_weights = freezing.combined(after)
         self.record.frozen = [
             FrozenLayer(layer=name, before=self.before[name], after=after[name]) for name in self.frozen
         ]
