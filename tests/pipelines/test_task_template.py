@@ -87,11 +87,18 @@ def command(component: Any, writes: Path, **parameters: Any) -> list[str]:
 
 
 @pytest.fixture
-def template(monkeypatch: pytest.MonkeyPatch) -> Iterator[Template]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Template]]:
+    """To be called in the test: pytest changes the environment between a fixture and its test."""
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
-    started = Template()
-    yield started
-    started.end()
+    templates: list[Template] = []
+
+    def start() -> Template:
+        templates.append(Template())
+        return templates[0]
+
+    yield start
+    for template in templates:
+        template.end()
 
 
 def fresh(**_: object) -> int:
@@ -112,7 +119,7 @@ class Running:
 
 
 def begun(folder: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (folder / "begun").exists() or not (folder / "begun").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -147,7 +154,10 @@ def test_a_forked_task_finds_what_a_fresh_process_finds(
         template.end()
 
 
-def test_a_task_that_fails_or_is_killed_has_failed_and_the_next_one_runs(template: Template, tmp_path: Path) -> None:
+def test_a_task_that_fails_or_is_killed_has_failed_and_the_next_one_runs(
+    started: Callable[[], Template], tmp_path: Path
+) -> None:
+    template = started()
     run = template.around(fresh)
     (tmp_path / "end").touch()
     assert run(full_command=command(wait, tmp_path, folder=str(tmp_path), fails=True)) == 1
@@ -161,7 +171,8 @@ def test_a_task_that_fails_or_is_killed_has_failed_and_the_next_one_runs(templat
     assert run(full_command=command(wait, tmp_path, folder=str(tmp_path), fails=False)) == 0
 
 
-def test_a_template_that_is_killed_takes_no_task_with_it(template: Template, tmp_path: Path) -> None:
+def test_a_template_that_is_killed_takes_no_task_with_it(started: Callable[[], Template], tmp_path: Path) -> None:
+    template = started()
     running = Running(template.around(fresh), command(wait, tmp_path, folder=str(tmp_path), fails=False))
     begun(tmp_path)
     template.process.kill()
@@ -171,16 +182,17 @@ def test_a_template_that_is_killed_takes_no_task_with_it(template: Template, tmp
     (tmp_path / "end").touch()
     assert running.end() == 0
     # Those that come later get fresh processes.
-    started: list[dict[str, Any]] = []
-    run = template.around(lambda **given: started.append(given) or 7)
+    others: list[dict[str, Any]] = []
+    run = template.around(lambda **given: others.append(given) or 7)
     words = command(wait, tmp_path, folder=str(tmp_path), fails=False)
     assert run(full_command=words) == 7
-    assert started == [{"full_command": words, "env_vars": None}]
+    assert others == [{"full_command": words, "env_vars": None}]
 
 
 def test_another_environment_or_command_gets_a_fresh_process(
-    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    started: Callable[[], Template], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    template = started()
     run = template.around(lambda **_: 7)
     (tmp_path / "end").touch()
     words = command(wait, tmp_path, folder=str(tmp_path), fails=False)
