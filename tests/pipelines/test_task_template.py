@@ -125,9 +125,7 @@ def begun(folder: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_forked_task_finds_what_a_fresh_process_finds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_forked_task_finds_what_a_fresh_process_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
     monkeypatch.setenv("OF_OURS", "ü\n=")
     limits = resource.getrlimit(resource.RLIMIT_CORE)
@@ -147,7 +145,7 @@ def test_a_forked_task_finds_what_a_fresh_process_finds(
             assert Path(one["path"].pop(0)).name.startswith("tmp")  # where the component's source is
         assert dict(found[0].pop("environment").items() ^ found[1].pop("environment").items()) == {}
         assert found[0] == found[1]
-        assert sorted(printed[0][:3]) == ["by a child", "printed", "written"]
+        assert {"printed", "written", "by a child"} <= set(printed[0])
         assert len(printed[0]) == len(printed[1])
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, limits)
