@@ -85,6 +85,8 @@ def convert(
         _check_packages()
     source = _source(*place)
     images = pixels(source.size)
+    for name in ("tensorflow", "tf2onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # notices to developers of converters
     with whole_file(file) as partial:
         try:
             write, answers = (_write_onnx, _onnx_answers) if to == "onnx" else (_write_tflite, _tflite_answers)
@@ -156,7 +158,6 @@ def _write_onnx(source: _Source, file: Path) -> None:
     import tf2onnx.convert
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     # Constants first: what a SavedModel's function captures beside its variables would become an input.
     frozen = convert_variables_to_constants_v2(source.function.get_concrete_function())
     names = {frozen.inputs[0].name: "pixels", frozen.outputs[0].name: "probabilities"}

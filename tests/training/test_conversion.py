@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import zipfile
@@ -92,14 +93,20 @@ def test_a_tflite_file_answers_as_the_savedmodel_and_names_its_classes(model: An
     assert np.abs(answers - np.asarray(network(pixels.astype(np.float32), training=False))).max() < 1e-5
 
 
-def test_a_file_that_answers_otherwise_is_not_written(model: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    """What TensorFlow's converter makes of a function whose variables were not made constants: not a number."""
+@pytest.mark.parametrize("fault", [0.99, float("nan")], ids=["other answers", "not a number"])
+def test_a_file_that_answers_otherwise_is_not_written(
+    fault: float, model: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A converter that loses the weights writes a file too; its answers were not numbers when it was tried."""
+    write = conversion._write_tflite
 
     def careless(source: Any, file: Path) -> None:
-        module = tf.Module()
-        module.function = source.function
-        whole = source.function.get_concrete_function()
-        file.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([whole], module).convert())
+        spoilt = tf.function(
+            lambda pixels: {"probabilities": fault * source.function(pixels)["probabilities"]},
+            input_signature=source.function.input_signature,
+            autograph=False,
+        )
+        write(dataclasses.replace(source, function=spoilt), file)
 
     monkeypatch.setattr(conversion, "_write_tflite", careless)
     with pytest.raises(HeadstartError, match=r"a probability differs by .* nothing was written"):
