@@ -34,7 +34,7 @@ def print_description(description: Description, folder: Path) -> None:
         ("look at", str(folder / PREVIEW_FILE)),
     ]
     if description.converted:
-        facts.append(("converted to RGB", ", ".join(f"{n:,} {mode}" for mode, n in description.converted.items())))
+        facts.append(("converted", ", ".join(f"{n:,} {mode}" for mode, n in description.converted.items())))
     if description.skipped:
         facts.append(("skipped", f"{description.skipped:,} images that cannot be read"))
     facts.append(("duplicates", f"{description.duplicates_across_splits:,} test images stand in training too"))
