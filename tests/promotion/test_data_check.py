@@ -8,12 +8,14 @@ from store_contents import manifest, version_folder
 
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import SettingError
+from headstart.components.datasets.reading import Reading
 from headstart.components.promotion.check import check_data
 from headstart.components.promotion.drift import facts as measure
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.stage import check_stage
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import DataFacts, Outcome
+from headstart.pipelines.local_retraining import images_taken
 
 KNOWN = ("apple", "pears", "noise")
 
@@ -59,6 +61,30 @@ def test_data_that_the_model_in_use_was_trained_on(used: ModelStore, tmp_path: P
     assert outcome.status == "unchanged"
     assert "was withdrawn: bad on Mondays" in outcome.reasons[0]
     assert check_data(data, used, Rules(), force=True)[0] is None
+
+
+def test_data_that_were_read_unlike_those_of_the_model_in_use(used: ModelStore, tmp_path: Path) -> None:
+    cropped = manifest("cropped").model_copy(
+        update={"classes": list(KNOWN), "data_digest": "1" * 64, "reading": Reading("apply", "crop")}
+    )
+    used.switch(used.add(version_folder(tmp_path, "cropped"), cropped), used.pointer()[1], "promoted", "", "test")
+    refused = stopped(colours(tmp_path / "data", reading=Reading("apply")), used)
+    assert (refused.status, refused.reasons) == (
+        "unusable",
+        [
+            "The data were imported with fit=stretch, version 2 was trained with fit=crop. Import them with fit=crop, "
+            "or begin another store."
+        ],
+    )
+    assert check_data(colours(tmp_path / "alike", reading=Reading("apply", "crop")), used, Rules()) == (None, [])
+    # On this machine a retraining takes it from the store.
+    prepared = tmp_path / "prepared"
+    prepared.mkdir()
+    (prepared / "model.keras").write_bytes(b"")
+    (prepared / "model.json").write_text('{"image_size": 64, "reading": {"fit": "pad"}}')
+    taken = {"orientation": "apply", "fit": "crop", "decoding": "exact"}
+    assert images_taken(used, str(prepared)) == (64, taken)
+    assert images_taken(open_store(str(tmp_path / "empty")), str(prepared)) == (64, {"fit": "pad"})
 
 
 def test_a_class_that_the_model_in_use_does_not_know(used: ModelStore, tmp_path: Path) -> None:
