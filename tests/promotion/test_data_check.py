@@ -15,7 +15,7 @@ from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.stage import check_stage
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import DataFacts, Outcome
-from headstart.pipelines.local_retraining import images_taken
+from headstart.pipelines.local_retraining import starting_point
 
 KNOWN = ("apple", "pears", "noise")
 
@@ -83,8 +83,8 @@ def test_data_that_were_read_unlike_those_of_the_model_in_use(used: ModelStore, 
     (prepared / "model.keras").write_bytes(b"")
     (prepared / "model.json").write_text('{"image_size": 64, "reading": {"fit": "pad"}}')
     taken = {"orientation": "apply", "fit": "crop", "decoding": "exact"}
-    assert images_taken(used, str(prepared)) == (64, taken)
-    assert images_taken(open_store(str(tmp_path / "empty")), str(prepared)) == (64, {"fit": "pad"})
+    assert starting_point(used, str(prepared))[:2] == (64, taken)
+    assert starting_point(open_store(str(tmp_path / "empty")), str(prepared))[:2] == (64, {"fit": "pad"})
 
 
 def test_a_class_that_the_model_in_use_does_not_know(used: ModelStore, tmp_path: Path) -> None:
