@@ -7,8 +7,8 @@ from small_data import colours
 from store_contents import manifest, version_folder
 
 from headstart.components.datasets.packed import PackedDataset
-from headstart.components.errors import SettingError
 from headstart.components.datasets.reading import Reading
+from headstart.components.errors import SettingError
 from headstart.components.promotion.check import check_data
 from headstart.components.promotion.drift import facts as measure
 from headstart.components.promotion.gate import Rules
