@@ -9,15 +9,13 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from benchmarks.image_folders import photographs
 from benchmarks.results import Entry
-from benchmarks.timing import REPOSITORY, others_share, python
-from headstart.components.training.clock import machine_busy_seconds
+from benchmarks.timing import python, run_measured
 
 SECTION = "serving"
 CALLS = {1: 200, 16: 60, 64: 30}
@@ -82,12 +80,11 @@ def measure(work: Path, repeats: int) -> list[Entry]:
     """Measure in processes of their own."""
     folder = work / "serving"
     folder.mkdir(parents=True, exist_ok=True)
-    busy, began, found = machine_busy_seconds(), time.perf_counter(), []
+    log, found, shares = folder / "serving.log", [], []
     for _ in range(repeats):
-        command = python("benchmarks.serving", folder)
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    others = others_share(busy, time.perf_counter() - began, 0.0)
+        shares.append(run_measured(python("benchmarks.serving", folder), log).others or 0.0)
+        found.append(json.loads(log.read_text(encoding="utf-8").splitlines()[-1]))
+    others = sum(shares) / len(shares)
     rows = []
     for key in found[0]:
         if key not in ("predict", "decoder"):
