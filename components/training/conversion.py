@@ -53,7 +53,6 @@ class _Source:
     classes: list[str]
     size: int
     reading: Reading
-    kept: Any  # what holds the variables
 
     def description(self) -> dict[str, Any]:
         """What a caller must know: the classes in their order, and how a file becomes pixels."""
@@ -122,7 +121,7 @@ def _source(kind: str, place: Path) -> _Source:
 
     if kind == "served":
         served = Served(place)
-        classes, size, reading, kept = served.classes, served.size, served.reading, served.loaded
+        classes, size, reading = served.classes, served.size, served.reading
 
         def answer(pixels: Any) -> Any:
             return served.endpoint(pixels=pixels)["probabilities"]
@@ -131,7 +130,6 @@ def _source(kind: str, place: Path) -> _Source:
 
         loaded, description = export.load_model(place)
         classes, size = description["classes"], description["image_size"]
-        kept = loaded
         reading = reading_of(description.get("reading") or {})
 
         def answer(pixels: Any) -> Any:
@@ -139,7 +137,7 @@ def _source(kind: str, place: Path) -> _Source:
 
     signature = [tf.TensorSpec([None, size, size, 3], tf.float32, name="pixels")]
     function = tf.function(lambda pixels: {"probabilities": answer(pixels)}, input_signature=signature, autograph=False)
-    return _Source(function, classes, size, reading, kept)
+    return _Source(function, classes, size, reading)
 
 
 def _check_packages() -> None:
@@ -192,12 +190,19 @@ def _onnx_answers(file: Path) -> Answers:
 def _write_tflite(source: _Source, file: Path) -> None:
     """Write the model, and behind it a zip archive with what TensorFlow Lite calls associated files."""
     import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    # Variables would stay variables in the file, and without their values: its answers would not be numbers.
+    fixed = convert_variables_to_constants_v2(source.function.get_concrete_function())
     module = tf.Module()
-    module.kept, module.function = source.kept, source.function
+    module.function = tf.function(
+        lambda pixels: {"probabilities": fixed(pixels)[0]},
+        input_signature=source.function.input_signature,
+        autograph=False,
+    )
     with tempfile.TemporaryDirectory(prefix="headstart-export-") as folder:
-        # By way of a SavedModel: of a function alone the converter keeps either its variables or its signature.
-        tf.saved_model.save(module, folder, signatures=source.function)
+        # By way of a SavedModel, which gives the file a signature with the names of input and output.
+        tf.saved_model.save(module, folder, signatures=module.function)
         content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     file.write_bytes(content)
     with zipfile.ZipFile(file, "a") as archive:

@@ -206,8 +206,8 @@ class Served(_Answer):
         self._tf = tf
         try:
             # Kept, since the functions do not keep their variables alive.
-            self.loaded = tf.saved_model.load(str(folder))
-            signatures = self.loaded.signatures
+            self._loaded = tf.saved_model.load(str(folder))
+            signatures = self._loaded.signatures
             self._serve, self.endpoint = signatures["serve"], signatures["serve_pixels"]
             self.size = int(self.endpoint.structured_input_signature[1]["pixels"].shape[1])
             # Not splitlines(), which would also split at characters that a class name may hold.

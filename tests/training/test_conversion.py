@@ -74,14 +74,15 @@ def test_an_onnx_file_answers_as_the_model_and_names_its_classes(model: Any, pac
     assert np.abs(answers - np.asarray(network(images[:5].astype(np.float32), training=False))).max() < 1e-5
 
 
-def test_a_tflite_file_answers_as_the_savedmodel_and_names_its_classes(model: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["served", "model"])
+def test_a_tflite_file_answers_as_the_model_and_names_its_classes(kind: str, model: Any, tmp_path: Path) -> None:
     network, folder = model
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     pixels, _ = tiny_images.pictures(3, 6, seed=5)
     for number, picture in enumerate(pixels):
         Image.fromarray(picture).save(pictures / f"{number}.png")
-    found = run("tflite", folder / "served", tmp_path / "model.tflite", "--images", pictures)
+    found = run("tflite", folder / kind, tmp_path / "model.tflite", "--images", pictures)
     assert found["images"] == found["same_class"] == len(pixels)
     assert found["bytes"] == (tmp_path / "model.tflite").stat().st_size
 
