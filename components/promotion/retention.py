@@ -46,9 +46,9 @@ def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0, dry_run: boo
         removed.append(number)
         if dry_run:
             continue
-        store.backend.remove(f"versions/{number}", first=MANIFEST)
         if number in waiting:  # that of a rejected one stays: its data do not start a retraining
-            store.backend.remove(f"{FOLDER}/{number}.json")
+            store.backend.remove(f"{FOLDER}/{number}.json")  # first, so that no note says that it waits when it is gone
+        store.backend.remove(f"versions/{number}", first=MANIFEST)
     if dry_run:
         return removed
     for folder in store.backend.folders("retrainings")[:-KEPT_OUTCOMES]:

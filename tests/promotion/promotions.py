@@ -30,10 +30,8 @@ OPERATIONS = {
 
 
 def store_settings() -> dict[str, str]:
-    """Return what of the environment leads to a store and its keys; a fork server has that of an earlier test."""
-    return {
-        name: value for name, value in os.environ.items() if name.startswith(("STORAGE_", "AWS_", "HEADSTART_", "XDG_"))
-    }
+    """Return what of the environment leads to an object store; a fork server has that of an earlier test."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("STORAGE_", "AWS_"))}
 
 
 def promote(

@@ -15,22 +15,12 @@ from headstart.components.promotion.uses import read_uses
 
 # Children are forked from a clean process, neither from this one, which may hold TensorFlow, nor started anew each.
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["promotions", "model_signing.signing", "model_signing.verifying"])
+FORK.set_forkserver_preload(["promotions"])
 MOST_OPERATIONS = 400
 
 
-@pytest.fixture
-def signed(request: pytest.FixtureRequest, store_uri: str) -> None:
-    """Sign in a folder, where that is a write of its own; on a bucket it takes long and changes nothing."""
-    if "://" not in store_uri:
-        request.getfixturevalue("keys")
-
-
 @pytest.mark.slow
-def test_a_kill_before_any_operation_leaves_a_whole_model_served(
-    signed: None, store: ModelStore, tmp_path: Path
-) -> None:
-    """In a folder with keys, so that a signature that is missing or of something else would be refused."""
+def test_a_kill_before_any_operation_leaves_a_whole_model_served(store: ModelStore, tmp_path: Path) -> None:
     put(store, tmp_path, "old0")
     old, emulator = "served old0", store_settings()
     killed = switched = 0
@@ -82,9 +72,7 @@ def _check_link(store: ModelStore, text: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_kill_before_any_operation_leaves_a_candidate_whole_or_none(
-    signed: None, store: ModelStore, tmp_path: Path
-) -> None:
+def test_a_kill_before_any_operation_leaves_a_candidate_whole_or_none(store: ModelStore, tmp_path: Path) -> None:
     put(store, tmp_path, "old0")
     pointer, generation = store.pointer()
     for number in range(MOST_OPERATIONS):
