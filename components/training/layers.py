@@ -61,6 +61,20 @@ def trained_normalizations(model: Any) -> list[Any]:
     return [layer for layer in _all(model) if type(layer) is keras.layers.BatchNormalization and layer.trainable]
 
 
+def settle_statistics(model: Any, images: Any) -> None:
+    """Set the statistics of every batch normalisation that is trainable to those of `images`, under the weights.
+
+    `images` is one batch, uint8 N × H × W × 3; every layer sees what the ones before make of it. An untrained network
+    whose statistics are frozen as they begin, mean 0 and variance 1, lets its signal fade from layer to layer.
+    """
+    found: list[Any] = []
+    with computing(model, "float32", collected=found):
+        model(tf.cast(images, tf.float32), training=False)
+    for layer, mean, variance in found:
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(variance)
+
+
 @contextmanager
 def computing(
     model: Any, precision: str, *, replicas: int = 1, wide_output: bool = True, collected: list[Any] | None = None

@@ -26,6 +26,7 @@ from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
 from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
 from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
+from headstart.components.training.layers import settle_statistics
 from headstart.components.training.loop import TrainingLoop
 from headstart.components.training.networks import registry
 from headstart.components.training.networks.blocks import head
@@ -123,6 +124,8 @@ class Run:
             self.frozen = registry.frozen_layers(self.model, self.stage, self.spec.arm)
             if self.spec.initial_model is None and self.spec.arm in PREPARATION:
                 self.frozen = ()  # random weights are not worth keeping
+            if self.frozen and self.spec.initial_model is None and self.recipe.batch_norm_statistics == "recomputed":
+                settle_statistics(self.model, self._some_images())
             freezing.freeze(self.model, self.frozen)
         self.record.stage["frozen"] = list(self.frozen)
         self.before = freezing.layer_digests(self.model)
@@ -130,6 +133,12 @@ class Run:
             self.record.initial_weights = freezing.combined(self.before)
         self.record.total_parameters = _size(self.model.weights)
         self.record.trainable_parameters = _size(self.model.trainable_weights)
+
+    def _some_images(self) -> Any:
+        """Return a batch of training images from all over the split, which is sorted by class."""
+        images, labels = self.images["train"]
+        count = min(len(labels), self.recipe.evaluation_batch_size)
+        return np.stack([images[row] for row in np.linspace(0, len(labels) - 1, count).astype(int)])
 
     def _begin_attempt(self) -> None:
         self.fingerprint = self.spec.fingerprint(self.data.description.digest, self.record.initial_model)
