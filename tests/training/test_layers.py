@@ -68,24 +68,6 @@ def made(build: Any, seed: int = 1) -> Any:
 
 
 @pytest.mark.parametrize(("build", "images"), [(paper, IMAGES), (residual, SMALL)])
-def test_settled_statistics_make_inference_answer_as_a_batch_does_with_its_own_moments() -> None:
-    keras.utils.set_random_seed(3)
-    x = inputs = keras.Input((12, 12, 3))
-    for number in range(6):
-        x = keras.layers.Conv2D(5, 3, padding="same", name=f"c{number}")(x)
-        x = keras.layers.ReLU()(keras.layers.BatchNormalization(name=f"b{number}", epsilon=1e-3)(x))
-    outputs = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(inputs, outputs)
-    images = np.random.default_rng(1).integers(0, 256, (32, 12, 12, 3)).astype(np.uint8)
-    expected = np.asarray(model(images.astype(np.float32), training=True))
-    for number in range(6):  # what that pass moved
-        layer = model.get_layer(f"b{number}")
-        layer.moving_mean.assign(np.zeros(5))
-        layer.moving_variance.assign(np.ones(5))
-    settle_statistics(model, images)
-    assert np.asarray(model(images.astype(np.float32), training=False)) == pytest.approx(expected, rel=2e-2, abs=2e-2)
-
-
 def test_inference_answers_as_keras_predict(build: Any, images: Any) -> None:
     model = made(build)
     loop = TrainingLoop(model, Recipe(batch_size=16), *images, seed=1)
@@ -338,3 +320,21 @@ def test_where_an_epoch_is_divided_changes_no_bit_and_a_long_one_can_be_left(mon
     monkeypatch.setattr("headstart.components.training.loop.LONG_SECONDS", 0.0)
     with pytest.raises(Interrupted, match="of 12 steps of epoch 3"):
         loop.run_epoch(3, lambda: True)
+
+
+def test_settled_statistics_make_inference_answer_as_a_batch_does_with_its_own_moments() -> None:
+    keras.utils.set_random_seed(3)
+    x = inputs = keras.Input((12, 12, 3))
+    for number in range(6):
+        x = keras.layers.Conv2D(5, 3, padding="same", name=f"c{number}")(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(name=f"b{number}", epsilon=1e-3)(x))
+    outputs = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(inputs, outputs)
+    images = np.random.default_rng(1).integers(0, 256, (32, 12, 12, 3)).astype(np.uint8)
+    expected = np.asarray(model(images.astype(np.float32), training=True))
+    for number in range(6):  # what that pass moved
+        layer = model.get_layer(f"b{number}")
+        layer.moving_mean.assign(np.zeros(5))
+        layer.moving_variance.assign(np.ones(5))
+    settle_statistics(model, images)
+    assert np.asarray(model(images.astype(np.float32), training=False)) == pytest.approx(expected, rel=2e-2, abs=2e-2)
