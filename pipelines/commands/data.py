@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import time
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from headstart.components.foreign_text import echo
 from headstart.components.progress import parse
 from headstart.pipelines.commands.data_table import print_description
 from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.live_display import LINE_SECONDS
 from headstart.pipelines.results import Fetched
 from headstart.pipelines.setting_options import parse_classes
 
@@ -56,12 +58,26 @@ def setting_options(model: type[BaseModel]) -> Callable[[Any], Any]:
 _BUSY = {"import": "Packing", "scout": "Looking at"}
 
 
+def lines_instead(console: Any, seconds: float = LINE_SECONDS) -> Callable[[str], None]:
+    """Return what prints a line at most every `seconds` where `console` is no terminal, on which a bar moves instead."""
+    last = time.monotonic()
+
+    def tell(line: str) -> None:
+        nonlocal last
+        if not console.is_terminal and time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            console.print(line)
+
+    return tell
+
+
 class _Events(io.TextIOBase):
     """Stands in for standard output while a component works: its progress events move the bar, the rest passes."""
 
     def __init__(self, progress: Progress, passed_on: typing.TextIO) -> None:
         self._progress, self._passed_on = progress, passed_on
         self._task = progress.add_task("Reading", total=None)
+        self._lines = lines_instead(progress.console)
 
     def write(self, text: str) -> int:
         event = parse(text.rstrip("\n"))
@@ -71,6 +87,7 @@ class _Events(io.TextIOBase):
             done, total = int(event["done"]), int(event["total"])
             description = f"{_BUSY[event['event']]} {event['what']}"
             self._progress.update(self._task, completed=done, total=total, description=description)
+            self._lines(f"{description}: {done:,} of {total:,}")
         return len(text)
 
 
@@ -205,8 +222,14 @@ def fetch(name: str, output: Path, as_json: bool) -> None:
     file = FILES[name]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(file.url.rpartition("/")[2], total=None)
-        path = download(file.url, output, lambda done, total: progress.update(task, completed=done, total=total))
+        name_there = file.url.rpartition("/")[2]
+        task, tell = progress.add_task(name_there, total=None), lines_instead(progress.console)
+
+        def show(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+            tell(f"{name_there}: {done:,} of {total or 0:,} bytes")
+
+        path = download(file.url, output, show)
     checked = f"its published {file.checksum.partition('=')[0].upper()} is right" if file.checksum else "unchecked"
     if as_json:
         print_json(Fetched(files=[str(path)]))

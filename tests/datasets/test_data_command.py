@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import io
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from headstart.components.console import Console
 from headstart.components.datasets import published
 from headstart.pipelines.commands import data
 from tests.datasets import drawn_files
@@ -135,3 +137,12 @@ def test_an_earlier_packed_set_is_replaced_unless_something_was_put_into_it(
     before = _content(tmp_path)
     assert headstart("folder", "../in", "-o", "../packed").returncode == 2
     assert _content(tmp_path) == before
+
+
+@pytest.mark.parametrize(("terminal", "seconds", "lines"), [(False, 0, 2), (False, 1e9, 0), (True, 0, 0)])
+def test_without_a_terminal_an_import_says_how_far_it_is(terminal: bool, seconds: float, lines: int) -> None:
+    written = io.StringIO()
+    tell = data.lines_instead(Console(file=written, force_terminal=terminal), seconds)
+    tell("Packing test: 1 of 4")
+    tell("Packing test: 2 of 4")
+    assert written.getvalue().splitlines() == ["Packing test: 1 of 4", "Packing test: 2 of 4"][:lines]
