@@ -202,7 +202,8 @@ def _write_tflite(source: _Source, file: Path) -> None:
     )
     with tempfile.TemporaryDirectory(prefix="headstart-export-") as folder:
         # By way of a SavedModel, which gives the file a signature with the names of input and output.
-        tf.saved_model.save(module, folder, signatures=module.function)
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # of no use to an interpreter
+        tf.saved_model.save(module, folder, signatures=module.function, options=options)
         content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     file.write_bytes(content)
     with zipfile.ZipFile(file, "a") as archive:

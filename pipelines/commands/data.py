@@ -59,7 +59,7 @@ _BUSY = {"import": "Packing", "scout": "Looking at"}
 
 
 def lines_instead(console: Any, seconds: float = LINE_SECONDS) -> Callable[[str], None]:
-    """Return what prints a line at most every `seconds` where `console` is no terminal, on which a bar moves instead."""
+    """Return what prints a line at most every `seconds`, unless `console` is a terminal, on which a bar moves."""
     last = time.monotonic()
 
     def tell(line: str) -> None:
