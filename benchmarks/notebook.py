@@ -2,8 +2,8 @@
 
     python -m benchmarks.notebook --source SOURCE --intermediate FRUITS --work FOLDER
 
-`SOURCE` and `FRUITS` hold a training and a test folder with one folder of images a class. It follows the usual advice:
-images are decoded in parallel, cached in memory as bytes, shuffled anew each epoch and prefetched; early stopping
+`SOURCE` and `FRUITS` hold a training and a test folder with one folder of images per class. It follows the usual
+advice: images are decoded in parallel, cached in memory as bytes, reshuffled each epoch and prefetched; early stopping
 watches the validation accuracy and puts the best weights back. Each part writes FOLDER/<part>.json; with `--parts` they
 can be run one at a time, as one would run cells, and go on from the models that earlier ones left in FOLDER.
 """

@@ -27,7 +27,7 @@ _LOOSE_USER = re.compile(r"[^\s/?#@:]*:(?!\d+(?:[/?#\s\"',;)\]]|$))[^\n\"]{1,256
 # A query ends at a blank, unless what comes after it is more of a query.
 _QUERY = re.compile(r"\?[^#\s\"]*(?:[ \t]+[^\s#\"]*&[^\s#\"]+=[^\s#\"]*)*")
 _FRAGMENT = re.compile(r"#[^\s\"]*")
-# What stands after a # in our own addresses is a digest, the mark of a concealed one, or the path of a page.
+# What follows a # in our own addresses is a digest, the mark of a concealed one, or the path of a page.
 _OUR_FRAGMENT = re.compile(
     r"#(?:(?:sha256|sha1|md5)=[0-9a-fA-F]+|given=\w+)(?:&(?:given=\w+))?(?![\w=&])|#/[\w./-]++(?![=&?%])"
 )

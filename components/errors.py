@@ -1,10 +1,10 @@
-"""The one exception that Headstart raises for what a user can mend."""
+"""The one exception that Headstart raises for what a user can fix."""
 
 INSTALL_TENSORFLOW = "Install it with: pip install 'headstart[cpu]', or 'headstart[gpu]' for an NVIDIA GPU."
 
 
 class HeadstartError(Exception):
-    """Something a user can mend: a wrong setting, a file that is not what it should be, a service that refuses.
+    """Something a user can fix: a wrong setting, a file that is not what it should be, a service that refuses.
 
     The message names the setting or file, what was found and what was expected. `remedy` says what to do; the
     command line prints both without a traceback and ends with status 1 (2 for a wrong setting, see `SettingError`).

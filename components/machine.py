@@ -76,7 +76,7 @@ def usable_cores() -> float:
 
 
 def thread_count(cores: float) -> int:
-    """Threads for so many processors: whole ones, at least one; more than the quota would only be throttled."""
+    """Threads for this many processors: whole ones, at least one; more than the quota would only be throttled."""
     return max(1, int(cores))
 
 

@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     verbose = "--verbose" in arguments or "-v" in arguments
     try:
         status: Any = headstart.main(args=arguments, prog_name="headstart", standalone_mode=False)
-        sys.stdout.flush()  # here, where a failure is told, and not when Python ends
+        sys.stdout.flush()  # here, where a failure is reported, and not when Python ends
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)
@@ -158,7 +158,7 @@ def _explained(error: Exception) -> tuple[str, str]:
         return f"{error}: the link leads to itself.", "Name another file or folder."
     return (
         f"{type(error).__name__}: {error}",
-        "This was not foreseen. The same command with --verbose shows where it happened.",
+        "This error was not expected. Run the same command with --verbose to see where it happened.",
     )
 
 

@@ -154,12 +154,12 @@ def write_manifest(package: Package, output: Path) -> str:
     version = f"{package.name}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
     description = str(package.specification["pipelineInfo"].get("description") or "")
     title = str(package.specification["pipelineInfo"].get("displayName") or package.name)
-    told = {"description": description} if description else {}
+    described = {"description": description} if description else {}
     platform = {"platformSpec": package.platform_specification} if package.platform_specification else {}
     specification = {"pipelineName": package.name, "pipelineSpec": package.specification, **platform}
     documents = [
-        _object("Pipeline", package.name, {"displayName": title, **told}),
-        _object("PipelineVersion", version, {"displayName": version, **specification, **told}),
+        _object("Pipeline", package.name, {"displayName": title, **described}),
+        _object("PipelineVersion", version, {"displayName": version, **specification, **described}),
     ]
     with whole_file(output) as partial:
         partial.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")

@@ -40,7 +40,7 @@ class _Part(BaseModel):
 
 
 class Toleration(_Part):
-    """One taint that a task puts up with; an empty key with `Exists` stands for every taint."""
+    """One taint that a task tolerates; an empty key with `Exists` stands for every taint."""
 
     key: str = ""
     operator: Literal["Exists", "Equal"] = "Exists"

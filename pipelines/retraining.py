@@ -1,6 +1,6 @@
 """Retraining: only the last stage, on new data; the result is promoted if it is better than the model in use.
 
-Wiring and placement only; what a stage does stands in `components`. Data and training are those of the experiment.
+Wiring and placement only; what a stage does is in `components`. Data and training are those of the experiment.
 """
 
 from kfp import dsl
@@ -113,7 +113,7 @@ def retraining(
             "Check: is there anything to learn?",
         )
         placed(require_end(status=checked.outputs["Output"], store=store), "report", "Are the data usable?")
-        # What takes from a loop inside a condition must stand inside the condition too.
+        # What takes from a loop inside a condition must be inside the condition too.
         with dsl.If(checked.outputs["Output"] == "train", name="train-and-promote"):
             with dsl.ParallelFor(items=seeds, parallelism=parallelism, name="seeds") as seed:
                 trained = placed(

@@ -27,7 +27,7 @@ SPLIT_NAMES = {  # what folders and tables call the splits, in lower case
 class Collection:
     """N images with class and split; they lie in files (`paths`) or in memory (`pixels`), one of the two.
 
-    Rows stand in the order of split, class and path, so that the packed form is the same on every machine, whatever
+    Rows are in the order of split, class and path, so that the packed form is the same on every machine, whatever
     order a file system lists its files in.
     """
 

@@ -57,8 +57,8 @@ def select_classes(
     Args:
         intermediate: The packed set to select from.
         classes: New class name to the words of the class names that it takes in; * takes in the rest.
-        images_per_class: Training images a class.
-        test_images_per_class: Test images a class; 0 takes as many as every class has.
+        images_per_class: Training images per class.
+        test_images_per_class: Test images per class; 0 takes as many as every class has.
         seed: Decides which images are drawn.
         target_uri: Where the target images are, if they are not to be selected; empty otherwise.
         target_layout: Layout of the images at target_uri.

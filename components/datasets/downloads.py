@@ -221,5 +221,5 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
                 raise _BrokenError(f"{have} of {total} bytes came")
             return str(digest.hexdigest())
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        # The library's own error names the whole address, its query too, and would stand in every traceback.
+        # The library's own error names the whole address, its query too, and would be in every traceback.
         raise _BrokenError(_without_query(str(error), url)) from None

@@ -122,7 +122,7 @@ def collected(found: Path | Collection, options: ImportSettings, source: str) ->
 
 
 def thin_out(collection: Collection, options: ImportSettings) -> None:
-    """Keep at most `images_per_class` training images a class, drawn by the seed."""
+    """Keep at most `images_per_class` training images per class, drawn by the seed."""
     if not options.images_per_class:
         return
     keep = np.ones(len(collection), bool)

@@ -1,4 +1,4 @@
-"""Looks for test images that stand in training too, whole or nearly."""
+"""Looks for test images that are also in training, whole or nearly."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def examine(folder: Path, labels: dict[str, Labels], size: int, near: bool = Tru
     known = {row.tobytes() for split in ("train", "validation") for row in found.digests[split]}
     found.duplicates = sum(row.tobytes() in known for row in found.digests["test"])
     if found.duplicates:
-        found.notes.append(f"{found.duplicates} test images stand in training too, pixel for pixel.")
+        found.notes.append(f"{found.duplicates} test images are also in training, pixel for pixel.")
     if not near:
         return found
     twins = {"test": 0, "validation": 0}

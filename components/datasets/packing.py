@@ -67,7 +67,7 @@ class ImageFile:
         write_at(self._file, self.offset(row), pixels)
 
     def written(self, row: int, count: int) -> None:
-        """Note that `count` images stand from `row` on; called in the order of the rows."""
+        """Note that `count` images begin at `row`; called in the order of the rows."""
         self._blocks.append((row, count))
 
     def close(self) -> None:

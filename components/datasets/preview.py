@@ -18,9 +18,9 @@ _ROW_LIMIT = 150
 
 
 def write_preview(packed: Path, path: Path, per_class: int = 6) -> None:
-    """Write a PNG with a row a class: its name, and `per_class` training images spread evenly over the class.
+    """Write a PNG with a row per class: its name, and `per_class` training images spread evenly over the class.
 
-    From 25 classes on the rows stand in two columns.
+    From 25 classes on the rows are in two columns.
     """
     dataset = PackedDataset(packed, checked=False)
     images, labels = dataset.split("train")

@@ -16,7 +16,7 @@ class PublishedFile:
     """The page that says so."""
 
 
-# The MD5 sums of the CIFAR files stand beside the links on their page.
+# The MD5 sums of the CIFAR files are beside the links on their page.
 CIFAR = "https://www.cs.toronto.edu/~kriz/"
 FILES: dict[str, PublishedFile] = {
     "cifar100": PublishedFile(
@@ -25,7 +25,7 @@ FILES: dict[str, PublishedFile] = {
     "cifar100-binary": PublishedFile(
         f"{CIFAR}cifar-100-binary.tar.gz", "md5=03b5dce01913d631647c71ecec9e9cb8", f"{CIFAR}cifar.html"
     ),
-    # The release is a snapshot of a repository, packed anew when it is asked for, so no checksum is published.
+    # The release is a snapshot of a repository, packed again when it is asked for, so no checksum is published.
     "fruits360": PublishedFile(
         "https://github.com/fruits-360/fruits-360-100x100/archive/refs/heads/main.zip",
         "",

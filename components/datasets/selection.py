@@ -34,7 +34,7 @@ def words(name: str) -> list[str]:
 
 
 def _longest_match(name: str, pattern: str) -> int:
-    """Return how many words the longest alternative of `pattern` that stands in `name` as whole words has; 0: none."""
+    """Return how many words the longest alternative of `pattern` that is in `name` as whole words has; 0: none."""
     have = words(name)
     best = 0
     for alternative in pattern.split(","):

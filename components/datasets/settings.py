@@ -57,7 +57,7 @@ class ImportSettings(BaseModel):
         description="names of folders, with commas between, that only group classes: class_level counts from below "
         "them, so that classes may lie at mixed depths",
     )
-    skip_share: float = Field(0.01, ge=0, le=1, description="share of unreadable images that is put up with")
+    skip_share: float = Field(0.01, ge=0, le=1, description="largest share of unreadable images that is accepted")
     incomplete_classes: Literal["error", "drop"] = Field(
         "error", description="what to do with classes that have no training or no test images"
     )
@@ -82,9 +82,9 @@ class SelectionSettings(BaseModel):
     classes: dict[str, str] = Field(
         PAPER_CLASSES, description="new class → words of the names it takes in; *: the rest"
     )
-    images_per_class: int = Field(400, ge=1, description="training images a class at most")
+    images_per_class: int = Field(400, ge=1, description="training images per class at most")
     test_images_per_class: int = Field(
-        0, ge=0, description="test images a class at most; 0: as many as every class has"
+        0, ge=0, description="test images per class at most; 0: as many as every class has"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of what is drawn")
     draw: int = Field(0, ge=0, description="number of the draw of training and validation images")
@@ -93,7 +93,7 @@ class SelectionSettings(BaseModel):
         description="variety: test on classes of the source that training never saw; else as it was imported",
     )
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the images for test where split_by is variety")
-    validation_share: float = Field(0.1, gt=0, lt=1, description="validation images a class, as a share of training")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="validation images per class, as a share of training")
     near_duplicates: bool = Field(True, description="look for near-twins of test images in training")
 
 

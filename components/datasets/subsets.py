@@ -1,7 +1,7 @@
 """Nested subsets of a target set's training images, for a learning curve: the test images are the same in all of them.
 
 A subset keeps the shares of the classes, in validation as in training, so that a run on it is what a run would have
-been had only so many images been labelled. The images of a smaller subset are among those
+been had only that many images been labelled. The images of a smaller subset are among those
 of every larger one.
 """
 

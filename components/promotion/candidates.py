@@ -70,8 +70,8 @@ def approve(store: ModelStore, version: int, reason: str, by: str) -> Pointer:
             "Retrain: `headstart retrain --force` compares a new candidate with the version in use.",
         )
     store.check(version)
-    told = f"Approved by {by}{f': {reason}' if reason else ''}. {candidacy.why}"
-    switched = store.switch(version, generation, "promoted" if pointer else "first", told, by)
+    why = f"Approved by {by}{f': {reason}' if reason else ''}. {candidacy.why}"
+    switched = store.switch(version, generation, "promoted" if pointer else "first", why, by)
     store.backend.remove(f"{FOLDER}/{version}.json")
     return switched
 

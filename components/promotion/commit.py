@@ -46,7 +46,7 @@ def keep_candidate(store: ModelStore, folder: Path, manifest: Manifest, outcome:
         compared_with=outcome.current, data_digest=outcome.data_digest, run_id=outcome.run_id, why=why, at=outcome.at
     )
     keep(store, version, candidacy)
-    told = (
+    explanation = (
         f"`headstart models approve {version}` puts it into use, `headstart models reject {version} --reason TEXT` "
         "keeps its data from starting a retraining again."
     )
@@ -55,7 +55,7 @@ def keep_candidate(store: ModelStore, folder: Path, manifest: Manifest, outcome:
             "status": "candidate",
             "title": candidate_title(version, outcome.current),
             "version": version,
-            "reasons": [*outcome.reasons, told],
+            "reasons": [*outcome.reasons, explanation],
         }
     )
 

@@ -242,15 +242,15 @@ def _judge_overall(
     images = len(truth)
     new, old = compared.candidate_accuracy or 0.0, compared.current_accuracy or 0.0
     points = 100 * gain / images
-    told = f"{new:.2%} against {old:.2%} of the model in use ({points:+.2f} points, {gain:+d} of {images} test images)"
+    both = f"{new:.2%} against {old:.2%} of the model in use ({points:+.2f} points, {gain:+d} of {images} test images)"
     # Counts are compared, not fractions, so that rounding cannot decide; 1e-9 stands for the margin's own rounding.
     if gain < rules.margin * images - 1e-9 or gain <= 0:
-        text = f"Accuracy {told}; a margin of {100 * rules.margin:.2f} points is asked for."
+        text = f"Accuracy {both}; a margin of {100 * rules.margin:.2f} points is asked for."
         if 1 - old < rules.margin:
             text += f" The model in use leaves only {100 * (1 - old):.2f} points to gain."
         refused.append(text)
     return (
-        f"Accuracy {told}, at least the margin of {100 * rules.margin:.2f} points, and no class fell below its bound."
+        f"Accuracy {both}, at least the margin of {100 * rules.margin:.2f} points, and no class fell below its bound."
     )
 
 

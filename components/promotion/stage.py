@@ -47,9 +47,9 @@ def check_stage(
                 raise
     if outcome is None:
         write_json(plan, {"decision": TRAIN, "remarks": remarks})
-        told = "The data call for a retraining; the task promote reports how it ended."
-        write_text(html, f"<!doctype html><meta charset=utf-8><title>Retraining</title><p>{told}</p>\n")
-        write_text(markdown, f"{told}\n")
+        text = "The data call for a retraining; the task promote reports how it ended."
+        write_text(html, f"<!doctype html><meta charset=utf-8><title>Retraining</title><p>{text}</p>\n")
+        write_text(markdown, f"{text}\n")
         emit("stage", stage="check", state="done", text="new data: training")
         return TRAIN
     write_json(plan, {"decision": outcome.status, "remarks": remarks})
@@ -100,9 +100,9 @@ def promote_stage(
 
 def require_end(status: str, store_uri: str) -> None:
     """Raise HeadstartError where somebody must look: the data were unusable, or no run of the last stage succeeded."""
-    told = {
+    texts = {
         "unusable": "The data could not be trained on; this retraining changed nothing.",
         "failed": "No run of the last stage succeeded; this retraining changed nothing.",
     }
-    if status in told:
-        raise HeadstartError(told[status], f"`headstart models history --store {store_uri}` and the report say why.")
+    if status in texts:
+        raise HeadstartError(texts[status], f"`headstart models history --store {store_uri}` and the report say why.")

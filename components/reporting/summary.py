@@ -200,7 +200,7 @@ class LabelsSaved(_Part):
 
     size: int = Field(description="training images of the treatment, in all")
     unit: str = "images"
-    equal_size: Number | None = Field(None, description="with so many images the control is as accurate")
+    equal_size: Number | None = Field(None, description="with this many images the control is as accurate")
     estimate: Number | None = Field(None, description="equal_size less size; negative: it costs labels; null: see note")
     low: Number | None = Field(None, description="null beside a method: below what was measured")
     high: Number | None = Field(None, description="null beside a method: more than was measured")

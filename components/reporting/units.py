@@ -28,7 +28,7 @@ def duration(seconds: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds for a column: enough digits to tell runs apart, the unit stands in the heading."""
+    """Seconds for a column: enough digits to tell runs apart, the unit is in the heading."""
     if value is None or not math.isfinite(value):
         return MISSING
     digits = 2 if abs(value) < 10 else 1 if abs(value) < 1000 else 0

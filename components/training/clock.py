@@ -20,7 +20,7 @@ class Lap(NamedTuple):
 
 
 class Clock:
-    """Adds up seconds a phase on the monotonic clock; phases follow one another and never overlap."""
+    """Adds up seconds per phase on the monotonic clock; phases follow one another and never overlap."""
 
     def __init__(self, cores: float) -> None:
         """`cores`: processors that this process may use."""

@@ -14,7 +14,7 @@ class Devices:
     """Chooses where variables live; `strategy` is None on one device."""
 
     def __init__(self, accelerators: int) -> None:
-        """`accelerators`: how many the run was given; that so many are seen has been checked."""
+        """`accelerators`: how many the run was given; that TensorFlow sees as many has been checked."""
         self.accelerators = accelerators
         self._gpus = tf.config.list_logical_devices("GPU")[:accelerators] if accelerators else []
         names = [device.name for device in self._gpus]

@@ -54,7 +54,7 @@ def locate(model: Path) -> tuple[Path, Path]:
 
 
 def read_description(model: Path) -> dict[str, Any]:
-    """Return what stands beside a model (see `locate`); HeadstartError where there is none."""
+    """Return what is beside a model (see `locate`); HeadstartError where there is none."""
     file, description_file = locate(model)
     try:
         description: dict[str, Any] = read_json(description_file)

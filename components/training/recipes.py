@@ -43,10 +43,10 @@ class Recipe(BaseModel):
     )
     batch_size: int = Field(128, ge=1, le=65536, description="of all devices together")
     flip: bool = Field(False, description="mirror half of the images, drawn from seed and epoch")
-    shift: int = Field(0, ge=0, le=64, description="move images by up to so many pixels, drawn from seed and epoch")
+    shift: int = Field(0, ge=0, le=64, description="move images by up to this many pixels, drawn from seed and epoch")
     crop: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
         0,
-        description="train on random crops of so many pixels; 0: on whole images; auto: on the smallest crops "
+        description="train on random crops of this many pixels; 0: on whole images; auto: on the smallest crops "
         "that fit the network and are at least 92 % of an image's side",
     )
     whole_epochs: int = Field(2, ge=0, le=100_000, description="last epochs that train on whole images despite `crop`")

@@ -107,8 +107,8 @@ def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> l
     )
     failed = [record.name for record in done if record.status != "succeeded"]
     # Short: the metadata of all tasks together are part of one argument of the report's container.
-    told = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
-    records.metadata.update({"runs": str(len(done)), "failed": told or "none"})
+    names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
+    records.metadata.update({"runs": str(len(done)), "failed": names or "none"})
     return done
 
 

@@ -1,6 +1,6 @@
 """Stage settings: what the paper leaves open about the network and about freezing, each a named setting.
 
-No TensorFlow here. The defaults and their reasons stand in docs/training.md.
+No TensorFlow here. The defaults and their reasons are in docs/training.md.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def print_description(description: Description, folder: Path) -> None:
         facts.append(("converted", ", ".join(f"{n:,} {mode}" for mode, n in description.converted.items())))
     if description.skipped:
         facts.append(("skipped", f"{description.skipped:,} images that cannot be read"))
-    facts.append(("duplicates", f"{description.duplicates_across_splits:,} test images stand in training too"))
+    facts.append(("duplicates", f"{description.duplicates_across_splits:,} test images are also in training"))
     if description.near_duplicates_across_splits is not None:
         near = f"{description.near_duplicates_across_splits:,} test images have a near-twin in training"
         facts.append(("near-duplicates", near))

@@ -37,7 +37,7 @@ def check_namespace(cluster: Cluster, namespace: str, placement: Placement) -> l
                       "Give --namespace the one that Kubeflow Pipelines runs your pipelines in.")]  # fmt: skip
     phase = (found.get("status") or {}).get("phase", "Active")
     if phase != "Active":
-        return [Check("namespace", "failed", f"{namespace} is {phase}.", "Wait until it is gone, and make it anew.")]
+        return [Check("namespace", "failed", f"{namespace} is {phase}.", "Wait until it is gone, and create it again.")]
     labels = (found.get("metadata") or {}).get("labels") or {}
     level = labels.get("pod-security.kubernetes.io/enforce", "privileged")
     checks = [Check("namespace", "passed", namespace)]

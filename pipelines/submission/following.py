@@ -99,7 +99,7 @@ def package_of(run: Run) -> Package | None:
 
 
 def _is_inner(name: str) -> bool:
-    # An attempt, report(0), stands beside the task that it is an attempt of.
+    # An attempt, report(0), is beside the task that it is an attempt of.
     inner = name.endswith("-driver") or name.startswith(("executor", "iteration", "for-loop"))
     return not name or name == "root" or inner or _ATTEMPT.search(name) is not None
 
@@ -283,7 +283,7 @@ class TerminalWatcher:
             self._live.stop()
 
     def show(self, state: str, tasks: list[TaskProgress]) -> None:
-        """Draw the table anew, or print what changed."""
+        """Redraw the table, or print what changed."""
         if self._live:
             self._live.update(task_table(state, tasks), refresh=True)
             return

@@ -63,7 +63,7 @@ def ask_server(connection: Connection) -> Server:
         raise LostConnectionError(
             f"{connection.host}: the UI answers, the API behind it does not.", "See that the pod of ml-pipeline runs."
         )
-    # The UI's server, which stands before the API, answers itself and calls it otherwise.
+    # The UI's server, which is in front of the API, answers itself and calls it otherwise.
     version = str(health.get("tag_name") or health.get("apiServerTagName") or "")
     # A build that was not tagged says so with one of these.
     return Server("" if version in ("unknown", "dummy", "dev") else version, bool(health.get("multi_user")))

@@ -53,7 +53,7 @@ def test_a_split_by_film_keeps_films_apart(tmp_path: Path) -> None:
     official = import_dataset(str(root), tmp_path / "official", image_size=16)
     assert official.duplicates_across_splits == official.counts["test"] == 12
     assert official.near_duplicates_across_splits == 12
-    assert any("12 test images stand in training too" in note for note in official.record().notes)
+    assert any("12 test images are also in training" in note for note in official.record().notes)
     apart = import_dataset(str(root), tmp_path / "film", image_size=16, split_by="film")
     assert apart.duplicates_across_splits == 0
     assert apart.class_counts["test"] == [8, 8], "one film of three, of each class"

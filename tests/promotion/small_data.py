@@ -20,7 +20,7 @@ def colours(
     noise: float = 25.0,
     **about: object,
 ) -> PackedDataset:
-    """`train` training and `test` test images a class; `mislabelled` is the share of training labels moved by one."""
+    """`train` training and `test` test images per class; `mislabelled` is the share of training labels moved by one."""
     rng = np.random.default_rng(seed)
     splits = {}
     for split, count in (("train", train), ("validation", max(2, train // 6)), ("test", test)):

@@ -55,7 +55,7 @@ def test_data_that_the_model_in_use_was_trained_on(used: ModelStore, tmp_path: P
     assert outcome.title == "Nothing to do: version 2 was trained on exactly these data."
     assert data.description.digest[:12] in outcome.reasons[0]
     assert check_data(data, used, Rules(), force=True)[0] is None
-    # Rolled back, the same data must not bring it back by the clock.
+    # Rolled back, the same data must not bring it back on a schedule.
     used.switch(1, used.pointer()[1], "rolled back", "", "test", withdraw="bad on Mondays")
     outcome = stopped(data, used)
     assert outcome.status == "unchanged"

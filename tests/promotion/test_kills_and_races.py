@@ -13,7 +13,7 @@ from headstart.components.promotion.candidates import approve, candidates
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.uses import read_uses
 
-# Children are forked from a clean process, neither from this one, which may hold TensorFlow, nor started anew each.
+# Children are forked from a clean process, neither from this one, which may hold TensorFlow, nor started again each.
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["promotions"])
 MOST_OPERATIONS = 400

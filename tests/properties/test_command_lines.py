@@ -109,7 +109,7 @@ def call(*arguments: str) -> tuple[int, str]:
 def check(status: int, err: str, *context: object) -> None:
     assert status in STATUSES, (status, err, context)
     assert "Traceback" not in err, (err, context)
-    assert "was not foreseen" not in err, (err, context)
+    assert "was not expected" not in err, (err, context)
     if status in (1, 2):
         assert err.strip(), ("no message", context)
 

@@ -84,7 +84,7 @@ def test_the_next_attempt_says_so_where_all_were_killed(tmp_path: Path) -> None:
     os.killpg(first.pid, 9)
     first.communicate()
     assert not (tmp_path / "record").exists(), "nothing that looks whole"
-    # The run goes on where it was; what became of the first attempt stands in the second's beginning.
+    # The run goes on where it was; what became of the first attempt is in the second's beginning.
     second = subprocess.Popen(
         small_run.command(tmp_path, 100_000),
         stdout=subprocess.PIPE,

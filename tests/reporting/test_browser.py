@@ -57,7 +57,7 @@ class Watched:
     def open(self, path: Path) -> None:
         self.page.goto(path.as_uri())
         assert self.said == []
-        # The file itself and pictures that stand in it; nothing else is asked for.
+        # The file itself and pictures that are in it; nothing else is asked for.
         assert [url for url in self.asked if not url.startswith("data:image/png")] == [path.as_uri()]
 
 

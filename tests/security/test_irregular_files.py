@@ -75,7 +75,7 @@ def test_it_is_refused(
     text = capsys.readouterr().err
     assert end.value.code in (1, 2, 3), text
     assert "Traceback" not in text
-    assert "was not foreseen" not in text
+    assert "was not expected" not in text
     assert str(folder) in text or name in text, text
     assert not output.exists()
 
@@ -97,5 +97,5 @@ def test_a_place_that_cannot_be_is_named(
     text = capsys.readouterr().err
     assert end.value.code in (1, 2), text
     assert place[:4] in text
-    assert "was not foreseen" not in text
+    assert "was not expected" not in text
     assert Path("file").read_text() == "mine"

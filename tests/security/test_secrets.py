@@ -115,7 +115,7 @@ def test_nothing_that_a_run_writes_holds_what_it_was_given(website: str, tmp_pat
     assert f"http://{website}/images.zip" in sources
     assert not [secret for secret in (PASSWORD, TOKEN, ENVIRONMENT) if secret in said]
     assert files_with(output, PASSWORD, TOKEN, ENVIRONMENT) == []
-    # The request that a second start compares with is the same for a URL that was signed anew.
+    # The request that a second start compares with is the same for a URL that was signed again.
     assert "images.zip#given=source" in (output / "run.json").read_text()
 
 
@@ -133,7 +133,7 @@ def test_no_message_of_an_import_names_it(where: str, website: str, tmp_path: Pa
 
 
 def test_a_connection_that_fails_does_not_print_its_address(tmp_path: Path) -> None:
-    """The HTTP library's own errors name the whole URL; they stand in no message and in no traceback."""
+    """The HTTP library's own errors name the whole URL; they are in no message and in no traceback."""
     program = f"""
 from headstart.components.datasets import downloads
 downloads._ATTEMPTS = 1

@@ -170,7 +170,7 @@ def test_batch_normalisation_that_is_not_named_moves_on():
     [
         ({}, "finetune", {}, "conv2d_4"),
         ({}, "transfer", {}, "dense_2"),
-        ({}, "transfer", {"dropout": 0.5}, "dropout_1"),  # what is drawn anew each time cannot be computed once
+        ({}, "transfer", {"dropout": 0.5}, "dropout_1"),  # what is drawn again each time cannot be computed once
         ({"final_trainable": "dense"}, "final", {}, "dense_1"),
         ({"final_trainable": "head"}, "final", {}, "dense_3"),
         ({"final_trainable": "head"}, "final", {"dropout": 0.5}, "dropout_1"),

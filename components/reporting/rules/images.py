@@ -18,7 +18,7 @@ NEAR_GAIN = 0.05
 
 @rule("error")
 def test_not_in_training(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
-    """Images of the test that stand in training are remembered, not recognised."""
+    """Images of the test that are in training are remembered, not recognised."""
     yield from _duplicates("the compared runs", _records(experiment, preparing=False))
 
 
