@@ -51,7 +51,7 @@ def local_path(uri: str) -> Path:
     if "://" in uri:
         raise SettingError(
             f"{masked_address(uri)}: the scheme is not known here.",
-            "Known: a path, file://, gs://, s3:// and minio://.",
+            "Known: a path, file://, gs://, s3:// and minio://; for data sets https:// as well.",
         )
     return Path(uri).expanduser()
 
