@@ -10,7 +10,7 @@ softmax layer that is trained in a fraction of a second, saved as the Keras mode
 
 * Each night a delivery of training images of apples, pears and everything else, 240 per class, drawn from the folder
   Training with weights per variety that move with the season.
-* The same 900 test images, of which none is ever trained on, until the report asks for new ones.
+* The same 900 test images until the report asks for new ones, out of images that are put aside and never delivered.
 * Nights 90 to 94: half of the pears are labelled apple. Nights 180 to 184: the lamp fails, images are dark.
 * From night 240 on twice as many images are delivered: the one genuine improvement.
 * Reserved, and never shown to the gate: the folder Test.
@@ -47,6 +47,7 @@ PICTURE = PAGE.parent / "images" / "year.svg"
 BEGIN, END = "<!-- year: begin -->", "<!-- year: end -->"
 SIZE, FILTERS, SEEDS = 24, 64, 3
 DELIVERED, MORE, TESTED = 240, 480, 300
+TEST_SETS = 6  # put aside before anything is delivered, for whenever new test images are asked for
 MISLABELLED, DARK, IMPROVED = range(90, 95), range(180, 185), 240
 
 
@@ -115,10 +116,14 @@ def draw(
 
 
 def test_rows(pool: Pool, rng: np.random.Generator, fresh: npt.NDArray[np.bool_]) -> Rows:
-    """Draw test images that were never trained or tested on, as many of each class, all varieties alike."""
-    return np.concatenate(
-        [rng.choice(np.flatnonzero((pool.labels == k) & fresh), TESTED, replace=False) for k in range(3)]
-    )
+    """Draw one set of test images out of the `fresh` ones, as many of each class, all varieties alike."""
+    return _of_each(pool, rng, fresh, TESTED, 1.0)
+
+
+def _of_each(pool: Pool, rng: np.random.Generator, among: npt.NDArray[np.bool_], count: int, most: float) -> Rows:
+    """Draw `count` rows of each class, but no more than the share `most` of those that there are."""
+    rows = [np.flatnonzero((pool.labels == label) & among) for label in range(3)]
+    return np.concatenate([rng.choice(each, min(count, int(most * len(each))), replace=False) for each in rows])
 
 
 def train_head(x: Floats, y: Labels, seed: int) -> tuple[Floats, Floats]:
@@ -208,16 +213,17 @@ def simulate(
 
     store, played = open_store(str(place / "store")), Nights()
     rng = np.random.default_rng(2024)
-    tested = test_rows(pool, rng, np.ones(len(pool.labels), dtype=np.bool_))
-    trained = np.zeros(len(pool.labels), dtype=np.bool_)
-    spent = np.zeros(len(pool.labels), dtype=np.bool_)
-    spent[tested] = True
+    everything = np.ones(len(pool.labels), dtype=np.bool_)
+    fresh = ~everything
+    fresh[_of_each(pool, rng, everything, TEST_SETS * TESTED, 0.5)] = True
+    delivered = ~fresh
+    tested = test_rows(pool, rng, fresh)
+    fresh[tested] = False
     served: dict[int, float] = {}
     lax: tuple[Floats, Floats] | None = None
     for night in nights:
         began = time.monotonic()
-        rows, labels, pixels = deliver(pool, night, rng, ~spent)
-        trained[rows] = True
+        rows, labels, pixels = deliver(pool, night, rng, delivered)
         held = rng.random(len(rows)) < 0.2
         splits = {
             "train": (pixels[~held], labels[~held]),
@@ -247,8 +253,8 @@ def simulate(
         row["evidence"] = outcome.evidence
         row["asked"] = bool(outcome.evidence) and outcome.evidence["level"] == 0
         if row["asked"]:  # somebody brings new test images
-            tested = test_rows(pool, rng, ~spent & ~trained)
-            spent[tested] = True
+            tested = test_rows(pool, rng, fresh)
+            fresh[tested] = False
         played.append(row)
         keras.utils.clear_session(free_memory=True)
         print(f"{night:3} {time.monotonic() - began:4.1f} s  {row['served'] or 0:.4f}  {outcome.title}", flush=True)
