@@ -150,7 +150,6 @@ class Placement(_Part):
     preflight: Resources = Resources(cpu="100m", cpu_limit="1", memory="512Mi", timeout_seconds=900)
     deadline_seconds: int = Field(7 * 86400, ge=0, description="seconds after which a whole run is ended; 0: never")
     retries: int = Field(2, ge=0, le=10, description="times a data or training task is started again after it fell")
-    retried: tuple[Kind, ...] = Field(("training", "data"), description="kinds of tasks that this holds for")
     retry_backoff_seconds: int = Field(30, ge=0, le=3600, description="wait before the first of these, then doubled")
     cache_data: bool = Field(True, description="take imported data of an earlier run with the same parameters")
 
@@ -194,7 +193,6 @@ class Placement(_Part):
             preflight=nothing,
             deadline_seconds=0,
             retries=2,
-            retried=("training",),  # an import that refuses its settings or its data would refuse them again
             retry_backoff_seconds=0,
             cache_data=False,
             run_as_user=0,
@@ -236,7 +234,7 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
     resources: Resources = getattr(placement, kind)
     task.set_container_image(placement.image_for(kind))
     task.set_caching_options(enable_caching=kind == "data" and placement.cache_data)
-    if placement.retries and kind in placement.retried:
+    if placement.retries and kind in ("training", "data"):
         task.set_retry(
             num_retries=placement.retries,
             backoff_duration=f"{placement.retry_backoff_seconds}s",

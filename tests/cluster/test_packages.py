@@ -86,16 +86,6 @@ def test_retries_have_room_for_whole_attempts(package: Package) -> None:
     assert "retryPolicy" not in tasks(package)["verify"]
 
 
-def test_on_this_machine_only_training_is_tried_again(tmp_path: Path) -> None:
-    """An import that refuses its settings or its data would refuse them again."""
-    for placement, retried in ((Placement.here(), {"final"}), (Placement(image=IMAGE, retried=("data",)), set())):
-        found = tasks(compile_package("retraining", tmp_path / "r.yaml", placement))
-        assert "import-dataset" in found
-        again = {name for name, task in found.items() if task.get("retryPolicy")}
-        assert again & {"final"} == retried
-        assert ("import-dataset" in again) == (not retried)
-
-
 def test_everything_waits_for_the_preflight(package: Package) -> None:
     root = package.specification["root"]["dag"]["tasks"]
 

@@ -131,7 +131,7 @@ def test_strict_tells_an_unsound_measurement_by_its_exit_status(base: Path, tmp_
         (["--rule", "nonsense"], "NAME=SEVERITY"),
         (["--rule", "nonsense=off"], "nonsense"),
         (["--target-accuracy", "nan"], "target_accuracy"),
-        (["--price-per-hour", "-1"], "price_per_hour"),
+        (["--price-per-hour", "-1"], "--price-per-hour"),
     ],
 )
 def test_wrong_use_ends_with_2_and_no_traceback(base: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:
 def test_an_output_that_cannot_be_written_fails_clearly(base: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = headstart("report", base, "--output", tmp_path / "file" / "out")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr
 
