@@ -47,7 +47,7 @@ PICTURE = PAGE.parent / "images" / "year.svg"
 BEGIN, END = "<!-- year: begin -->", "<!-- year: end -->"
 SIZE, FILTERS, SEEDS = 24, 64, 3
 DELIVERED, MORE, TESTED = 240, 480, 300
-TEST_SETS = 6  # put aside before anything is delivered, for whenever new test images are asked for
+TEST_SETS = 8  # put aside before anything is delivered, for whenever new test images are asked for
 MISLABELLED, DARK, IMPROVED = range(90, 95), range(180, 185), 240
 
 
@@ -215,7 +215,7 @@ def simulate(
     rng = np.random.default_rng(2024)
     everything = np.ones(len(pool.labels), dtype=np.bool_)
     fresh = ~everything
-    fresh[_of_each(pool, rng, everything, TEST_SETS * TESTED, 0.5)] = True
+    fresh[_of_each(pool, rng, everything, TEST_SETS * TESTED, 0.7)] = True
     delivered = ~fresh
     tested = test_rows(pool, rng, fresh)
     fresh[tested] = False
