@@ -267,6 +267,11 @@ def replaced(nights: Nights, name: str) -> list[float]:
     return [new - old for old, new in itertools.pairwise(values) if new != old]
 
 
+def times(count: int) -> str:
+    """`never`, `once`, `2 times`."""
+    return {0: "never", 1: "once"}.get(count, f"{count} times")
+
+
 def table(nights: Nights, reserved: int) -> str:
     """Return what happened as Markdown."""
     proven = [row for row in nights if row["status"] == "promoted"][1:]
@@ -278,7 +283,7 @@ def table(nights: Nights, reserved: int) -> str:
     def changes(values: list[float]) -> str:
         fell = [value for value in values if value < 0]
         worst = f"; the worst by {-100 * min(fell):.2f} points" if fell else ""
-        return f"{len(values)} times, to a less accurate one {len(fell)} times{worst}"
+        return f"{times(len(values))}, to a less accurate one {times(len(fell))}{worst}"
 
     def span(name: str) -> str:
         values = [row[name] for row in nights if row[name] is not None]
@@ -296,8 +301,8 @@ def table(nights: Nights, reserved: int) -> str:
             f"{sum(bool(row.get('lax_promoted')) for row in bad)} promoted",
         ),
         (f"twice as many images, from night {IMPROVED}", *promoted),
-        ("better on paper, left to a person", f"{len(waiting)} times", ""),
-        ("asked for new test images", f"{sum(row['asked'] for row in nights)} times", ""),
+        ("better on paper, left to a person", times(len(waiting)), ""),
+        ("asked for new test images", times(sum(row["asked"] for row in nights)), ""),
     )
     lines = [
         f"{len(nights)} nights; reserved, and never shown to the gate: {reserved:,} images.",
