@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from headstart.components.atomic_files import whole_file
 from headstart.components.credentials import has_credentials, masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.progress import emit
@@ -135,21 +134,6 @@ def list(uri: str) -> Iterator[str]:
     place = open_place(uri)
     for entry in place.entries(""):
         yield f"{place.uri}/{entry.name}"
-
-
-def upload(path: str | Path, uri: str) -> None:
-    """Write a local file as the object `uri`, or all files of a local folder below it."""
-    path = Path(path)
-    files = [(file, file.relative_to(path).as_posix()) for file in sorted(path.rglob("*")) if file.is_file()]
-    if not path.is_dir():
-        files = [(path, "")]
-    for file, name in files:
-        target = f"{uri.rstrip('/')}/{name}" if name else uri
-        if is_remote(target):
-            write_bytes(target, file.read_bytes())
-            continue
-        with whole_file(local_path(target)) as partial:
-            shutil.copyfile(file, partial)
 
 
 def inside(folder: Path, name: str, uri: str) -> Path:

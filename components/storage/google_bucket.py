@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError
-from headstart.components.storage.places import TRANSFERS, Entry, PreconditionError, absent, changed, content_type
+from headstart.components.storage.places import (
+    TRANSFERS,
+    Bucket,
+    Entry,
+    PreconditionError,
+    absent,
+    changed,
+    content_type,
+)
 
 _TIMEOUT = 60
 _LARGE = 64 << 20
@@ -38,13 +46,12 @@ def _client(emulator: str) -> Any:
     return client
 
 
-class GoogleBucket:
+class GoogleBucket(Bucket):
     """See `headstart.components.storage.places.Place`."""
 
     def __init__(self, uri: str, bucket: str, prefix: str) -> None:
-        """Use what lies below `prefix`, which is empty or ends in `/`."""
-        self.uri = uri
-        self._prefix = prefix
+        """See `Bucket`."""
+        super().__init__(uri, prefix)
         self._bucket = _client(os.environ.get("STORAGE_EMULATOR_HOST", "")).bucket(bucket)
 
     def read(self, name: str, largest: int | None = None) -> tuple[bytes | None, str]:
@@ -169,12 +176,6 @@ class GoogleBucket:
 
     def _blob(self, name: str) -> Any:
         return self._bucket.blob(self._prefix + name)
-
-    def _below(self, folder: str) -> str:
-        return f"{self._prefix}{folder}/" if folder else self._prefix
-
-    def _named(self, name: str) -> str:
-        return f"{self.uri}/{name}".rstrip("/")
 
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:

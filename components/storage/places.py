@@ -68,6 +68,20 @@ class Place(Protocol):
         """Copy files to local paths whose folders exist; each is of the generation that its entry has."""
 
 
+class Bucket:
+    """What the places in buckets have in common: how names here become names and URIs there."""
+
+    def __init__(self, uri: str, prefix: str) -> None:
+        """Use what lies below `prefix`, which is empty or ends in `/`."""
+        self.uri, self._prefix = uri, prefix
+
+    def _below(self, folder: str) -> str:
+        return f"{self._prefix}{folder}/" if folder else self._prefix
+
+    def _named(self, name: str) -> str:
+        return f"{self.uri}/{name}".rstrip("/")
+
+
 def absent(uri: str) -> HeadstartError:
     """Say that nothing has this name."""
     return HeadstartError(f"{uri}: there is no such bucket or object.", "Check the name.")

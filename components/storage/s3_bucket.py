@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.components.storage.places import TRANSFERS, Entry, PreconditionError, absent, changed, content_type
+from headstart.components.storage.places import (
+    TRANSFERS,
+    Bucket,
+    Entry,
+    PreconditionError,
+    absent,
+    changed,
+    content_type,
+)
 
 _ATTEMPTS = 8
 """Attempts at one request, with pauses that double up to 20 seconds; also reads in a row that bring nothing."""
@@ -76,15 +84,15 @@ def _client(address: str, region: str, key: str) -> Any:
         ) from error
 
 
-class S3Bucket:
+class S3Bucket(Bucket):
     """See `headstart.components.storage.places.Place`; a generation is an object's ETag, which follows its content."""
 
     _refuses: dict[tuple[str, str], bool] = {}  # noqa: RUF012 (shared: what was found out about a bucket's server)
 
     def __init__(self, uri: str, bucket: str, prefix: str) -> None:
-        """Use what lies below `prefix`, which is empty or ends in `/`."""
-        self.uri = uri
-        self._bucket, self._prefix, self._address = bucket, prefix, endpoint()
+        """See `Bucket`."""
+        super().__init__(uri, prefix)
+        self._bucket, self._address = bucket, endpoint()
         if uri.startswith("minio://") and not self._address:
             raise SettingError(
                 f"{uri}: no address of the MinIO server is set.",
@@ -252,12 +260,6 @@ class S3Bucket:
         with self._explained(folder):
             pages = self._client.get_paginator("list_objects_v2")
             yield from pages.paginate(Bucket=self._bucket, Prefix=self._below(folder), **options)
-
-    def _below(self, folder: str) -> str:
-        return f"{self._prefix}{folder}/" if folder else self._prefix
-
-    def _named(self, name: str) -> str:
-        return f"{self.uri}/{name}".rstrip("/")
 
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:

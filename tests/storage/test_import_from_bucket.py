@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from headstart.components import storage
 from headstart.components.datasets.importing import import_dataset
 from tests.datasets import drawn_files
 from tests.storage.conftest import put_objects
+from tests.uploads import upload
 
 
 def test_a_prefix_and_an_archive_give_the_same_data(bucket: str, breaking, tmp_path: Path) -> None:
@@ -13,7 +13,7 @@ def test_a_prefix_and_an_archive_give_the_same_data(bucket: str, breaking, tmp_p
     expected = import_dataset(str(source), tmp_path / "local", image_size=16)
     files = {f"sets/fruits/{path.relative_to(source)}": path.read_bytes() for path in source.rglob("*.jpg")}
     put_objects(bucket, files)
-    storage.upload(drawn_files.tar_of(source, tmp_path / "fruits.tar.gz"), f"{bucket}/fruits.tar.gz")
+    upload(drawn_files.tar_of(source, tmp_path / "fruits.tar.gz"), f"{bucket}/fruits.tar.gz")
     proxy = breaking(after=20_000, cuts=3)
     many = import_dataset(f"{bucket}/sets/fruits", tmp_path / "many", image_size=16)
     assert proxy.cut

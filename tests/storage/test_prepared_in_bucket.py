@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headstart.components import storage
 from headstart.components.curve.prepared import fetch_prepared
 
 pytest.importorskip("tensorflow")
 import keras
 
 from headstart.components.training import export, starts
+from tests.uploads import upload
 
 
 def network(classes: int) -> keras.Model:
@@ -30,7 +30,7 @@ def test_a_file_and_the_output_of_a_run(s3: str, tmp_path: Path) -> None:
         (tmp_path / "made" / name).rename(run / "model" / name.replace("model", "finetuned"))
     (run / "summary.json").write_text(json.dumps({"preparation_seconds": 900.0}))
     place = f"s3://{s3}/results/run"
-    storage.upload(run, place)
+    upload(run, place)
     for number, uri in enumerate((place, f"{place}/model/finetuned.keras")):
         folder = tmp_path / f"fetched{number}"
         given = starts.fetch_start(uri, folder, preparation=0, hours=None, network=network)

@@ -9,6 +9,7 @@ import pytest
 from headstart.components import storage
 from headstart.components.errors import HeadstartError, SettingError
 from tests.storage.conftest import put_objects
+from tests.uploads import upload
 
 
 def test_bytes_make_the_round_trip_and_generations_guard_them(bucket: str) -> None:
@@ -31,7 +32,7 @@ def test_folders_go_up_and_come_down_whole(bucket: str, tmp_path: Path) -> None:
     (made / "deep" / "er").mkdir(parents=True)
     (made / "top.txt").write_bytes(b"top")
     (made / "deep" / "er" / "ä b.txt").write_bytes(b"\x00\xff")
-    storage.upload(made, f"{bucket}/set")
+    upload(made, f"{bucket}/set")
     storage.write_bytes(f"{bucket}/settings.txt", b"same beginning, other folder")
     assert list(storage.list(f"{bucket}/set/")) == [f"{bucket}/set/deep/er/ä b.txt", f"{bucket}/set/top.txt"]
     fetched = storage.download(f"{bucket}/set", tmp_path / "fetched")
@@ -101,7 +102,7 @@ def test_local_places_work_alike(tmp_path: Path) -> None:
     assert (tmp_path / "a b" / "c.bin").read_bytes() == b"local"
     assert storage.read_bytes(uri) == b"local"
     assert list(storage.list(str(tmp_path))) == [str(tmp_path / "a b" / "c.bin")]
-    storage.upload(tmp_path / "a b", str(tmp_path / "copy"))
+    upload(tmp_path / "a b", str(tmp_path / "copy"))
     assert (tmp_path / "copy" / "c.bin").read_bytes() == b"local"
     storage.delete(uri)
     assert not storage.exists(uri)
