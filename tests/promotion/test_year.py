@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import year
+from benchmarks import year, year_page
 from headstart.components.promotion.store import open_store
 
 
@@ -31,10 +31,10 @@ def test_a_shortened_year(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     assert [outcome.status for outcome in store.outcomes()] == [row["status"] for row in played]
     assert first["served"] == year.accuracy(heads(store), reserved)
-    text = year.table(played, len(reserved.labels))
+    text = year_page.table(played, len(reserved.labels))
     assert "3 nights; reserved, and never shown to the gate: 600 images." in text
     assert "| the 2 bad deliveries | 2 refused | 0 promoted |" in text
-    ElementTree.fromstring(year.picture(played))
+    ElementTree.fromstring(year_page.picture(played))
 
 
 def heads(store: object) -> tuple[year.Floats, year.Floats]:
