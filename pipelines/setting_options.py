@@ -80,6 +80,17 @@ class ClassesCommand(click.Command):
         return super().parse_args(ctx, spread)
 
 
+def confidence_option(function: Function) -> Function:
+    """Add `--confidence` of a report or a comparison."""
+    return click.option(
+        "--confidence",
+        type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+        default=0.95,
+        show_default=True,
+        help="Coverage of the intervals.",
+    )(function)
+
+
 def classes_option(function: Function) -> Function:
     """Add `--classes NAME=WORDS`, which may be repeated; the command receives a dict from class name to words."""
     return click.option(

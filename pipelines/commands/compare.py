@@ -7,18 +7,13 @@ from pathlib import Path
 import click
 
 from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.setting_options import confidence_option
 
 
 @click.command(name="compare")
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-@click.option(
-    "--confidence",
-    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Coverage of the intervals.",
-)
+@confidence_option
 @click.option(
     "--time-tolerance",
     type=click.FloatRange(0),

@@ -10,7 +10,7 @@ import click
 from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.setting_options import split_pairs
+from headstart.pipelines.setting_options import confidence_option, split_pairs
 
 if TYPE_CHECKING:
     from headstart.components.design import Cell
@@ -44,13 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--currency", default="USD", show_default=True, help="Of the prices.")
 @click.option("--minimum-succeeded", default=3, show_default=True, help="Runs that must have succeeded in each arm.")
-@click.option(
-    "--confidence",
-    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
-    default=0.95,
-    show_default=True,
-    help="Coverage of the intervals.",
-)
+@confidence_option
 @click.option("--rule", "rules", multiple=True, metavar="NAME=SEVERITY", help="error, warning or off for one rule.")
 @click.option("--strict", is_flag=True, help="End with status 1 if the measurement is not sound.")
 @json_option

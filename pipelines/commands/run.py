@@ -77,7 +77,7 @@ def _by_preset(place: int) -> str:
 @click.option(
     "--frozen",
     metavar="N..N|N,N,…",
-    help="Further arms: transfer with so many of the first blocks frozen, such as 0..4; the report draws their curve.",
+    help="Further arms: transfer with the first N blocks frozen, such as 0..4; the report draws their curve.",
 )
 @click.option(
     "--preparations",

@@ -26,7 +26,7 @@ from PIL import Image
 
 from headstart.components.records import read_record
 
-# So many test images are decoded by processes of their own.
+# This many test images are decoded by processes of their own.
 FILES = 2_200
 KINDS = {
     "local_worker": "runner",
