@@ -7,14 +7,14 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 from headstart.components.curve.component import fetch_prepared, report_curve
-from headstart.components.datasets.component import import_dataset, select_classes
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import verify
 from headstart.components.stages import DEFAULT_ARMS
 from headstart.components.training.component import train_runs
 from headstart.pipelines.descriptions import described
-from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
+from headstart.pipelines.placement import Placement, pipeline_config
+from headstart.pipelines.tasks import import_and_select, placing, training_inputs
 
 DEFAULT_SEEDS = list(range(1, 7))
 DEFAULT_DRAWS = 3
@@ -61,9 +61,7 @@ def curve(
         report_settings: dict = {},  # noqa: B006
         checkpoints: str = "",
     ) -> None:
-        def placed(task: dsl.PipelineTask, kind: Kind, title: str) -> dsl.PipelineTask:
-            return place(task.set_display_name(title), where, kind)
-
+        placed = placing(where)
         ready = placed(
             preflight(
                 run_id=run_id,
@@ -87,31 +85,26 @@ def curve(
             "preflight",
             "Check what the run needs, and plan it",
         )
-        intermediate = placed(
-            import_dataset(
-                uri=intermediate_data,
-                layout=intermediate_layout,
-                image_size=image_size,
-                seed=preparation_seed,
-                settings=data_settings,
-            ),
-            "data",
-            "Import the intermediate set (Fruits-360)",
-        ).after(ready)
-        selected = placed(
-            select_classes(
-                intermediate=intermediate.outputs["dataset"],
-                classes=classes,
-                images_per_class=ready.outputs["plan_images_per_class"],
-                test_images_per_class=test_images_per_class,
-                seed=preparation_seed,
-                target_uri=target_data,
-                target_layout=target_layout,
-                settings=data_settings,
-                draws=ready.outputs["plan_draws"],
-            ),
-            "data",
-            "Select the target classes",
+        _, selected = import_and_select(
+            placed,
+            ready,
+            ("Import the intermediate set (Fruits-360)", "Select the target classes"),
+            {
+                "uri": intermediate_data,
+                "layout": intermediate_layout,
+                "image_size": image_size,
+                "seed": preparation_seed,
+                "settings": data_settings,
+            },
+            {
+                "classes": classes,
+                "images_per_class": ready.outputs["plan_images_per_class"],
+                "test_images_per_class": test_images_per_class,
+                "target_uri": target_data,
+                "target_layout": target_layout,
+                "settings": data_settings,
+                "draws": ready.outputs["plan_draws"],
+            },
         )
         fetched = placed(
             fetch_prepared(
@@ -131,12 +124,7 @@ def curve(
                     dataset=selected.outputs["dataset"],
                     prepared=fetched.outputs["prepared"],
                     cells=cells,
-                    run_id=run_id,
-                    preset=preset,
-                    settings=settings,
-                    checkpoints=checkpoints,
-                    accelerators=where.accelerators_used,
-                    image=where.image_for("training"),
+                    **training_inputs(where, run_id=run_id, preset=preset, settings=settings, checkpoints=checkpoints),
                 ),
                 "training",
                 "Run every arm at every size",

@@ -7,14 +7,15 @@ accelerators and how many loop iterations run at once must be fixed when compili
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from headstart.components.datasets.component import hold_out, import_dataset, select_classes
+from headstart.components.datasets.component import hold_out, import_dataset
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import report, verify
 from headstart.components.stages import DEFAULT_ARMS
 from headstart.components.training.component import final, finetune, gather_prepared, pretrain, train_runs
 from headstart.pipelines.descriptions import described
-from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
+from headstart.pipelines.placement import Placement, pipeline_config
+from headstart.pipelines.tasks import import_and_select, placing, training_inputs
 
 DEFAULT_SEEDS = list(range(1, 11))
 
@@ -73,14 +74,7 @@ def experiment(
         report_settings: dict = {},  # noqa: B006
         checkpoints: str = "",
     ) -> None:
-        def training(task: dsl.PipelineTask, title: str) -> dsl.PipelineTask:
-            # A cached timing is a lie: `place` turns caching off for it, and the run id is among the inputs in case
-            # someone submits with caching forced on.
-            return place(task.set_display_name(title), where, "training")
-
-        def placed(task: dsl.PipelineTask, kind: Kind, title: str) -> dsl.PipelineTask:
-            return place(task.set_display_name(title), where, kind)
-
+        placed = placing(where)
         ready = placed(
             preflight(
                 run_id=run_id,
@@ -109,51 +103,30 @@ def experiment(
             "preflight",
             "Check what the run needs, and plan it",
         )
-        how = {
-            "run_id": run_id,
-            "preset": preset,
-            "settings": settings,
-            "checkpoints": checkpoints,
-            "accelerators": where.accelerators_used,
-            "image": where.image_for("training"),
-        }
+        # A cached time would be a lie: `place` turns caching off for what trains, and the run id is among the inputs in
+        # case someone submits with caching forced on.
+        how = training_inputs(where, run_id=run_id, preset=preset, settings=settings, checkpoints=checkpoints)
 
+        imports = {"image_size": image_size, "seed": preparation_seed, "settings": data_settings}
         source = placed(
-            import_dataset(
-                uri=source_data,
-                layout=source_layout,
-                image_size=image_size,
-                seed=preparation_seed,
-                settings=data_settings,
-            ),
+            import_dataset(uri=source_data, layout=source_layout, **imports),
             "data",
             "Import the source set (CIFAR-100)",
         ).after(ready)
-        intermediate = placed(
-            import_dataset(
-                uri=intermediate_data,
-                layout=intermediate_layout,
-                image_size=image_size,
-                seed=preparation_seed,
-                settings=data_settings,
-            ),
-            "data",
-            "Import the intermediate set (Fruits-360)",
-        ).after(ready)
-        selected = placed(
-            select_classes(
-                intermediate=intermediate.outputs["dataset"],
-                classes=classes,
-                images_per_class=ready.outputs["plan_images_per_class"],
-                test_images_per_class=test_images_per_class,
-                seed=preparation_seed,
-                target_uri=target_data,
-                target_layout=target_layout,
-                settings=data_settings,
-                draws=ready.outputs["plan_draws"],
-            ),
-            "data",
-            "Select the target classes",
+        intermediate, selected = import_and_select(
+            placed,
+            ready,
+            ("Import the intermediate set (Fruits-360)", "Select the target classes"),
+            {"uri": intermediate_data, "layout": intermediate_layout, **imports},
+            {
+                "classes": classes,
+                "images_per_class": ready.outputs["plan_images_per_class"],
+                "test_images_per_class": test_images_per_class,
+                "target_uri": target_data,
+                "target_layout": target_layout,
+                "settings": data_settings,
+                "draws": ready.outputs["plan_draws"],
+            },
         )
         unseen = placed(
             hold_out(
@@ -169,7 +142,7 @@ def experiment(
         # kfp.local 2.17 loops only over an output that is called Output, and in a loop takes every other parameter that
         # is a task's output for the loop's item: so no task in a loop is given one.
         with dsl.ParallelFor(items=ready.outputs["Output"], parallelism=1, name="preparations") as preparation:
-            pretrained = training(
+            pretrained = placed(
                 pretrain(
                     dataset=source.outputs["dataset"],
                     seed=preparation_seed,
@@ -178,9 +151,10 @@ def experiment(
                     preparation_hours=preparation_hours,
                     **how,
                 ),
+                "training",
                 "Pretrain on the source set",
             ).after(unseen)
-            finetuned = training(
+            finetuned = placed(
                 finetune(
                     dataset=unseen.outputs["dataset"],
                     initial_model=pretrained.outputs["model"],
@@ -188,6 +162,7 @@ def experiment(
                     preparation=preparation,
                     **how,
                 ),
+                "training",
                 "Fine-tune, early layers frozen",
             )
         gathered = placed(
@@ -202,20 +177,22 @@ def experiment(
             "data",
             "Gather the prepared models",
         )
-        shipped = training(
+        shipped = placed(
             final(
                 dataset=selected.outputs["dataset"],
                 initial_model=gathered.outputs["first"],
                 seed=preparation_seed,
                 **how,
             ),
+            "training",
             "Final model, backbone frozen",
         )
         with dsl.ParallelFor(items=gathered.outputs["Output"], parallelism=parallelism, name="runs") as cells:
-            trained = training(
+            trained = placed(
                 train_runs(
                     dataset=selected.outputs["dataset"], prepared=gathered.outputs["prepared"], cells=cells, **how
                 ),
+                "training",
                 "Run every arm",
             ).after(shipped)
 

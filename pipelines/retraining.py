@@ -6,13 +6,13 @@ Wiring and placement only; what a stage does is in `components`. Data and traini
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from headstart.components.datasets.component import import_dataset, select_classes
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
 from headstart.components.promotion.component import check_for_retraining, promote, require_end
 from headstart.components.training.component import final
 from headstart.pipelines.descriptions import described
-from headstart.pipelines.placement import Kind, Placement, pipeline_config, place
+from headstart.pipelines.placement import Placement, pipeline_config
+from headstart.pipelines.tasks import import_and_select, placing, training_inputs
 
 DEFAULT_SEEDS = [1, 2, 3]
 
@@ -57,11 +57,7 @@ def retraining(
         force: bool = False,
         checkpoints: str = "",
     ) -> None:
-        def placed(task: dsl.PipelineTask, kind: Kind, title: str) -> dsl.PipelineTask:
-            # Nothing is ever taken from the cache: the same URI may hold other data tomorrow.
-            place(task.set_display_name(title), where, kind)
-            return task.set_caching_options(False)
-
+        placed = placing(where, caching=False)  # the same URI may hold other data tomorrow
         ready = placed(
             preflight(
                 run_id=run_id,
@@ -81,24 +77,25 @@ def retraining(
             "preflight",
             "Check what the run needs",
         )
-        imported = placed(
-            import_dataset(uri=data, layout=layout, image_size=image_size, seed=selection_seed, settings=data_settings),
-            "data",
-            "Import the data",
-        ).after(ready)
-        selected = placed(
-            select_classes(
-                intermediate=imported.outputs["dataset"],
-                classes=classes,
-                images_per_class=images_per_class,
-                test_images_per_class=test_images_per_class,
-                seed=selection_seed,
-                target_uri="",
-                target_layout="auto",
-                settings={},
-            ),
-            "data",
-            "Select the classes",
+        _, selected = import_and_select(
+            placed,
+            ready,
+            ("Import the data", "Select the classes"),
+            {
+                "uri": data,
+                "layout": layout,
+                "image_size": image_size,
+                "seed": selection_seed,
+                "settings": data_settings,
+            },
+            {
+                "classes": classes,
+                "images_per_class": images_per_class,
+                "test_images_per_class": test_images_per_class,
+                "target_uri": "",
+                "target_layout": "auto",
+                "settings": {},
+            },
         )
         checked = placed(
             check_for_retraining(
@@ -121,12 +118,9 @@ def retraining(
                         dataset=selected.outputs["dataset"],
                         initial_model=checked.outputs["initial_model"],
                         seed=seed,
-                        run_id=run_id,
-                        preset=preset,
-                        settings=settings,
-                        checkpoints=checkpoints,
-                        accelerators=where.accelerators_used,
-                        image=where.image_for("training"),
+                        **training_inputs(
+                            where, run_id=run_id, preset=preset, settings=settings, checkpoints=checkpoints
+                        ),
                     ),
                     "training",
                     "Train the last stage",
