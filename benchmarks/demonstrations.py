@@ -1,0 +1,150 @@
+"""Whole demonstration experiments, each with other seeds: do the intervals hold what all of them find together?
+
+`python -m benchmarks.demonstrations --count 20 --output FOLDER` runs `headstart run`'s demonstration that many times.
+Each draws its images, prepares its models, draws its training images and seeds its runs by other numbers. The same
+command goes on where it was stopped. An experiment takes two to three minutes on two idle cores.
+
+`grand_mean` says how the intervals are judged. The ratio of processor time is the one that a busy machine should leave
+alone: `--disturb N` repeats the first experiment beside N busy processes, and both intervals must overlap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.grand_mean import Numbers, judge
+from headstart.components.atomic_files import write_json
+from headstart.components.reporting.summary import Interval, Summary, read_summary
+from headstart.pipelines.interruption import INTERRUPTED
+from headstart.pipelines.local_experiment import run_experiment
+from headstart.pipelines.own_files import earlier_run
+from headstart.pipelines.request import experiment_request
+
+RUNS = 10
+# Preparation k of an experiment has its seed plus k; no two experiments share a seed of any kind.
+APART = 1000
+# Ends with the process that started it, however that ends.
+BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(100_000))"
+
+
+class Quantity(NamedTuple):
+    """What is judged: an interval of the summary; ratios are averaged as logarithms."""
+
+    name: str
+    interval: Callable[[Summary], Interval]
+    ratio: bool = False
+
+    def numbers(self, summary: Summary) -> Numbers:
+        """Estimate, low and high; an end that is open is infinite, what was not estimated is not a number."""
+        found = self.interval(summary)
+        if found.method == "none" or found.estimate is None:
+            return math.nan, math.nan, math.nan
+        low, high = (-math.inf if found.low is None else found.low), (math.inf if found.high is None else found.high)
+        if not self.ratio:
+            return found.estimate, low, high
+        return math.log(found.estimate), math.log(low) if low > 0 else -math.inf, math.log(high)
+
+    def text(self, value: float) -> str:
+        return f"{math.exp(value):.2f} ×" if self.ratio else f"{100 * value:+.2f} points"
+
+
+QUANTITIES = (
+    Quantity("gain in accuracy, on test images like these", lambda summary: summary.first.accuracy_gain.new_images),
+    Quantity("gain in accuracy, on its own test images", lambda summary: summary.first.accuracy_gain.these_images),
+    Quantity("ratio of training, processor time", lambda summary: summary.first.speedup.cpu, ratio=True),
+    Quantity("ratio of training, wall time", lambda summary: summary.first.speedup.train, ratio=True),
+)
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[list[int]]:
+    """Keep `count` processes busy meanwhile, and yield their ids."""
+    beside = [
+        subprocess.Popen([sys.executable, "-c", BUSY, str(os.getpid())], stdout=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
+    try:
+        yield [process.pid for process in beside]
+    finally:
+        for process in beside:
+            process.kill()
+            process.wait()
+
+
+def experiment(number: int, output: Path, beside: int = 0) -> Summary:
+    """Run demonstration `number` into `output`, or go on with it, and return its summary."""
+    first = number * APART
+    request = experiment_request(seeds=range(first + 1, first + RUNS + 1), output=output)
+    request.parameters["preparation_seed"] = first
+    earlier = earlier_run(output)
+    if earlier is None or earlier.state != "finished" or earlier.parameters != request.parameters:
+        with busy(beside), contextlib.redirect_stdout(sys.stderr):
+            if run_experiment(request) == INTERRUPTED:
+                raise SystemExit(INTERRUPTED)
+    return read_summary(output)
+
+
+def table(judged: dict[str, dict[str, Any]]) -> str:
+    heads = "experiments", "mean ± standard error", "held", "its error decides", "share, 95 %", "chance of as few"
+    lines = [f"| | {' | '.join(heads)} |", f"|---|{'---:|' * len(heads)}"]
+    for quantity in QUANTITIES:
+        row = judged[quantity.name]
+        cells = [str(row["experiments"])] + ["–"] * 5
+        if "mean" in row:
+            error = f"{100 * row['standard_error']:.2f}{' %' if quantity.ratio else ''}"
+            share = f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
+            cells[1:3] = f"{quantity.text(row['mean'])} ± {error}", f"{row['held']} of {row['experiments']}"
+            cells[3:] = str(row["undecided"]), share, f"{100 * row['chance']:.0f} %"
+        lines.append(f"| {quantity.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def overlap(first: Numbers, second: Numbers) -> bool:
+    return first[1] <= second[2] and second[1] <= first[2]
+
+
+def finite(value: Any) -> Any:
+    """Return what JSON can carry: null for an end that is open and what was not estimated."""
+    if isinstance(value, dict):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what has not been run, print the tables and write demonstrations.json."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demonstrations", description=__doc__.split("\n")[0])
+    parser.add_argument("--count", type=int, default=20, help="experiments in all")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the experiments and of the results")
+    parser.add_argument("--disturb", type=int, default=0, metavar="N", help="the first again beside N busy processes")
+    chosen = parser.parse_args(arguments)
+    summaries = [experiment(number, chosen.output / f"seed-{number:02}") for number in range(chosen.count)]
+    each = {quantity.name: [quantity.numbers(summary) for summary in summaries] for quantity in QUANTITIES}
+    results: dict[str, Any] = {"sound": [summary.sound for summary in summaries], "estimate, low, high": each}
+    results["judged"] = {name: judge(numbers) for name, numbers in each.items()}
+    print(table(results["judged"]))
+    if chosen.disturb:
+        again = experiment(0, chosen.output / f"seed-00-beside-{chosen.disturb}", chosen.disturb)
+        print(
+            f"\n| the first experiment | idle | beside {chosen.disturb} busy processes | overlap |\n|---|---|---|---|"
+        )
+        for quantity in QUANTITIES[2:]:
+            pair = quantity.numbers(summaries[0]), quantity.numbers(again)
+            texts = [f"{quantity.text(a)} ({quantity.text(low)} to {quantity.text(high)})" for a, low, high in pair]
+            print(f"| {quantity.name} | {' | '.join(texts)} | {'yes' if overlap(*pair) else '**no**'} |")
+            results[f"{quantity.name}, beside {chosen.disturb}"] = pair
+    write_json(chosen.output / "demonstrations.json", finite(results))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
