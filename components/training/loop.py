@@ -26,6 +26,7 @@ from headstart.components.training.augmentation import augmented
 from headstart.components.training.fit import Interrupted
 from headstart.components.training.inputs import Resident, Streamed
 from headstart.components.training.layers import computing, logits, trained_normalizations
+from headstart.components.training.networks.blocks import blocks
 from headstart.components.training.optimizer import build_optimizer
 from headstart.components.training.recipes import Recipe
 
@@ -81,6 +82,7 @@ class TrainingLoop:
         self._variables = model.trainable_variables
         with self._strategy.scope():
             self.optimizer = build_optimizer(recipe, self._variables)
+        self._later = self._after_first_block() if images and recipe.first_block_share < 1 else self._variables
         weights = {id(weight) for weight in model.weights}
         self._random = [variable for variable in model.variables if id(variable) not in weights]
         self._part_steps = 16
@@ -100,8 +102,8 @@ class TrainingLoop:
             tf.TensorSpec([2], tf.float32),
         ]
         self._epochs = {
-            size: tf.function(functools.partial(self._train_steps, size), signature, **plain)
-            for size in {self._size, self._crop or self._size}
+            kind: tf.function(functools.partial(self._train_steps, *kind), signature, **plain)
+            for kind in sorted({self._kind(epoch) for epoch in range(1, recipe.epochs + 1)})
         }
         inferred = tf.TensorSpec([None, *inputs.shape[1:]], tf.as_dtype(inputs.dtype))
         self._predict = tf.function(self._logits, [inferred], **plain)
@@ -137,11 +139,24 @@ class TrainingLoop:
         """Height and width of the images that `epoch` trains on: crops first, whole images last; 0 for features."""
         return self._crop if self._crop and epoch <= self.recipe.epochs - self.recipe.whole_epochs else self._size
 
+    def _after_first_block(self) -> list[Any]:
+        """Return the variables that learn to the end: all, where the first block is frozen or the only one."""
+        first = set(next(iter(blocks(self.model)), []))
+        spared = {id(v) for layer in self.model.layers if layer.name in first for v in layer.trainable_variables}
+        return [variable for variable in self._variables if id(variable) not in spared] or self._variables
+
+    def _kind(self, epoch: int) -> tuple[int, bool]:
+        """What is traced on its own: the size of the images, and whether the first block learns."""
+        all_learn = len(self._later) == len(self._variables)
+        return self.image_size(epoch), all_learn or epoch <= math.ceil(
+            self.recipe.first_block_share * self.recipe.epochs
+        )
+
     def warm_up(self) -> None:
         """Trace and run everything once, then put every variable back bit by bit."""
         before = self.state()
-        for size in self._epochs:
-            self._run(0, self.order(0)[:1], self.learning_rates(1)[:1], size)
+        for kind in self._epochs:
+            self._run(0, self.order(0)[:1], self.learning_rates(1)[:1], kind)
         spec = self._predict.input_signature[0]
         count = min(self.recipe.evaluation_batch_size, self.examples)
         self._predict(tf.zeros([count, *spec.shape[1:]], spec.dtype))
@@ -155,10 +170,15 @@ class TrainingLoop:
         Every second or so `interrupted` is called; if it returns true and much of the epoch is left, Interrupted is
         raised, and the weights are those of no epoch.
         """
-        return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self.image_size(epoch), interrupted)
+        return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self._kind(epoch), interrupted)
 
     def _run(
-        self, epoch: int, order: Array, rates: Array, size: int, interrupted: Callable[[], bool] = lambda: False
+        self,
+        epoch: int,
+        order: Array,
+        rates: Array,
+        kind: tuple[int, bool],
+        interrupted: Callable[[], bool] = lambda: False,
     ) -> tuple[float, float]:
         for number, variable in enumerate(self._random):
             drawn = np.random.default_rng([self.seed, epoch, 2, number])
@@ -172,7 +192,7 @@ class TrainingLoop:
                 end = min(done + self._part_steps, chunk.first_step + chunk.steps)
                 began = time.perf_counter()
                 part = tf.constant([done, end, chunk.first_step])
-                sums = self._epochs[size](chunk.inputs, chunk.labels, chunk.order, given, key, part, sums)
+                sums = self._epochs[kind](chunk.inputs, chunk.labels, chunk.order, given, key, part, sums)
                 total = sums.numpy()
                 pace = (time.perf_counter() - began) / (end - done)
                 self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
@@ -183,18 +203,29 @@ class TrainingLoop:
         return float(total[0]) / len(order), float(total[1]) / order.size
 
     def _train_steps(
-        self, size: int, inputs: Any, labels: Any, order: Any, rates: Any, key: Any, part: Any, sums: Any
+        self,
+        size: int,
+        all_learn: bool,
+        inputs: Any,
+        labels: Any,
+        order: Any,
+        rates: Any,
+        key: Any,
+        part: Any,
+        sums: Any,
     ) -> Any:
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
             self.optimizer.learning_rate.assign(rates[number])
-            given = (inputs, labels, order[number - part[2]], key, number, size)
+            given = (inputs, labels, order[number - part[2]], key, number, size, all_learn)
             found = self._strategy.run(self._train_step, args=given)
             return number + 1, sums + self._strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
 
         with computing(self.model, self.recipe.precision, replicas=self._replicas):
             return tf.while_loop(lambda number, _: number < part[1], step, (part[0], sums))[1]
 
-    def _train_step(self, images: Any, labels: Any, batch: Any, key: Any, number: Any, size: int) -> Any:
+    def _train_step(
+        self, images: Any, labels: Any, batch: Any, key: Any, number: Any, size: int, all_learn: bool
+    ) -> Any:
         """Train on one device's part of a batch (indices); return its shares of mean loss and of right answers."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         if self._replicas > 1:
@@ -207,14 +238,15 @@ class TrainingLoop:
             inputs = tf.gather(images, batch)
         smoothing = self.recipe.label_smoothing
         wanted = tf.one_hot(targets, self._classes) * (1 - smoothing) + smoothing / self._classes
-        values = [variable.value for variable in self._variables]
+        learning = self._variables if all_learn else self._later
+        values = [variable.value for variable in learning]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             answers = self._answers(inputs, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(wanted, answers)
             loss = tf.reduce_sum(losses) / self.batch_size
             total = tf.add_n([loss, *(extra / self._replicas for extra in self.model.losses)])
-        self.optimizer.apply(tape.gradient(total, values), self._variables)
+        self.optimizer.apply(tape.gradient(total, values), learning)
         right = tf.cast(tf.argmax(answers, -1, tf.int32) == targets, tf.float32)
         return tf.stack([loss, tf.reduce_sum(right)])
 

@@ -26,7 +26,9 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    optimizer: Literal["adam", "adamw"] = Field("adam", description="adamw decays weights apart from the gradient")
+    optimizer: Literal["adam", "adamw", "muon"] = Field(
+        "adam", description="adamw decays weights apart from the gradient; muon is adamw with Muon for convolutions"
+    )
     learning_rate: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="its peak, where it is scheduled")
     schedule: Literal["constant", "one_cycle", "cosine"] = Field(
         "constant", description="one_cycle rises over `warmup` of all steps and falls to nothing; cosine only falls"
@@ -35,6 +37,14 @@ class Recipe(BaseModel):
     weight_decay: float = Field(0.0, ge=0, le=1, description="of kernels, not of biases or batch normalisation")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1, description="after dense_1 and dense_2; 0 leaves the layers out")
+    initialisation: Literal["drawn", "whitened"] = Field(
+        "drawn",
+        description="of random weights; whitened: the first convolution begins with the principal directions of "
+        "training images, later ones nearly pass on what comes in",
+    )
+    first_block_share: float = Field(
+        1.0, gt=0, le=1, description="share of the epochs in which the first block learns; then its weights stay"
+    )
     batch_norm_momentum: float = Field(0.99, ge=0, lt=1, description="of batch normalisation's moving statistics")
     batch_norm_statistics: Literal["recomputed", "moving"] = Field(
         "recomputed",

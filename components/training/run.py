@@ -26,6 +26,7 @@ from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
 from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
 from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
+from headstart.components.training.initialisation import whiten
 from headstart.components.training.layers import settle_statistics
 from headstart.components.training.loop import TrainingLoop
 from headstart.components.training.networks import registry
@@ -121,6 +122,8 @@ class Run:
                 self.record.given = Given(left_out=[start], hours=0.0)
             elif start:
                 raise HeadstartError(f"{self.spec.arm}: it starts from the model of {start} but was given none.")
+            if self.spec.initial_model is None and self.recipe.initialisation == "whitened":
+                whiten(self.model, self._some_images())
             self.frozen = registry.frozen_layers(self.model, self.stage, self.spec.arm)
             if self.spec.initial_model is None and self.spec.arm in PREPARATION:
                 self.frozen = ()  # random weights are not worth keeping

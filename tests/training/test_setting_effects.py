@@ -55,6 +55,8 @@ BASE = {"epochs": 2, "precision": "float32", "batch_size": 16}
 SLOW = {"epochs": 6, "learning_rate": 1e-9, "optimizer": "adam", "weight_decay": 0, "schedule": "constant"}
 CASES: dict[str, Case] = {
     "optimizer": Case("adam", beside={"weight_decay": 0.2}),
+    "initialisation": Case("whitened"),
+    "first_block_share": Case(0.5),
     "learning_rate": Case(0.02),
     "schedule": Case("cosine"),
     "warmup": Case(0.7, beside={"schedule": "one_cycle"}),
