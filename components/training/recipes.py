@@ -94,15 +94,18 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
     }
     if stage == "pretrain":
         return shared | {
+            "optimizer": "muon",
+            "initialisation": "whitened",
+            "first_block_share": 0.5,
             "learning_rate": 3e-3,
             "schedule": "one_cycle",
-            "dropout": 0.25,
+            "dropout": 0.1,
             "batch_size": 256,
             "flip": True,
             "shift": 3,
             "crop": "auto",
-            "whole_epochs": 3,
-            "epochs": 22,
+            "whole_epochs": 2,
+            "epochs": 11,
         }
     if stage == "finetune":
         return shared | {

@@ -56,7 +56,7 @@ SLOW = {"epochs": 6, "learning_rate": 1e-9, "optimizer": "adam", "weight_decay":
 CASES: dict[str, Case] = {
     "optimizer": Case("adam", beside={"weight_decay": 0.2}),
     "initialisation": Case("whitened"),
-    "first_block_share": Case(0.5),
+    "first_block_share": Case(0.5, beside={"restore_best_weights": False, "patience": 0}),
     "learning_rate": Case(0.02),
     "schedule": Case("cosine"),
     "warmup": Case(0.7, beside={"schedule": "one_cycle"}),
