@@ -103,7 +103,7 @@ def test_settings_lists_what_the_models_check() -> None:
     found = {entry["name"]: entry for entry in all_settings() if entry["option"] == "--set"}
     assert set(Recipe.model_fields) <= set(found)
     assert found["learning_rate"]["default"] == Recipe.model_fields["learning_rate"].default
-    assert found["optimizer"]["accepts"] == "adam, adamw"
+    assert found["optimizer"]["accepts"] == "adam, adamw, muon"
     assert all(entry["description"] or entry["accepts"] for entry in found.values())
     printed = CliRunner().invoke(headstart, ["settings", "batch_size"], obj={})
     assert "batch_size" in printed.output
