@@ -199,7 +199,9 @@ def mean_ratio(control: Sample, treatment: Sample, confidence: float = 0.95) -> 
         low=low or None,
         high=high if math.isfinite(high) else None,
         method="Fieller",
-        note="" if math.isfinite(high) else "the treatment's mean time cannot be told from zero",
+        note=""
+        if math.isfinite(high)
+        else f"no {'upper end' if low else 'interval'}: the t interval of the treatment's mean time reaches zero",
     )
 
 

@@ -71,7 +71,8 @@ def estimates_table(summary: Summary, compared: Compared) -> Table:
         note="Mann–Whitney: the median ratio of all pairs of runs. A t interval on logarithms: the ratio of geometric "
         "means. Could have seen: the smallest true ratio or difference that this design shows in four of five "
         "experiments. Runs that never reached the target accuracy count as longer than every time observed. Target: "
-        f"{units.percent(summary.target_accuracy, 2)}, {summary.target_accuracy_origin}.",
+        f"{units.percent(summary.target_accuracy, 2)}, {summary.target_accuracy_origin}. Times are those of this "
+        "hardware and recipe.",
     )
 
 
@@ -87,6 +88,11 @@ def _row(label: str, content: Interval, render: Callable[[float | None], str]) -
     ]
 
 
+def by_chance(confidence: float) -> str:
+    """What to expect of many intervals of `confidence`."""
+    return f"Of 100 classes that do not differ about {100 * (1 - confidence):.3g} show a difference."
+
+
 def class_table(summary: Summary, compared: Compared) -> Table:
     """Gain in the share of each class's test images that is found."""
     return Table(
@@ -97,7 +103,7 @@ def class_table(summary: Summary, compared: Compared) -> Table:
             for name, gain in compared.gain_by_class.items()
         ],
         numeric=frozenset({1, 2}),
-        note="On these test images, each class by itself: of twenty classes that do not differ one shows a difference.",
+        note=f"On these test images, each class by itself. {by_chance(summary.confidence)}",
     )
 
 
@@ -119,6 +125,7 @@ def tests_table(compared: Compared) -> Table:
         columns=["quantity", "Welch p", "Mann–Whitney p", "Wilcoxon p", "pairs", f"P({compared.treatment} higher)"],
         rows=[row("training time", compared.speedup.train_tests), row("test accuracy", compared.accuracy_tests)],
         numeric=frozenset(range(1, 6)),
-        note=f"Wilcoxon is of the runs that share a seed. P({compared.treatment} higher): probability that its run has "
-        "the higher value, ties counted half.",
+        note="Welch and Mann–Whitney take all runs as independent: what runs share by their preparation or draw is in "
+        "the intervals above, not in these. Wilcoxon is of the runs that share a seed. "
+        f"P({compared.treatment} higher): share of all pairs of runs in which its run has the higher value, ties half.",
     )

@@ -8,7 +8,7 @@ import pytest
 
 from headstart.components.records import RunRecord
 from headstart.components.records import SeenBefore as Seen
-from headstart.components.reporting import first_screen
+from headstart.components.reporting import first_screen, statistics_tables
 from headstart.components.reporting.report import measure, write_report
 from headstart.components.reporting.summary import Finding, SeenBefore, Summary
 from headstart.components.stages import ARMS
@@ -46,8 +46,12 @@ def tile(found: Summary, label: str) -> first_screen.Tile:
 @pytest.mark.parametrize(
     ("control", "treatment", "words"),
     [
-        ((1.5, 0.92), (0.2, 0.97), r"Preparing pays if you will train \d+ models or more; it gains 5\.0 points"),
-        ((1.5, 0.95), (0.2, 0.95), r"Preparing pays if you will train \d+ models or more\."),
+        (
+            (1.5, 0.92),
+            (0.2, 0.97),
+            r"Preparing pays if you will train \d+ models or more( \(\d+ to \d+\))?; it gains 5\.0",
+        ),
+        ((1.5, 0.95), (0.2, 0.95), r"Preparing pays if you will train \d+ models or more( \(\d+ to \d+\))?\."),
         (
             (1.5, 0.97),
             (0.2, 0.90),
@@ -70,7 +74,47 @@ def test_advice(control: tuple[float, float], treatment: tuple[float, float], wo
 
 def test_advice_says_when_a_loss_of_accuracy_is_not_ruled_out() -> None:
     wide = first_screen.advice(summary(arms((1.5, 0.95), (0.9, 0.94), spread=0.05)))
-    assert wide.endswith("models or more; whether that costs accuracy is undecided.")
+    assert re.search(r"models or more( \(\d+ to \d+\))?; whether that costs accuracy is undecided\.$", wide)
+
+
+def test_advice_carries_the_interval_of_the_break_even() -> None:
+    found = summary(arms((1.5, 0.95), (0.2, 0.95)))
+    for low, high, words in (
+        (3, 5, "pays if you will train 4 models or more (3 to 5)."),
+        (4, 4, "pays if you will train 4 models or more."),
+        (3, None, "Whether preparing pays is undecided: perhaps from the 4th model on, perhaps never."),
+    ):
+        pays = found.first.break_even.model_copy(
+            update={"first_model": 4, "first_model_low": low, "first_model_high": high, "method": "Fieller"}
+        )
+        first = found.first.model_copy(update={"break_even": pays})
+        assert first_screen.advice(found.model_copy(update={"comparisons": [first]})).endswith(words)
+
+
+def test_advice_asks_for_what_there_is_little_of() -> None:
+    found = summary(arms((1.0, 0.95), (1.0, 0.95)))
+    for preparations, draws, words in (
+        (1, 1, "Make more runs before"),
+        (2, 1, "Make more runs, over more than 2 preparations, before"),
+        (2, 3, "Make more runs, over more than 2 preparations and 3 draws, before"),
+        (5, 10, "Make more runs before"),
+    ):
+        held = found.holds_over.model_copy(update={"preparations": preparations, "draws": draws})
+        assert first_screen.advice(found.model_copy(update={"holds_over": held})).startswith(words)
+
+
+def test_a_ratio_of_geometric_means_beside_medians_says_so() -> None:
+    for runs, says in ((3, True), (6, False)):
+        faster = tile(summary(arms((1.5, 0.95), (0.2, 0.95), runs=runs)), "training speed")
+        assert ("geometric" in faster.detail) is says
+
+
+@pytest.mark.parametrize(("confidence", "expected"), [(0.95, "about 5 show"), (0.9, "about 10 show")])
+def test_how_many_classes_differ_by_chance_follows_the_confidence(confidence: float, expected: str) -> None:
+    report = measure(arms((1.5, 0.95), (0.2, 0.95)), settings={"confidence": confidence})
+    notes = [table.note for table in statistics_tables.tables(report.summary)]
+    assert any(expected in note for note in notes)
+    assert any("take all runs as independent" in note for note in notes)
 
 
 def test_no_advice_from_an_unsound_measurement_or_from_nothing() -> None:

@@ -6,6 +6,7 @@ from headstart.components.records import RunRecord
 from headstart.components.reporting import units
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, span
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
+from headstart.components.reporting.statistics_tables import by_chance
 from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import with_interval
 
@@ -119,6 +120,5 @@ def gain_by_class(summary: Summary, identity: str) -> Figure | None:
         "Gain by class",
         drawing.render(identity, f"Points gained by {first.treatment} in each class", f"{'; '.join(lines)}."),
         f"Share of a class's test images that {first.treatment} finds, less that of {first.control}, each class by "
-        "itself; hollow where the interval holds no difference. Of twenty classes that do not differ one shows a "
-        "difference.",
+        f"itself; hollow where zero lies within the interval. {by_chance(summary.confidence)}",
     )

@@ -206,9 +206,14 @@ def phases(experiment: Experiment, summary: Summary, identity: str) -> Figure | 
         drawing.render(identity, "Seconds in each phase of every stage and run", _phases_in_words(experiment)),
         f"{first.control} / {first.treatment}: {_ratio(first.speedup.train)} counting training alone, "
         f"{_ratio(first.speedup.all_phases)} counting every phase. One scale for all."
+        + (" TensorFlow was imported once for all runs, which is in none." if _imported_once(experiment) else "")
         + (f" Of each arm {MOST_BARS} runs are drawn, evenly from fastest to slowest." if thinned else ""),
         tall=len(rows) > 8,
     )
+
+
+def _imported_once(experiment: Experiment) -> bool:
+    return all(record.process == "forked" for records in experiment.arms.values() for record in records)
 
 
 def _ratio(found: Interval) -> str:
