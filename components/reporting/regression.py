@@ -113,6 +113,8 @@ def compare(
             "Use --anyway to compare in spite of other images or hardware." if notices else "",
         )
     results.append(_soundness(a, b))
+    if max(max(each.holds_over.preparations, each.holds_over.draws) for each in (a, b)) > 1:
+        notices.append("Runs count as independent, also those that share a preparation or a draw.")
     return Comparison(results, notices)
 
 

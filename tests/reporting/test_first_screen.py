@@ -8,7 +8,7 @@ import pytest
 
 from headstart.components.records import RunRecord
 from headstart.components.records import SeenBefore as Seen
-from headstart.components.reporting import first_screen, statistics_tables
+from headstart.components.reporting import first_screen, regression, statistics_tables
 from headstart.components.reporting.report import measure, write_report
 from headstart.components.reporting.summary import Finding, SeenBefore, Summary
 from headstart.components.stages import ARMS
@@ -115,6 +115,14 @@ def test_how_many_classes_differ_by_chance_follows_the_confidence(confidence: fl
     notes = [table.note for table in statistics_tables.tables(report.summary)]
     assert any(expected in note for note in notes)
     assert any("take all runs as independent" in note for note in notes)
+
+
+def test_compare_says_that_it_takes_runs_as_independent_where_some_are_not() -> None:
+    found = summary(arms((1.5, 0.95), (0.2, 0.95)))
+    shared = found.model_copy(update={"holds_over": found.holds_over.model_copy(update={"preparations": 2})})
+    assert regression.compare(found, found).notices == []
+    (notice,) = regression.compare(found, shared).notices
+    assert "independent" in notice
 
 
 def test_no_advice_from_an_unsound_measurement_or_from_nothing() -> None:
