@@ -127,5 +127,6 @@ def tests_table(compared: Compared) -> Table:
         numeric=frozenset(range(1, 6)),
         note="Welch and Mann–Whitney take all runs as independent: what runs share by their preparation or draw is in "
         "the intervals above, not in these. Wilcoxon is of the runs that share a seed. "
-        f"P({compared.treatment} higher): share of all pairs of runs in which its run has the higher value, ties half.",
+        f"P({compared.treatment} higher): share of all pairs of runs in which its run has the higher value, ties "
+        "counted half.",
     )

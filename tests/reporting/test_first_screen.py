@@ -109,6 +109,15 @@ def test_a_ratio_of_geometric_means_beside_medians_says_so() -> None:
         assert ("geometric" in faster.detail) is says
 
 
+def test_captions_carry_intervals_and_say_what_no_phase_counts(tmp_path: Path) -> None:
+    for process, says in (("forked", True), ("separate", False)):
+        records = [each.model_copy(update={"process": process}) for each in arms((1.5, 0.95), (0.2, 0.95))]
+        write_report(records, tmp_path / process)
+        html = (tmp_path / process / "report.html").read_text(encoding="utf-8")
+        assert ("import, once for all runs, is counted in none" in html) is says
+        assert re.search(r"[\d.]+ \([\d.]+–[\d.]+\) times the time per epoch", html)
+
+
 @pytest.mark.parametrize(("confidence", "expected"), [(0.95, "about 5 show"), (0.9, "about 10 show")])
 def test_how_many_classes_differ_by_chance_follows_the_confidence(confidence: float, expected: str) -> None:
     report = measure(arms((1.5, 0.95), (0.2, 0.95)), settings={"confidence": confidence})

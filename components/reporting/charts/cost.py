@@ -139,7 +139,7 @@ def epochs(experiment: Experiment, summary: Summary, identity: str) -> Figure | 
         for count, pace in points:
             drawing.mark((x(count), y(pace)), arm, 4)
     first = summary.first
-    fewer, faster = first.speedup.epochs.estimate, first.speedup.seconds_per_epoch.estimate
+    both = f"{_ratio(first.speedup.epochs)} the epochs, {_ratio(first.speedup.seconds_per_epoch)} the time per epoch"
     capped = [
         f"{ended} of {len(runs)} {arm}"
         for arm, records in experiment.arms.items()
@@ -150,11 +150,10 @@ def epochs(experiment: Experiment, summary: Summary, identity: str) -> Figure | 
         drawing.render(
             identity,
             "Epochs against seconds per epoch",
-            f"Dots. {first.control} needs {units.factor(fewer)} times as many epochs as {first.treatment}, and an "
-            f"epoch of it takes {units.factor(faster)} times as long.",
+            f"Dots. {first.control} / {first.treatment}: {both}.",
         ),
-        f"{first.control} / {first.treatment}: {units.factor(fewer)} times the epochs, {units.factor(faster)} times "
-        "the time per epoch. On a diagonal the training time is the same; those drawn are the medians."
+        f"{first.control} / {first.treatment}: {both}. On a diagonal the training time is the same; "
+        "those drawn are the medians."
         + (f" Ended by the maximum of epochs, not by the stop rule: {', '.join(capped)} runs." if capped else ""),
     )
 
@@ -206,14 +205,14 @@ def phases(experiment: Experiment, summary: Summary, identity: str) -> Figure | 
         drawing.render(identity, "Seconds in each phase of every stage and run", _phases_in_words(experiment)),
         f"{first.control} / {first.treatment}: {_ratio(first.speedup.train)} counting training alone, "
         f"{_ratio(first.speedup.all_phases)} counting every phase. One scale for all."
-        + (" TensorFlow was imported once for all runs, which is in none." if _imported_once(experiment) else "")
+        + (" TensorFlow's import, once for all runs, is counted in none." if _imported_once(experiment) else "")
         + (f" Of each arm {MOST_BARS} runs are drawn, evenly from fastest to slowest." if thinned else ""),
         tall=len(rows) > 8,
     )
 
 
 def _imported_once(experiment: Experiment) -> bool:
-    return all(record.process == "forked" for records in experiment.arms.values() for record in records)
+    return all(record.process == "forked" for record in experiment.records)
 
 
 def _ratio(found: Interval) -> str:
