@@ -13,6 +13,8 @@ class HeadstartError(Exception):
     exit_status = 1
 
     def __init__(self, message: str, remedy: str = "") -> None:
+        if message.endswith("..") and not message.endswith("..."):
+            message = message[:-1]  # it ends with the text of another error, which has a full stop of its own
         super().__init__(f"{message} {remedy}".strip() if remedy else message)
         self.message = message
         self.remedy = remedy

@@ -154,6 +154,8 @@ def _explained(error: Exception) -> tuple[str, str]:
         name = os.fsdecode(error.filename)
         shown = name if len(name) < 200 else f"{name[:100]}…"
         return f"{shown}: cannot be used: {error.strerror}.", "Name another file or folder."
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # as Path.expanduser says it
+        return "There is no home folder for a name that begins with ~.", "Write the folder out, or ./~NAME for a file."
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # as Path.resolve says it
         return f"{error}: the link leads to itself.", "Name another file or folder."
     return (

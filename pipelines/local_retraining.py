@@ -122,14 +122,14 @@ def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Pa
 
 def check_request(request: RetrainingRequest) -> None:
     """Raise SettingError for any setting that a task would refuse, before anything is started."""
-    from headstart.components.datasets.settings import ImportSettings, parse_settings
+    from headstart.components.datasets.settings import check_data_settings
     from headstart.components.promotion import signing
     from headstart.components.promotion.gate import Rules
     from headstart.components.promotion.notify import check_address
     from headstart.components.training.settings import resolve
 
     resolve(request.parameters["preset"], "final", request.parameters["settings"])
-    parse_settings(ImportSettings, request.parameters["data_settings"])
+    check_data_settings(request.parameters["data_settings"])
     Rules.of(request.parameters["promotion"])
     for option, url in (("--notify", request.notify), ("--registry", request.registry)):
         if url:

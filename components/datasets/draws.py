@@ -51,7 +51,7 @@ def select_draws(
         if target_uri or selection.get("classes") == {}:
             divide_anew(folder, place, seed=seed, draw=draw)
         else:
-            select_classes(intermediate, place, **{"seed": seed, **selection, **(settings or {}), "draw": draw})
+            select_classes(intermediate, place, **{"seed": seed, **(settings or {}), **selection, "draw": draw})
         share_split(folder, place, "test")
     return description
 

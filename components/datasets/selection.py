@@ -247,13 +247,13 @@ def select_target(
 ) -> Description:
     """Derive the target set from the packed `intermediate`, or import it from `target_uri` at the same image size.
 
-    `settings` are those of the import where there is a `target_uri`, else further ones of the selection. An empty
-    rule (`classes={}`) takes the packed set as it is.
+    `settings` are those of the import where there is a `target_uri`, else further ones of the selection; what
+    `selection` names wins over them. An empty rule (`classes={}`) takes the packed set as it is.
     """
     if not target_uri and selection.get("classes") == {}:
         return _as_it_is(Path(intermediate), folder)
     if not target_uri:
-        return select_classes(intermediate, folder, **{"seed": seed, **selection, **(settings or {})})
+        return select_classes(intermediate, folder, **{"seed": seed, **(settings or {}), **selection})
     from headstart.components.datasets.importing import import_dataset
 
     size = left_out(intermediate) or PackedDataset(intermediate, checked=False).description.image_size

@@ -61,7 +61,9 @@ class ImportSettings(BaseModel):
     incomplete_classes: Literal["error", "drop"] = Field(
         "error", description="what to do with classes that have no training or no test images"
     )
-    images_per_class: int = Field(0, ge=0, description="training images per class that are kept at most; 0: all")
+    images_per_class: int = Field(
+        0, ge=0, description="training images per class of each imported set that are kept at most; 0: all"
+    )
     path_column: str = Field("path", min_length=1, description="column of a table that names the image file")
     label_column: str = Field("label", min_length=1, description="column of a table that names the class")
     split_column: str = Field("split", min_length=1, description="column of a table that names the split, if any")
@@ -95,6 +97,26 @@ class SelectionSettings(BaseModel):
     test_share: float = Field(0.2, gt=0, lt=1, description="share of the images for test where split_by is variety")
     validation_share: float = Field(0.1, gt=0, lt=1, description="validation images per class, as a share of training")
     near_duplicates: bool = Field(True, description="look for near-twins of test images in training")
+
+
+# What the imports and the selection of a pipeline take from parameters of their own:
+# as a data setting, one of the two would do nothing.
+OPTIONS = {
+    "layout": "the option that names the layout",
+    "image_size": "--image-size",
+    "classes": "--classes",
+    "test_images_per_class": "--test-images-per-class",
+    "draw": "--draws",
+}
+
+
+def check_data_settings(values: dict[str, Any]) -> None:
+    """Raise SettingError for the first of a pipeline's data settings that its imports or its selection would refuse."""
+    for name in values:
+        if name in OPTIONS:
+            raise SettingError(f"Data setting {name}: a parameter of its own decides it.", f"Use {OPTIONS[name]}.")
+    parse_settings(ImportSettings, values)
+    parse_settings(SelectionSettings, {name: value for name, value in values.items() if name != "images_per_class"})
 
 
 def parse_settings(model: type[Model], values: dict[str, Any]) -> Model:

@@ -20,7 +20,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
     What is absent is not looked at: it has a default.
     """
-    from headstart.components.datasets.settings import ImportSettings, SelectionSettings, parse_settings
+    from headstart.components.datasets.settings import (
+        ImportSettings,
+        SelectionSettings,
+        check_data_settings,
+        parse_settings,
+    )
     from headstart.components.design import check_sizes, plan
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import report_settings
@@ -59,7 +64,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if given.get("image_size") and settings.stage.network == "paper":
             size = _whole_number("image_size", given["image_size"], SMALLEST_IMAGE, LARGEST_IMAGE)
             check_crop(settings.recipe.crop, size, settings.stage.stride(size))
-    parse_settings(ImportSettings, given.get("data_settings", {}))
+    check_data_settings(given.get("data_settings", {}))
     for name in ("source_layout", "intermediate_layout", "target_layout", "layout"):
         if name in given:
             parse_settings(ImportSettings, {"layout": given[name]})

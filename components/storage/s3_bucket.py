@@ -264,7 +264,7 @@ class S3Bucket(Bucket):
     @contextmanager
     def _explained(self, name: str) -> Iterator[None]:
         """Turn what the server answers into a message that says what to do."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
         from botocore.exceptions import ConnectionError as NoConnection
 
         uri = self._named(name)
@@ -289,6 +289,8 @@ class S3Bucket(Bucket):
                 f"{uri}: {where} cannot be reached: {error}.",
                 "Check AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL (http://HOST:PORT) and the network.",
             ) from error
+        except ParamValidationError as error:
+            raise HeadstartError(f"{uri}: is not a name that S3 has.", "Name another bucket or object.") from error
         except BotoCoreError as error:
             raise HeadstartError(f"{uri}: {where} failed: {error}.", "Try again later.") from error
 

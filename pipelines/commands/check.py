@@ -77,7 +77,7 @@ def command(
     try:
         cluster = Cluster.from_kubeconfig(context)
     except HeadstartError as error:
-        checks.append(Check("cluster", "warning", f"not looked at: {error.message}.", error.remedy))
+        checks.append(Check("cluster", "warning", f"not looked at: {error.message.rstrip('.')}.", error.remedy))
     else:
         checks += _cluster_checks(cluster, namespace, service_account, pipeline_root, parallelism, where)
     ready = not any(check.outcome == "failed" for check in checks)

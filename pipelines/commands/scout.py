@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headstart.components.datasets.settings import check_data_settings
 from headstart.components.errors import SettingError
 from headstart.components.foreign_text import echo
 from headstart.components.training.networks import NAMES, own_network
@@ -67,6 +68,7 @@ def command(
         if own is not None and own.file is not None and not own.file.is_file():
             raise SettingError(f"--network {network}: there is no file {own.file}.")
     settings = parse_settings(data_settings, "--data-setting")
+    check_data_settings(settings)
     with watched(), contextlib.suppress(RuntimeError):
         from headstart.components import machine
         from headstart.components.training import environment

@@ -16,7 +16,7 @@ def all_settings() -> list[dict[str, Any]]:
     """Return every setting: name, option that takes it, type, default of each preset that has its own, description."""
     from pydantic import BaseModel
 
-    from headstart.components.datasets.settings import ImportSettings, SelectionSettings
+    from headstart.components.datasets.settings import OPTIONS, ImportSettings, SelectionSettings
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import ReportSettings
     from headstart.components.training.recipes import PRESETS, RECIPES, Recipe, recipe
@@ -44,7 +44,7 @@ def all_settings() -> list[dict[str, Any]]:
         schema = model.model_json_schema()["properties"]
         defaults = model.model_construct().model_dump(mode="json", warnings=False)
         for name, described in schema.items():
-            if (option, name) in seen:
+            if (option, name) in seen or (option == "--data-setting" and name in OPTIONS):
                 continue
             seen.add((option, name))
             entry = {

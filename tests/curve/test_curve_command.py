@@ -9,7 +9,8 @@ import pytest
 
 from headstart.components.records import read_record
 
-SMALL = ["--data-setting", "images_per_class=12", "--image-size", "40", "--set", "epochs=2", "--set", "patience=0"]
+SMALL = ["--data-setting", "images_per_class=12", "--images-per-class", "12", "--image-size", "40"]
+SMALL += ["--set", "epochs=2", "--set", "patience=0"]
 CURVE = ["--sizes", "4,12", "--runs", "2", "--draws", "2"]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from headstart.components.datasets.packed import PackedDataset, write_packed
 from headstart.components.datasets.selection import assign_classes, draw_evenly, select_classes, select_target
+from headstart.components.datasets.settings import OPTIONS, check_data_settings
 from headstart.components.errors import HeadstartError, SettingError
 from tests.datasets import drawn_files
 
@@ -122,6 +123,17 @@ def test_the_target_can_be_imported_instead(tmp_path: Path) -> None:
     assert description.image_size == 8, "the size of the intermediate set"
     with pytest.raises(SettingError, match="Unknown setting 'classs'"):
         select_target(source, tmp_path / "out", settings={"classs": {}})
+
+
+def test_what_a_parameter_names_wins_over_the_data_settings(tmp_path: Path) -> None:
+    settings = {"images_per_class": 5, "near_duplicates": False}
+    description = select_target(packed(tmp_path / "in"), tmp_path / "out", images_per_class=20, settings=settings)
+    assert description.counts["train"] == 60
+    assert description.settings["near_duplicates"] is False
+    check_data_settings(settings)
+    for name in OPTIONS:
+        with pytest.raises(SettingError, match=f"{name}: a parameter of its own"):
+            check_data_settings({**settings, name: 1})
 
 
 def test_whole_numbers_that_a_pipeline_turned_into_floats_are_taken(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from headstart.pipelines.cli import COMMANDS, headstart
+from headstart.pipelines.cli import COMMANDS, headstart, main
 
 HEAVY = ("tensorflow", "pandas", "scipy", "kubernetes", "google.cloud", "kfp")
 
@@ -61,6 +61,16 @@ def test_an_unknown_command_is_wrong_use() -> None:
     done = run("rum")
     assert done.returncode == 2
     assert "No such command 'rum'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "~" + "a" * 300, "~nobody-of-this-name/store"])
+def test_a_name_that_no_file_can_have_is_said_to_be_one(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["models", "sign", "--store", name])
+    assert ended.value.code == 1
+    message = capfd.readouterr().err
+    assert "not expected" not in message
+    assert "Name another" in message or "Write the folder out" in message
 
 
 def test_version_is_that_of_the_package() -> None:

@@ -21,7 +21,7 @@ SMALL = [
     "--data-setting",
     "images_per_class=12",
     "--images-per-class",
-    "24",
+    "12",
     "--preparations",
     "1",
     "--draws",

@@ -102,7 +102,14 @@ def test_a_whole_run(disk: MountDisk) -> None:
     small = disk("600k")
     output = small.folder / "out put"
     command = [sys.executable, "-m", "headstart", "run", "--runs", "1", "--output", str(output)]
-    command += ["--data-setting", "images_per_class=8", "--data-setting", "near_duplicates=false"]
+    command += [
+        "--data-setting",
+        "images_per_class=8",
+        "--images-per-class",
+        "8",
+        "--data-setting",
+        "near_duplicates=false",
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 1, said

@@ -24,7 +24,7 @@ from headstart.components.datasets.packed import PackedDataset
 from headstart.components.records import read_record
 from tests.processes import alive, is_task
 
-SMALL = ["--runs", "1", "--data-setting", "images_per_class=12", "--images-per-class", "24"]
+SMALL = ["--runs", "1", "--data-setting", "images_per_class=12", "--images-per-class", "12"]
 SMALL += ["--set", "epochs=20", "--set", "patience=0", "--set", "checkpoint_seconds=0"]
 
 

@@ -92,7 +92,16 @@ def test_nothing_that_a_run_writes_holds_what_it_was_given(website: str, tmp_pat
         "--keep-work",
     ]
     command += [f"--source=http://user:{PASSWORD}@{website}/images.zip?token={TOKEN}&expires=9"]
-    command += ["--data-setting", "images_per_class=4", "--set", "epochs=100000", "--set", "no_epochs=1"]
+    command += [
+        "--data-setting",
+        "images_per_class=4",
+        "--images-per-class",
+        "4",
+        "--set",
+        "epochs=100000",
+        "--set",
+        "no_epochs=1",
+    ]
     # A wrong setting first: its message and what it leaves.
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 2
