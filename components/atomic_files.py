@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.components.litter import is_of_a_system
+from headstart.components.regular_files import is_of_a_system
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}

@@ -1,4 +1,7 @@
-"""Reading what a user names: regular files alone, since a pipe or a device would be waited for or read for ever."""
+"""The files that a user names: what is no data among them, and reading regular files alone.
+
+A pipe or a device would be waited for or read for ever.
+"""
 
 from __future__ import annotations
 
@@ -73,3 +76,16 @@ def read_json(path: str | Path, limit: int = LARGEST_TEXT) -> Any:
         return json.loads(read_text(path, limit))
     except RecursionError:
         raise ValueError("it nests too deeply") from None
+
+
+_OF_SYSTEMS = frozenset({".ds_store", "thumbs.db", "desktop.ini", "__macosx"})
+
+
+def is_of_a_system(name: str) -> bool:
+    """Say whether a system put a file or folder of this name there: nobody misses it."""
+    return name.lower() in _OF_SYSTEMS
+
+
+def is_litter(name: str) -> bool:
+    """Say whether a file or folder is hidden or of a system: it is not read as data, and may still be somebody's."""
+    return name.startswith(".") or is_of_a_system(name)

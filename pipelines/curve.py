@@ -12,9 +12,8 @@ from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import verify
 from headstart.components.stages import DEFAULT_ARMS
 from headstart.components.training.component import train_runs
-from headstart.pipelines.descriptions import described
 from headstart.pipelines.placement import Placement, pipeline_config
-from headstart.pipelines.tasks import import_and_select, placing, training_inputs
+from headstart.pipelines.tasks import described, import_and_select, placing, training_inputs
 
 DEFAULT_SEEDS = list(range(1, 7))
 DEFAULT_DRAWS = 3

@@ -10,8 +10,8 @@ import click
 from pydantic import ValidationError
 
 from headstart.components.errors import SettingError
+from headstart.pipelines.options import split_pairs
 from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
-from headstart.pipelines.setting_options import split_pairs
 from headstart.pipelines.yaml_files import read_mapping
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -10,9 +10,8 @@ from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
 from headstart.components.promotion.component import check_for_retraining, promote, require_end
 from headstart.components.training.component import final
-from headstart.pipelines.descriptions import described
 from headstart.pipelines.placement import Placement, pipeline_config
-from headstart.pipelines.tasks import import_and_select, placing, training_inputs
+from headstart.pipelines.tasks import described, import_and_select, placing, training_inputs
 
 DEFAULT_SEEDS = [1, 2, 3]
 

@@ -13,8 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from headstart.components.errors import HeadstartError
-from headstart.pipelines.cron import Cron
-from headstart.pipelines.intervals import Interval
+from headstart.pipelines.cron import Cron, Interval
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns, Runs
 from headstart.pipelines.submission.connection import Connection, LostConnectionError

@@ -1,7 +1,8 @@
-"""What the pipelines have in common: how a task is placed, how images come in, and what training tasks are given."""
+"""What the pipelines share: what their parameters mean, where tasks run, how images come in, what training takes."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from kfp import dsl
 
@@ -44,3 +45,47 @@ def import_and_select(
 def training_inputs(where: Placement, **parameters: Any) -> dict[str, Any]:
     """Return what every training task takes: the pipeline's run_id, preset, settings and checkpoints, and its place."""
     return {**parameters, "accelerators": where.accelerators_used, "image": where.image_for("training")}
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_LAYOUT = "How that set is laid out; auto: found out."
+DESCRIPTIONS = {
+    "source_data": "Source set to pretrain on: URI, demo:source for drawn images, or none.",
+    "intermediate_data": "Intermediate set to fine-tune on: URI, demo:fruits for drawn images, or none.",
+    "target_data": "Target set that the arms are trained on: URI; empty: classes selected from the intermediate set.",
+    "source_layout": _LAYOUT,
+    "intermediate_layout": _LAYOUT,
+    "target_layout": _LAYOUT,
+    "seeds": "One run of each arm for each seed; of a retraining, one candidate for each, and the best is taken.",
+    "arms": "What to compare; the first is the control.",
+    "preparations": "Chains of pretraining and fine-tuning; 0: as the preset has it.",
+    "draws": "Draws of the target's training images, over which the runs are spread; 0: as the preset has it.",
+    "sizes": "Sizes of a learning curve in training images per class, or auto; empty: none.",
+    "hold_out_target": "Fine-tune without the target's classes: transfer, not memory.",
+    "prepared": "Model to start from in place of stages that are left out; of a curve, several.",
+    "preparation_hours": "What preparing that model took, in hours; below 0: not known.",
+    "preset": "Recipe: paper, fast or demo; empty: demo on drawn images, else paper.",
+    "settings": "Training settings that differ from the preset, by name.",
+    "classes": "Target classes: new name to words of the names it takes in; *: the rest; empty: as they are.",
+    "images_per_class": "Training images of each target class; 0: as the preset has it.",
+    "test_images_per_class": "Test images of each target class; 0: all.",
+    "image_size": "Height and width of images in pixels.",
+    "preparation_seed": "Seed of the first preparation.",
+    "data_settings": "Import settings that differ from their defaults, by name.",
+    "report_settings": "Report settings that differ from their defaults, by name, such as price_per_hour.",
+    "checkpoints": "Folder, or gs:// or s3:// prefix, for checkpoints; empty: below the pipeline root if that is on gs://.",
+    "store": "Model store: gs:// or s3:// prefix.",
+    "data": "New data: URI.",
+    "layout": _LAYOUT,
+    "selection_seed": "Seed of the selection of images.",
+    "promotion": "Rules of the promotion that differ from their defaults, by name, such as margin.",
+    "force": "Train although these data were trained on before.",
+}
+
+
+def described(function: Function) -> Function:
+    """Give a pipeline's function the descriptions of its parameters, where kfp reads them: in its docstring."""
+    lines = [f"    {name}: {DESCRIPTIONS[name]}" for name in inspect.signature(function).parameters]
+    function.__doc__ = "\n".join(["A pipeline.", "", "Args:", *lines])
+    return function

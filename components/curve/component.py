@@ -68,7 +68,7 @@ def report_curve(
         summary: A folder with all forms of the report and summary.json.
         metrics: The main results, for the KFP UI.
     """
-    from headstart.components.reporting.stage import report_stage
+    from headstart.components.reporting.report import report_stage
 
     # Preparation and the model that is shipped belong to the earlier run.
     rules = {"preparation": "off", "final_model": "off", **settings.get("rules", {})}

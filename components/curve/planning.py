@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from headstart.components.datasets.draws import draw_folders
+from headstart.components.datasets.draws import draw_folders, images_per_class
 from headstart.components.datasets.packed import PackedDataset
-from headstart.components.datasets.subsets import images_per_class
 from headstart.components.design import LARGEST_LOOPS, check_sizes, curve_tasks, plan
 
 

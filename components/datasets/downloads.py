@@ -1,4 +1,7 @@
-"""Downloads one file over HTTPS: resumed where it broke, checked while it streams, whole or not under its name."""
+"""Downloads one file over HTTPS: resumed where it broke, checked while it streams, whole or not under its name.
+
+Also the two data sets of the paper: where they are published, and the checksums of the files.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,6 @@ from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
 from headstart.components.atomic_files import write_text
 from headstart.components.credentials import masked, masked_address
-from headstart.components.datasets.published import known_checksum
 from headstart.components.errors import HeadstartError, SettingError
 
 _BLOCK = 1 << 20
@@ -223,3 +226,41 @@ def _transfer(url: str, partial: Path, kind: str, progress: Progress) -> str:
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         # The library's own error names the whole address, its query too, and would be in every traceback.
         raise _BrokenError(_without_query(str(error), url)) from None
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One file that is published under a fixed name."""
+
+    url: str
+    checksum: str
+    """`md5=…` or `sha256=…`; empty where none is published."""
+    source: str
+    """The page that says so."""
+
+
+# The MD5 sums of the CIFAR files are beside the links on their page.
+CIFAR = "https://www.cs.toronto.edu/~kriz/"
+FILES: dict[str, PublishedFile] = {
+    "cifar100": PublishedFile(
+        f"{CIFAR}cifar-100-python.tar.gz", "md5=eb9058c3a382ffc7106e4002c42a8d85", f"{CIFAR}cifar.html"
+    ),
+    "cifar100-binary": PublishedFile(
+        f"{CIFAR}cifar-100-binary.tar.gz", "md5=03b5dce01913d631647c71ecec9e9cb8", f"{CIFAR}cifar.html"
+    ),
+    # The release is a snapshot of a repository, packed again when it is asked for, so no checksum is published.
+    "fruits360": PublishedFile(
+        "https://github.com/fruits-360/fruits-360-100x100/archive/refs/heads/main.zip",
+        "",
+        "https://github.com/fruits-360",
+    ),
+}
+
+
+def known_checksum(url: str) -> str:
+    """Return the published checksum of a well-known file, by its name, or ''."""
+    name = url.rpartition("/")[2]
+    for file in FILES.values():
+        if file.checksum and file.url.rpartition("/")[2] == name:
+            return file.checksum
+    return ""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from headstart.components.datasets.images import SUFFIXES
 from headstart.components.errors import HeadstartError
-from headstart.components.litter import is_litter
+from headstart.components.regular_files import is_litter
 
 # Known for certain to be no images; a file without a suffix, or with an unknown one, may be one.
 _NO_IMAGES = frozenset(

@@ -12,7 +12,7 @@ from headstart.components.datasets.collection import Collection
 from headstart.components.datasets.folders import find_files, is_image, kinds, may_be_image, suffix, to_convert
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import HeadstartError
-from headstart.components.litter import is_litter
+from headstart.components.regular_files import is_litter
 
 TABLES = frozenset({".csv", ".tsv", ".tab", ".parquet"})
 """Suffixes of files that are read as tables of labels."""

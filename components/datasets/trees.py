@@ -23,7 +23,7 @@ from headstart.components.datasets.folders import (
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.datasets.split_names import split_names, split_of
 from headstart.components.errors import HeadstartError
-from headstart.components.litter import is_litter
+from headstart.components.regular_files import is_litter
 
 _LEVELS = {"first": 0, "second": 1, "third": 2}
 _GENERIC = frozenset({"images", "image", "imgs", "img", "unlabeled", "unlabelled", "unknown"})

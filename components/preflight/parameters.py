@@ -30,8 +30,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import report_settings
     from headstart.components.stages import NAMES, frozen_blocks
-    from headstart.components.training.crops import check_crop
     from headstart.components.training.networks import check_depth
+    from headstart.components.training.recipes import check_crop
     from headstart.components.training.settings import resolve
 
     given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}

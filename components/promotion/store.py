@@ -35,8 +35,7 @@ from pydantic import BaseModel, ValidationError
 from headstart.components.credentials import masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion import sealed, signing
-from headstart.components.promotion.backends import Backend, Conflict, DamagedError, LocalBackend
-from headstart.components.promotion.bucket_backend import BucketBackend
+from headstart.components.promotion.backends import Backend, BucketBackend, Conflict, DamagedError, LocalBackend
 from headstart.components.promotion.integrity import MANIFEST, check_files, file_digests, read_manifest
 from headstart.components.promotion.versions import (
     HISTORY_LENGTH,

@@ -38,7 +38,7 @@ def report(
         metrics: The main results, for the KFP UI.
         cells: What each task of the loop was asked to train.
     """
-    from headstart.components.reporting.stage import report_stage
+    from headstart.components.reporting.report import report_stage
 
     found = report_stage(
         records=[artifact.path for artifact in [*pretrain, *finetune, final, *runs]],
@@ -56,6 +56,6 @@ def report(
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def verify(summary: Input[Artifact]) -> None:
     """Fail, naming every broken rule, if the measurement is not sound."""
-    from headstart.components.reporting.stage import verify_stage
+    from headstart.components.reporting.report import verify_stage
 
     verify_stage(summary.path)

@@ -1,4 +1,4 @@
-"""The runs of one experiment, sorted by the table of stages."""
+"""The runs of one experiment, sorted by the table of stages, and with what was measured of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from functools import cached_property
 
 from headstart.components.design import Cell
 from headstart.components.records import Given, Phases, RunRecord
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.reporting.summary import Summary
 from headstart.components.stages import (
     DEFAULT_ARMS,
     PREPARATION,
@@ -151,3 +153,12 @@ def succeeded(records: Sequence[RunRecord]) -> list[RunRecord]:
 def total_seconds(record: RunRecord) -> float:
     """All phases of a run, start-up and repeated work too."""
     return float(sum(getattr(record.phases, phase) for phase in PHASES))
+
+
+@dataclass(frozen=True)
+class Report:
+    """The runs, their summary, and the settings it was made with."""
+
+    experiment: Experiment
+    summary: Summary
+    settings: ReportSettings

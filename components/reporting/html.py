@@ -22,9 +22,8 @@ from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.charts import accuracy, classes, comparison, cost, depth, estimation, learning
 from headstart.components.reporting.charts.svg import Figure
-from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.experiment import Experiment, Report
 from headstart.components.reporting.labels_text import curve_table, offer_sentence
-from headstart.components.reporting.measured import Report
 from headstart.components.reporting.tables import Table, class_accuracy_table, preparation_table, runs_table
 from headstart.components.reporting.verify import RULES
 

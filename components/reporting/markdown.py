@@ -10,8 +10,8 @@ from headstart.components.reporting import beside_paper, conditions, first_scree
 from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts import depth
 from headstart.components.reporting.charts.comparison import overview_table
+from headstart.components.reporting.experiment import Report
 from headstart.components.reporting.labels_text import curve_table, offer_sentence
-from headstart.components.reporting.measured import Report
 from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table, class_accuracy_table, preparation_table, runs_table
 

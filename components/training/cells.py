@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.atomic_files import whole_folder
-from headstart.components.datasets.draws import draw_folder
-from headstart.components.datasets.subsets import subset
+from headstart.components.datasets.draws import draw_folder, subset
 from headstart.components.design import Cell, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, Subset

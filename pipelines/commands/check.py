@@ -13,9 +13,9 @@ from rich.text import Text
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.components.preflight.checks import Check
-from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.json_output import Checked, CheckLine, json_option, print_json
+from headstart.pipelines.options import connection_options
 from headstart.pipelines.placement_options import placement_options, read_placement
-from headstart.pipelines.readiness.api_checks import check_api
 from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
 from headstart.pipelines.readiness.namespace_checks import (
     check_limit_ranges,
@@ -26,11 +26,8 @@ from headstart.pipelines.readiness.namespace_checks import (
     registries_with_secret,
 )
 from headstart.pipelines.readiness.node_checks import check_images, check_nodes
-from headstart.pipelines.readiness.platform_checks import check_platform, check_retries
-from headstart.pipelines.readiness.storage_checks import check_storage
-from headstart.pipelines.results import Checked, CheckLine
+from headstart.pipelines.readiness.platform_checks import check_api, check_platform, check_retries, check_storage
 from headstart.pipelines.submission.connection import connect
-from headstart.pipelines.submission.options import connection_options
 
 _SIGNS = {
     "passed": Text("✓", style="green"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.setting_options import confidence_option
+from headstart.pipelines.options import confidence_option
 
 
 @click.command(name="compare")

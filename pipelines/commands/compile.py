@@ -10,11 +10,10 @@ from rich.table import Table
 
 from headstart.components.console import Console
 from headstart.components.errors import SettingError
-from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.json_output import Compiled, json_option, print_json
 from headstart.pipelines.own_files import check_manifest_file, check_package_file
 from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package, write_manifest
 from headstart.pipelines.placement_options import placement_options, read_placement
-from headstart.pipelines.results import Compiled
 
 
 @click.command()

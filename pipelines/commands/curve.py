@@ -9,7 +9,7 @@ import click
 from headstart.components.design import AUTO_SIZES, MOST_DRAWS, MOST_PREPARATIONS, check_sizes
 from headstart.components.errors import SettingError
 from headstart.pipelines.commands import run
-from headstart.pipelines.setting_options import ClassesCommand
+from headstart.pipelines.options import ClassesCommand
 
 RUNS, DRAWS = 6, 3
 # What `headstart run` has and a curve has not, or has with another default.

@@ -9,9 +9,8 @@ import click
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
-from headstart.pipelines.commands.store_option import store_option
-from headstart.pipelines.json_output import json_option, print_json, say
-from headstart.pipelines.results import Pruned
+from headstart.pipelines.json_output import Pruned, json_option, print_json, say
+from headstart.pipelines.options import store_option
 
 
 @click.command()

@@ -10,9 +10,8 @@ import click
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.commands import model_upkeep
-from headstart.pipelines.commands.store_option import store_option
-from headstart.pipelines.json_output import json_option, print_json, say
-from headstart.pipelines.results import Signed, Verified, VersionChange, VersionCheck
+from headstart.pipelines.json_output import Signed, Verified, VersionChange, VersionCheck, json_option, print_json, say
+from headstart.pipelines.options import store_option
 
 
 def _name_skipped(skipped: list[str]) -> None:

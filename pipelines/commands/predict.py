@@ -89,7 +89,7 @@ def image_files(image: Path) -> list[Path]:
     from headstart.components.datasets.folders import to_convert
     from headstart.components.datasets.images import SUFFIXES
     from headstart.components.errors import SettingError
-    from headstart.components.litter import is_litter
+    from headstart.components.regular_files import is_litter
 
     if not image.is_dir():
         return [image]

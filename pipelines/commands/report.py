@@ -10,7 +10,7 @@ import click
 from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.setting_options import confidence_option, split_pairs
+from headstart.pipelines.options import confidence_option, split_pairs
 
 if TYPE_CHECKING:
     from headstart.components.design import Cell

@@ -11,9 +11,15 @@ import click
 
 from headstart.components.credentials import conceal
 from headstart.components.errors import SettingError
-from headstart.pipelines.commands.store_option import store_option
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
+from headstart.pipelines.options import (
+    LAYOUTS,
+    ClassesCommand,
+    classes_option,
+    parse_settings,
+    settings_option,
+    store_option,
+)
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})

@@ -19,8 +19,8 @@ from headstart.pipelines.experiment_outputs import read_summary
 from headstart.pipelines.interruption import INTERRUPTED
 from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
+from headstart.pipelines.options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 from headstart.pipelines.request import experiment_request, parse_seeds
-from headstart.pipelines.setting_options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
 
 # Options that are read before they are passed on.
 _PARSED = frozenset({"arms", "frozen", "settings", "data_settings"})

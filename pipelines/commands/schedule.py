@@ -11,11 +11,9 @@ from typing import Any, Literal
 import click
 
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.pipelines.json_output import json_option, print_json, say
-from headstart.pipelines.parameter_options import parameter_option, read_parameters
+from headstart.pipelines.json_output import ScheduleChange, ScheduleLine, Schedules, json_option, print_json, say
+from headstart.pipelines.options import connection_options, parameter_option, read_parameters
 from headstart.pipelines.placement_options import placement_options, read_placement
-from headstart.pipelines.results import ScheduleChange, ScheduleLine, Schedules
-from headstart.pipelines.submission.options import connection_options
 
 TIMES = 5
 ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
@@ -118,8 +116,7 @@ def _connect(options: dict[str, Any]) -> tuple[Any, str]:
 
 
 def _put(pipeline: str, options: dict[str, Any]) -> ScheduleChange:
-    from headstart.pipelines.cron import EXAMPLE, parse_cron, read_zone
-    from headstart.pipelines.intervals import parse_interval
+    from headstart.pipelines.cron import EXAMPLE, parse_cron, parse_interval, read_zone
     from headstart.pipelines.schedules import list_schedules, put_schedule
     from headstart.pipelines.submission.runs import find_or_create_experiment, typed_parameters
 
@@ -250,7 +247,7 @@ def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 def _run_now(connection: Any, name: str, namespace: str) -> ScheduleChange:
     from headstart.pipelines.schedules import find_schedules, run_now
-    from headstart.pipelines.submission.messages import run_page
+    from headstart.pipelines.submission.workflow import run_page
 
     schedule = find_schedules(connection, name, namespace)[0]
     run_id = run_now(connection, schedule, namespace)

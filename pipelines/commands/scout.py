@@ -17,7 +17,7 @@ from headstart.components.foreign_text import echo
 from headstart.components.training.networks import NAMES, own_network
 from headstart.pipelines.commands.data import watched
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.setting_options import LAYOUTS, parse_settings
+from headstart.pipelines.options import LAYOUTS, parse_settings
 
 if TYPE_CHECKING:
     from headstart.components.scouting.against import Agreement

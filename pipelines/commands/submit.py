@@ -14,22 +14,19 @@ import click
 
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
-from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.json_output import Submitted, json_option, print_json
+from headstart.pipelines.options import connection_options, parameter_option, read_parameters
 from headstart.pipelines.own_files import check_report_folder
 from headstart.pipelines.packages import Package, compile_package, read_package
-from headstart.pipelines.parameter_options import parameter_option, read_parameters
 from headstart.pipelines.placement_options import placement_options, read_placement
-from headstart.pipelines.results import Submitted
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
 from headstart.pipelines.submission.failures import explain_failure
 from headstart.pipelines.submission.following import Follower, TerminalWatcher
-from headstart.pipelines.submission.messages import run_page
-from headstart.pipelines.submission.options import connection_options
 from headstart.pipelines.submission.records import report_here
 from headstart.pipelines.submission.results import download_results, read_artifact
-from headstart.pipelines.submission.workflow import Workflow
+from headstart.pipelines.submission.workflow import Workflow, run_page
 
 CANCELED_STATUS = 3
 

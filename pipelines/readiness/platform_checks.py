@@ -1,4 +1,4 @@
-"""Checks of what Kubeflow Pipelines itself runs in the cluster: is it up, and what does it make of our retries?"""
+"""Checks of Kubeflow Pipelines itself: its API and version, what it runs in the cluster, retries, artifacts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any
 
 import yaml
 
+from headstart.components.errors import HeadstartError
 from headstart.components.preflight.checks import Check
 from headstart.pipelines.placement import Placement
 from headstart.pipelines.readiness.cluster import Cluster
+from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.answers import Experiments
+from headstart.pipelines.submission.connection import Connection
 
 # Deployment, and what stops without it. Object stores go by one of several names, or are outside.
 REQUIRED = {
@@ -100,3 +104,62 @@ def retry_policy(data: dict[str, Any]) -> str:
         if isinstance(defaults, str):
             return defaults
     return ""
+
+
+def check_api(connection: Connection, namespace: str) -> list[Check]:
+    """Ask the API for its version and for something that only a known user may see."""
+    try:
+        server = runs.ask_server(connection)
+    except HeadstartError as error:
+        return [Check("API", "failed", error.message, error.remedy)]
+    mode = "several users" if server.multi_user else "one user"
+    checks = [Check("API", "passed", f"{connection.host}, for {mode}")]
+    if server.too_old:
+        checks.append(Check("version", "failed", f"{server.version} cannot collect from loops.",
+                            "Upgrade Kubeflow Pipelines to 2.14 or later, best 2.17."))  # fmt: skip
+    elif not server.version:
+        checks.append(Check("version", "warning", "the server does not know its version.",
+                            "See that it is 2.14 or later: older ones refuse to collect from loops."))  # fmt: skip
+    else:
+        checks.append(Check("version", "passed", f"Kubeflow Pipelines {server.version}"))
+    query: dict[str, Any] = {"page_size": 1, **({"namespace": namespace} if server.multi_user else {})}
+    try:
+        connection.get(f"{runs.API}/experiments", Experiments, **query)
+        checks.append(Check("access", "passed", "experiments can be listed"))
+    except HeadstartError as error:
+        checks.append(Check("access", "failed", error.message, error.remedy))
+    return checks
+
+
+WORKLOAD_IDENTITY = "iam.gke.io/gcp-service-account"
+# The secret with the keys of the store that comes with Kubeflow Pipelines (MinIO before 2.15, SeaweedFS since).
+STORE_SECRET = "mlpipeline-minio-artifact"
+
+
+def check_storage(
+    cluster: Cluster, namespace: str, account: str, pipeline_root: str, placement: Placement
+) -> list[Check]:
+    """Look at the pipeline root, which is the run's own or else the server's default, and at what opens it."""
+    launcher = cluster.get(f"/api/v1/namespaces/{namespace}/configmaps/kfp-launcher") or {}
+    data = launcher.get("data") or {}
+    root = pipeline_root or data.get("defaultPipelineRoot") or "minio://mlpipeline/v2/artifacts"
+    scheme = root.partition("://")[0]
+    if scheme == "minio":
+        if cluster.get(f"/api/v1/namespaces/{namespace}/secrets/{STORE_SECRET}") is None:
+            remedy = "Give --pipeline-root a bucket of your own, or copy the secret from Kubeflow Pipelines."
+            return [Check("storage", "failed", f"{root} needs the secret {STORE_SECRET}, it is not there.", remedy)]
+        return [Check("storage", "passed", f"{root}, with the secret {STORE_SECRET}; checkpoints need -p checkpoints=")]
+    if scheme != "gs":
+        return [Check("storage", "warning", f"{root}: what opens it cannot be told from here.",
+                      "The pipeline's first task will try.")]  # fmt: skip
+    found = cluster.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}") or {}
+    bound = ((found.get("metadata") or {}).get("annotations") or {}).get(WORKLOAD_IDENTITY)
+    if bound:
+        return [Check("storage", "passed", f"{root}, as {bound} by Workload Identity")]
+    if "gs" in str(data.get("providers", "")):
+        return [Check("storage", "passed", f"{root}, with the credentials that kfp-launcher names")]
+    secret = f"; the secret {placement.google_credentials_secret} opens buckets to our tasks, not to the launcher" if (
+        placement.google_credentials_secret) else ""  # fmt: skip
+    return [Check("storage", "warning", f"{root}: {account} is not bound to a Google service account{secret}.",
+                  f"Annotate it with {WORKLOAD_IDENTITY}, bind it directly, or name credentials in kfp-launcher; "
+                  "see docs/gke.md.")]  # fmt: skip

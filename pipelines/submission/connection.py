@@ -24,15 +24,12 @@ from urllib3.exceptions import HTTPError
 from headstart.components.credentials import hide, masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.regular_files import read_text
+from headstart.pipelines.options import COOKIE_VARIABLE, HOST_VARIABLE, TOKEN_VARIABLE
 from headstart.pipelines.submission.answers import shape_error
 from headstart.pipelines.submission.reading import TooLongError, TooMuchError, read_body, within
 
 Shape = TypeVar("Shape")
 
-# The name that kfp's own client reads.
-HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
-TOKEN_VARIABLE = "KF_PIPELINES_TOKEN"
-COOKIE_VARIABLE = "KF_PIPELINES_COOKIE"
 TOKEN_FILE_VARIABLE = "KF_PIPELINES_SA_TOKEN_PATH"
 # Where Kubeflow projects a service account's token into a pod that is to call the API.
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"

@@ -12,8 +12,7 @@ from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.connection import Connection
-from headstart.pipelines.submission.messages import is_deadline, meaning_of
-from headstart.pipelines.submission.workflow import FailedPod, Workflow
+from headstart.pipelines.submission.workflow import FailedPod, Workflow, is_deadline, meaning_of
 
 LOG_LINES = 20
 _PODS_SHOWN = 3

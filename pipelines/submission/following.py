@@ -24,8 +24,7 @@ from headstart.pipelines.submission.connection import (
     NotTheApiError,
     UnauthorisedError,
 )
-from headstart.pipelines.submission.messages import meaning_of
-from headstart.pipelines.submission.workflow import Workflow, fetch_workflow
+from headstart.pipelines.submission.workflow import Workflow, fetch_workflow, meaning_of
 
 POLL_SECONDS = 5.0
 # How many looks at the run there are to one at its workflow, which is a megabyte with many runs.

@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 from pipelines_api import PipelinesApi
 
 from headstart.components.errors import HeadstartError
+from headstart.pipelines import options
 from headstart.pipelines.cli import headstart
 from headstart.pipelines.packages import Package, compile_package
 from headstart.pipelines.placement import Placement
@@ -18,7 +19,7 @@ IMAGE = "registry.example/headstart:0.1.0"
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[PipelinesApi]:
     """A server that plays Kubeflow Pipelines; looks follow each other without a wait."""
-    for name in (connection.HOST_VARIABLE, connection.TOKEN_VARIABLE, connection.COOKIE_VARIABLE):
+    for name in (options.HOST_VARIABLE, options.TOKEN_VARIABLE, options.COOKIE_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setattr(connection.Connection, "pause", lambda *_: time.sleep(0.001))

@@ -17,6 +17,7 @@ from click.testing import Result
 from pipelines_api import API, RUN_ID, PipelinesApi, task_nodes, workflow
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines import options
 from headstart.pipelines.packages import Package, read_package
 from headstart.pipelines.placement_options import read_placement
 from headstart.pipelines.schedules import list_schedules
@@ -185,7 +186,7 @@ def test_results_replace_nothing_but_earlier_results(api: PipelinesApi, tmp_path
 
 @pytest.mark.parametrize("host", ["http://kubeflow.example", "http://10.0.0.1:8080", "http://[2001:db8::1]/pipeline"])
 def test_a_token_does_not_cross_a_network_in_the_clear(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (connection.TOKEN_VARIABLE, connection.COOKIE_VARIABLE, "KUBERNETES_SERVICE_HOST"):
+    for name in (options.TOKEN_VARIABLE, options.COOKIE_VARIABLE, "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     for given in ({"token": "secret-token"}, {"cookie": "secret-cookie"}):
         with pytest.raises(HeadstartError, match="unencrypted") as caught:

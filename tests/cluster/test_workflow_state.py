@@ -8,9 +8,8 @@ from pipelines_api import RUN_ID, WORKFLOW, Node, PipelinesApi, node_id, task_no
 
 from headstart.components.records import record_name
 from headstart.pipelines.submission.following import tasks_of_workflow
-from headstart.pipelines.submission.messages import is_deadline, meaning_of, run_page
 from headstart.pipelines.submission.records import Place, record_places
-from headstart.pipelines.submission.workflow import Workflow
+from headstart.pipelines.submission.workflow import Workflow, is_deadline, meaning_of, run_page
 
 PULL = "ErrImagePull: failed to pull and unpack image: not found"
 

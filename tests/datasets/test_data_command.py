@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from headstart.components.console import Console
-from headstart.components.datasets import published
+from headstart.components.datasets import downloads
 from headstart.pipelines.commands import data
 from tests.datasets import drawn_files
 
@@ -77,7 +77,7 @@ def test_fetch_downloads_checks_and_says_what_to_do_next(tmp_path: Path, monkeyp
     url = f"http://127.0.0.1:{server.server_address[1]}/set.tar.gz"
     checksum = f"md5={hashlib.md5(content).hexdigest()}"
     # The address alone is another; everything behind it is the real thing.
-    monkeypatch.setitem(published.FILES, "cifar100", published.PublishedFile(url, checksum, "a page"))
+    monkeypatch.setitem(downloads.FILES, "cifar100", downloads.PublishedFile(url, checksum, "a page"))
     done = CliRunner().invoke(data.command, ["fetch", "cifar100", "--output", str(tmp_path / "in")])
     server.shutdown()
     server.server_close()

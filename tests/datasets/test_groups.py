@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headstart.components.datasets.draws import divide_anew
+from headstart.components.datasets.draws import divide_anew, write_subset
 from headstart.components.datasets.holding_out import hold_out
 from headstart.components.datasets.importing import import_dataset
 from headstart.components.datasets.packed import SPLITS, PackedDataset
 from headstart.components.datasets.selection import select_classes
-from headstart.components.datasets.subsets import write_subset
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.comparison import clusters
 

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headstart.components.datasets.draws import select_draws
+from headstart.components.datasets.draws import select_draws, write_subset
 from headstart.components.datasets.holding_out import hold_out
 from headstart.components.datasets.images import decode, decode_whole
 from headstart.components.datasets.importing import import_dataset
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.datasets.reading import Fit, Reading
 from headstart.components.datasets.resizing import cropped_sides, fit_alike, padded_sides, turned
-from headstart.components.datasets.subsets import write_subset
 from tests.datasets import drawn_files
 from tests.datasets.test_images import photograph
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from headstart.components.datasets.draws import images_per_class, subset, write_subset
 from headstart.components.datasets.packed import PackedDataset, write_packed
-from headstart.components.datasets.subsets import images_per_class, subset, write_subset
 from headstart.components.errors import SettingError
 
 

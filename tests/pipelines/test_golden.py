@@ -9,10 +9,10 @@ import yaml
 from kfp import compiler
 
 from headstart.pipelines.curve import curve
-from headstart.pipelines.descriptions import DESCRIPTIONS
 from headstart.pipelines.experiment import experiment
 from headstart.pipelines.placement import Placement
 from headstart.pipelines.retraining import retraining
+from headstart.pipelines.tasks import DESCRIPTIONS
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic.json_schema import models_json_schema
 
 from headstart.pipelines.cli import headstart as whole
-from headstart.pipelines.results import RESULTS
+from headstart.pipelines.json_output import RESULTS
 from tests.json_results import FILE, read_result
 
 ROOT = Path(__file__).parents[2]

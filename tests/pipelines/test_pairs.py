@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from headstart.components.errors import SettingError
 from headstart.pipelines.cli import headstart
-from headstart.pipelines.setting_options import parse_classes, parse_settings, split_pairs
+from headstart.pipelines.options import parse_classes, parse_settings, split_pairs
 
 
 def test_a_pair_is_a_name_and_all_that_follows_the_first_equals_sign() -> None:

@@ -23,7 +23,7 @@ from headstart.components.promotion.evidence import (
     sign_flip_chance,
 )
 from headstart.components.promotion.gate import Rules, decide
-from headstart.components.promotion.verdict import verdict
+from headstart.components.promotion.promote import verdict
 
 
 @settings(deadline=None)

@@ -9,7 +9,7 @@ import pytest
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
 from headstart.components.reporting import component
-from headstart.components.reporting.stage import report_stage, verify_stage
+from headstart.components.reporting.report import report_stage, verify_stage
 
 
 def paths(records: list[RunRecord], folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.store import ModelStore, open_store
+from headstart.pipelines import options
 from headstart.pipelines.cli import headstart
 from headstart.pipelines.packages import Package, compile_package
 from headstart.pipelines.placement import Placement
@@ -24,7 +25,7 @@ for area in ("cluster", "promotion"):
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from schedules_api import SchedulesApi
 
-    for name in (connection.HOST_VARIABLE, connection.TOKEN_VARIABLE, connection.COOKIE_VARIABLE):
+    for name in (options.HOST_VARIABLE, options.TOKEN_VARIABLE, options.COOKIE_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setattr(connection.Connection, "pause", lambda *_: time.sleep(0.001))

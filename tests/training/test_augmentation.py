@@ -12,10 +12,9 @@ tf = pytest.importorskip("tensorflow")
 from headstart.components.errors import SettingError  # noqa: E402
 from headstart.components.preflight.parameters import check_parameters  # noqa: E402
 from headstart.components.training.augmentation import augmented  # noqa: E402
-from headstart.components.training.crops import flat_side  # noqa: E402
 from headstart.components.training.loop import TrainingLoop, checked_crop  # noqa: E402
 from headstart.components.training.networks.paper import build_network  # noqa: E402
-from headstart.components.training.recipes import Recipe  # noqa: E402
+from headstart.components.training.recipes import Recipe, flat_side  # noqa: E402
 from headstart.components.training.settings import resolve  # noqa: E402
 from headstart.components.training.stage_settings import StageSettings  # noqa: E402
 

@@ -1,10 +1,11 @@
-"""Command-line options that several commands share: settings as NAME=VALUE, and the rule for target classes."""
+"""Command-line options that several commands share: settings and parameters, target classes, store, connection."""
 
 from __future__ import annotations
 
 import json
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,6 +15,10 @@ from headstart.components.errors import SettingError
 
 LAYOUTS = click.Choice(typing.get_args(Layout))
 """Values of every option that names the layout of a data set."""
+# The first is the name that kfp's own client reads.
+HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
+TOKEN_VARIABLE = "KF_PIPELINES_TOKEN"
+COOKIE_VARIABLE = "KF_PIPELINES_COOKIE"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -109,3 +114,77 @@ def settings_option(function: Function) -> Function:
     return click.option(
         "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a recipe or stage setting; repeatable."
     )(function)
+
+
+def parameter_option(function: Function) -> Function:
+    """Add `-p NAME=VALUE` and `-p @FILE`, which may be repeated and mixed; the command receives them as `pairs`."""
+    return click.option(
+        "-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE|@FILE",
+        help="A run's parameter, or a YAML or JSON file of parameters; repeatable. A single one goes before a file's.",
+    )(function)  # fmt: skip
+
+
+def read_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Return the texts of parameters by name; what a file says other than as text is JSON.
+
+    SettingError for a file that cannot be read, and for a name in two files or twice by itself.
+    """
+    from headstart.pipelines.yaml_files import read_mapping
+
+    values: dict[str, str] = {}
+    for file in (Path(text[1:]).expanduser() for text in given if text.startswith("@")):
+        if not file.is_file():
+            raise SettingError(f"-p @{file}: there is no such file.", "Name a YAML or JSON file of parameters.")
+        for name, value in read_mapping(file, "parameters of a run, NAME: VALUE").items():
+            if name in values:
+                raise SettingError(f"-p @{file}: {name!r} is in another file too.", "Keep one of them.")
+            values[name] = value if isinstance(value, str) else _json(file, name, value)
+    return values | split_pairs([text for text in given if not text.startswith("@")], "-p", example="preset=fast")
+
+
+def _json(file: Path, name: str, value: Any) -> str:
+    if value is None:
+        raise SettingError(f"-p @{file}: {name}: has no value.", "Leave it out for its default.")
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"-p @{file}: {name}: found {value!r}, which JSON has no value for ({error}).",
+            "Expected a text, a finite number, true or false, a list or a mapping; put a date into quotes.",
+        ) from error
+
+
+def store_option(function: Function) -> Function:
+    """Add `--store`, a local folder, or a gs:// or s3:// URI."""
+    return click.option(
+        "--store",
+        "store_uri",
+        required=True,
+        envvar="HEADSTART_STORE",
+        metavar="URI",
+        help="Model store: a folder, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX; also HEADSTART_STORE.",
+    )(function)
+
+
+def connection_options(function: Function) -> Function:
+    """Add --host, --namespace, --token, --cookie and --certificate-authority."""
+    for option in reversed(
+        (
+            click.option(
+                "--host", default="", metavar="URL",
+                help=f"Address of ml-pipeline-ui or ml-pipeline.  [default: {HOST_VARIABLE}, the cluster we are in, or "
+                "the kubeconfig's, through its proxy]",
+            ),
+            click.option(
+                "--namespace", "-n", default="kubeflow", show_default=True,
+                help="Namespace of Kubeflow Pipelines; where it serves several users, yours.",
+            ),
+            click.option("--token", default="", help=f"Bearer token.  [default: {TOKEN_VARIABLE}, or a pod's own]"),
+            click.option("--cookie", default="", help=f"Cookie of a login page.  [default: {COOKIE_VARIABLE}]"),
+            click.option(
+                "--certificate-authority", default="", metavar="FILE", help="Certificates to trust for --host, in PEM."
+            ),
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
