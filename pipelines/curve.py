@@ -6,12 +6,11 @@ Where nothing is prepared yet, the experiment's pipeline makes the curve too: se
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from headstart.components.curve.component import fetch_prepared, report_curve
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
-from headstart.components.reporting.component import verify
+from headstart.components.reporting.component import report_curve, verify
 from headstart.components.stages import DEFAULT_ARMS
-from headstart.components.training.component import train_runs
+from headstart.components.training.component import fetch_prepared, train_runs
 from headstart.pipelines.placement import Placement, pipeline_config
 from headstart.pipelines.tasks import described, import_and_select, placing, training_inputs
 

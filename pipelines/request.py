@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.credentials import conceal, masked_address
-from headstart.components.curve.prepared import find_models
 from headstart.components.datasets.left_out import NONE
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.design import AUTO_SIZES, check_sizes
 from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, chosen_arms
 from headstart.components.training.networks import own_network
+from headstart.components.training.starts import find_models
 from headstart.pipelines.local_experiment import ExperimentRequest
 
 # Parameters of the experiment that the pipeline of a curve on prepared models has not.

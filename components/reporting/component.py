@@ -54,6 +54,43 @@ def report(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def report_curve(
+    runs: Input[List[Artifact]],  # noqa: UP006
+    run_id: str,
+    settings: dict,  # type: ignore[type-arg]
+    html: Output[HTML],
+    markdown: Output[Markdown],
+    summary: Output[Artifact],
+    metrics: Output[Metrics],
+) -> None:
+    """Make the report from the records of a learning curve on models that an earlier run prepared.
+
+    Args:
+        runs: Folders with the records of the arms' runs.
+        run_id: The pipeline run that the records must belong to.
+        settings: Settings of the report, by name.
+        html: The report.
+        markdown: The report as Markdown.
+        summary: A folder with all forms of the report and summary.json.
+        metrics: The main results, for the KFP UI.
+    """
+    from headstart.components.reporting.report import report_stage
+
+    # Preparation and the model that is shipped belong to the earlier run.
+    rules = {"preparation": "off", "final_model": "off", **settings.get("rules", {})}
+    found = report_stage(
+        records=[artifact.path for artifact in runs],
+        run_id=run_id,
+        settings={**settings, "rules": rules},
+        html=html.path,
+        markdown=markdown.path,
+        summary=summary.path,
+    )
+    for name, value in found.items():
+        metrics.log_metric(name, value)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
 def verify(summary: Input[Artifact]) -> None:
     """Fail, naming every broken rule, if the measurement is not sound."""
     from headstart.components.reporting.report import verify_stage

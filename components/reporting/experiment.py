@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -23,6 +23,7 @@ from headstart.components.stages import (
 )
 
 PHASES: tuple[str, ...] = tuple(Phases.model_fields)
+Quantity = Callable[[RunRecord], float | None]
 
 
 @dataclass(frozen=True)
@@ -162,3 +163,33 @@ class Report:
     experiment: Experiment
     summary: Summary
     settings: ReportSettings
+
+
+def train_seconds(record: RunRecord) -> float | None:
+    """Training time; None where nothing was timed."""
+    return record.phases.train if record.phases.train > 0 else None
+
+
+def epochs(record: RunRecord) -> float | None:
+    """Epochs trained; None where the record holds none."""
+    return float(len(record.epochs)) or None
+
+
+def seconds_per_epoch(record: RunRecord) -> float | None:
+    """Training time over epochs; a frozen prefix computed once is spread over them."""
+    return record.phases.train / len(record.epochs) if record.epochs and record.phases.train > 0 else None
+
+
+def cpu_seconds(record: RunRecord) -> float | None:
+    """Processor time of training; None where it was not measured."""
+    return record.train_cpu_seconds or None
+
+
+def test_accuracy(record: RunRecord) -> float | None:
+    """Accuracy on the test split."""
+    return record.result.test_accuracy
+
+
+def values(records: Sequence[RunRecord], quantity: Quantity) -> list[float]:
+    """A quantity of the runs that succeeded and have it, in the order of the records."""
+    return [value for record in succeeded(records) if (value := quantity(record)) is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +12,18 @@ from headstart.components.records import RunRecord
 from headstart.components.reporting import labels, time_to_accuracy
 from headstart.components.reporting.answer import answer
 from headstart.components.reporting.break_even import break_even
-from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
+from headstart.components.reporting.experiment import (
+    Experiment,
+    Quantity,
+    cpu_seconds,
+    epochs,
+    seconds_per_epoch,
+    succeeded,
+    test_accuracy,
+    total_seconds,
+    train_seconds,
+    values,
+)
 from headstart.components.reporting.negative_transfer import negative_transfer
 from headstart.components.reporting.sampling import Bits, Sample
 from headstart.components.reporting.settings import ReportSettings
@@ -43,38 +54,6 @@ from headstart.components.reporting.summary import (
 )
 from headstart.components.reporting.verify import is_sound, verify
 from headstart.components.stages import chain
-
-Quantity = Callable[[RunRecord], float | None]
-
-
-def train_seconds(record: RunRecord) -> float | None:
-    """Training time; None where nothing was timed."""
-    return record.phases.train if record.phases.train > 0 else None
-
-
-def epochs(record: RunRecord) -> float | None:
-    """Epochs trained; None where the record holds none."""
-    return float(len(record.epochs)) or None
-
-
-def seconds_per_epoch(record: RunRecord) -> float | None:
-    """Training time over epochs; a frozen prefix computed once is spread over them."""
-    return record.phases.train / len(record.epochs) if record.epochs and record.phases.train > 0 else None
-
-
-def cpu_seconds(record: RunRecord) -> float | None:
-    """Processor time of training; None where it was not measured."""
-    return record.train_cpu_seconds or None
-
-
-def test_accuracy(record: RunRecord) -> float | None:
-    """Accuracy on the test split."""
-    return record.result.test_accuracy
-
-
-def values(records: Sequence[RunRecord], quantity: Quantity) -> list[float]:
-    """A quantity of the runs that succeeded and have it, in the order of the records."""
-    return [value for record in succeeded(records) if (value := quantity(record)) is not None]
 
 
 def labelled(records: Sequence[RunRecord], numbers: Sequence[float]) -> Sample:

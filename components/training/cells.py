@@ -1,4 +1,4 @@
-"""The runs that one task of the loop trains, one after the other, and the folder that their records go into."""
+"""The runs of the loop: which each of its tasks trains, one after the other, and the folder of their records."""
 
 from __future__ import annotations
 
@@ -8,14 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.atomic_files import whole_folder
-from headstart.components.datasets.draws import draw_folder, subset
-from headstart.components.design import Cell, read_cells
+from headstart.components.datasets.draws import draw_folder, draw_folders, images_per_class, subset
+from headstart.components.datasets.packed import PackedDataset
+from headstart.components.design import LARGEST_LOOPS, Cell, check_sizes, curve_tasks, plan, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, Subset
 from headstart.components.regular_files import read_json
 from headstart.components.stages import STAGES
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.stages import run_stage
+from headstart.components.training.starts import is_prepared
+
+
+def loop_tasks(dataset: Path, preparations: int, *, sizes: list[Any], **parameters: Any) -> list[str]:
+    """Return what each task trains, see `headstart.components.design.read_cells`.
+
+    `dataset` is the target set with its draws, `parameters` are seeds, arms and draws. SettingError where a size of
+    the learning curve is larger than the set.
+    """
+    planned = plan({**parameters, "preparations": preparations})
+    if not sizes:
+        return planned.tasks
+    there = min(images_per_class(PackedDataset(draw, checked=False).description) for draw in draw_folders(dataset))
+    return curve_tasks(planned.cells, check_sizes(sizes, there), LARGEST_LOOPS - 2 * preparations)
 
 
 def run_cells(cells: str, *, dataset: Path, prepared: Path, records: Path, **how: Any) -> list[RunRecord]:
@@ -66,13 +81,9 @@ def gather_prepared(models: Sequence[Path], prepared: Path, first: Path) -> list
         numbered[number] = folder
     if 0 not in numbered:
         raise HeadstartError(f"There is no model of preparation 0 among {', '.join(map(str, models)) or 'none'}.")
-    with whole_folder(prepared, _is_prepared) as new:
+    with whole_folder(prepared, is_prepared) as new:
         for number, folder in numbered.items():
             shutil.copytree(folder, new / str(number))
     with whole_folder(first, is_model) as new:
         shutil.copytree(numbered[0], new, dirs_exist_ok=True)
     return sorted(numbered)
-
-
-def _is_prepared(folder: Path) -> bool:
-    return all(is_model(child) for child in folder.iterdir() if child.is_dir())

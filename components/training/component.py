@@ -136,11 +136,45 @@ def gather_prepared(
     """
     from pathlib import Path
 
-    from headstart.components.curve.planning import tasks
-    from headstart.components.training.cells import gather_prepared
+    from headstart.components.training.cells import gather_prepared, loop_tasks
 
     found = gather_prepared([Path(model.path) for model in models], Path(prepared.path), Path(first.path))
-    return tasks(Path(dataset.path), len(found), seeds=seeds, arms=arms, draws=draws, sizes=sizes)
+    return loop_tasks(Path(dataset.path), len(found), seeds=seeds, arms=arms, draws=draws, sizes=sizes)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fetch_prepared(
+    uris: list,
+    dataset: Input[Dataset],
+    seeds: list,
+    arms: list,
+    draws: int,
+    sizes: list,
+    prepared: Output[Model],
+) -> List[str]:  # noqa: UP006
+    """Fetch the prepared models of an earlier run, and spread the runs over them, over draws and over sizes.
+
+    Args:
+        uris: Output folders of experiments, model folders, or models NAME.keras; here or on gs://, s3://, minio://.
+        dataset: The packed target images.
+        seeds: One for every run of each arm at each size.
+        arms: What to run.
+        draws: How often the target's training images were drawn.
+        sizes: Training images per class at which every run is repeated.
+        prepared: A folder for each model, named by its number.
+
+    Returns:
+        What each task of the loop trains.
+    """
+    from pathlib import Path
+
+    from headstart.components.datasets.packed import PackedDataset
+    from headstart.components.training.cells import loop_tasks
+    from headstart.components.training.starts import fetch_prepared
+
+    size = PackedDataset(dataset.path, checked=False).description.image_size
+    found = fetch_prepared(uris, Path(prepared.path), size)
+    return loop_tasks(Path(dataset.path), found, seeds=seeds, arms=arms, draws=draws, sizes=sizes)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -6,11 +6,12 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.progress import emit
 from headstart.components.records import Given
 from headstart.components.regular_files import LARGEST_TEXT, read_json, read_text
+from headstart.components.stages import PREPARATION
 from headstart.components.training import environment
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.lineage import TRAINED_ON
@@ -30,6 +32,9 @@ MODEL_FILE, DESCRIPTION_FILE, SUMMARY_FILE = "model.keras", "model.json", "summa
 # In a run's output folder: what later stages start from, the best first.
 OF_A_RUN = ("model/finetuned.keras", "model/pretrained.keras")
 WEIGHTS = ".weights.h5"
+# Where prepared models lie in a folder: a run's output or its folder `model`, what `gather_prepared` wrote, a model
+# folder; the first that fits is taken.
+LAYOUTS = (r"(?:model/)?finetuned(?:-p\d+)?\.keras", r"\d+/model\.keras", r"model\.keras")
 MOST_BYTES = 4 << 30
 EXPECTED = (
     "Expected NAME.keras, NAME.weights.h5, a model folder (model.keras with model.json), a SavedModel that Headstart "
@@ -49,44 +54,30 @@ def fetch_start(
     """
     emit("stage", stage="pretrain", state="start", text=f"takes the weights of {masked_address(uri)}")
     with tempfile.TemporaryDirectory(prefix="headstart-start-") as scratch, whole_folder(folder, is_model) as new:
-        found = _local(uri, Path(scratch))
-        measured = _place(found, uri, new, Path(scratch), network)
+        measured = _place(uri, new, Path(scratch), network)
         given = Given(left_out=["pretrain"], source=masked_address(uri), hours=measured if hours is None else hours)
         _describe(new, uri, given, preparation)
     return given
 
 
-def _local(uri: str, scratch: Path) -> Path:
-    if not storage.is_remote(uri):
-        path = storage.local_path(uri)
-        if not path.exists():
-            raise SettingError(f"prepared: {uri} is not there.", EXPECTED)
-        return path
-    name = uri.rstrip("/").rpartition("/")[2]
-    if name.endswith((".keras", WEIGHTS)):
-        (scratch / name).write_bytes(storage.read_bytes(uri, MOST_BYTES))
-        stem = uri.removesuffix(".keras")
-        for suffix in (".json", f".{TRAINED_ON}"):
-            if name.endswith(".keras") and storage.exists(stem + suffix):
-                (scratch / (name.removesuffix(".keras") + suffix)).write_bytes(
-                    storage.read_bytes(stem + suffix, MOST_BYTES)
-                )
-        return scratch / name
-    return storage.download(uri, scratch / "fetched")
-
-
-def _place(found: Path, uri: str, new: Path, scratch: Path, network: Callable[[int], Any]) -> float | None:
-    """Fill `new` with what `found` holds and return the hours that preparing it took, where its run measured them."""
+def _place(uri: str, new: Path, scratch: Path, network: Callable[[int], Any]) -> float | None:
+    """Fill `new` with the model at `uri` and return the hours that preparing it took, where its run measured them."""
+    if uri.endswith(".keras"):
+        if not storage.exists(uri):
+            raise SettingError(f"prepared: {masked_address(uri)} is not there.", EXPECTED)
+        _copy_model(uri, new)
+        return measured_hours(uri)
+    found = _local(uri, scratch)
     if found.is_dir():
         if (found / "saved_model.pb").is_file():
             _from_served(found, new, network)
             return None
         for name in OF_A_RUN:
             if (found / name).is_file() and (found / SUMMARY_FILE).is_file():
-                _copy_model(found / name, new)
+                _copy_model(str(found / name), new)
                 return measured_hours(str(found / name))
         if (found / MODEL_FILE).is_file():
-            _copy_model(found / MODEL_FILE, new)
+            _copy_model(str(found / MODEL_FILE), new)
             return None
         if (found / "current.json").is_file() or (found / "prepared.json").is_file():
             _from_store(uri, found, new, scratch)
@@ -94,23 +85,28 @@ def _place(found: Path, uri: str, new: Path, scratch: Path, network: Callable[[i
     elif found.name.endswith(WEIGHTS):
         _from_weights(found, new, network)
         return None
-    elif found.suffix == ".keras":
-        _copy_model(found, new)
-        return measured_hours(uri)
     raise SettingError(
         f"prepared: {masked_address(uri)} is none of the kinds of model that a run can start from.", EXPECTED
     )
 
 
-def _copy_model(file: Path, new: Path) -> None:
-    shutil.copyfile(file, new / MODEL_FILE)
-    named = file.name == MODEL_FILE
-    for source, target in (
-        (file.with_name(DESCRIPTION_FILE) if named else file.with_suffix(".json"), DESCRIPTION_FILE),
-        (file.with_name(TRAINED_ON) if named else file.with_suffix(f".{TRAINED_ON}"), TRAINED_ON),
-    ):
-        if source.is_file():
-            shutil.copyfile(source, new / target)
+def _local(uri: str, scratch: Path) -> Path:
+    if storage.is_remote(uri):
+        return storage.download(uri, scratch / "fetched")
+    path = storage.local_path(uri)
+    if not path.exists():
+        raise SettingError(f"prepared: {uri} is not there.", EXPECTED)
+    return path
+
+
+def _copy_model(uri: str, folder: Path) -> None:
+    """Copy NAME.keras as model.keras; its description and what it was trained on too, where they lie beside it."""
+    name = uri.rpartition("/")[2]
+    stem, beside = uri.removesuffix(".keras"), uri.removesuffix(name)
+    trained_on = f"{beside}{TRAINED_ON}" if name == MODEL_FILE else f"{stem}.{TRAINED_ON}"
+    for source, target in ((uri, MODEL_FILE), (f"{stem}.json", DESCRIPTION_FILE), (trained_on, TRAINED_ON)):
+        if source == uri or storage.exists(source):
+            (folder / target).write_bytes(storage.read_bytes(source, MOST_BYTES))
 
 
 def measured_hours(model: str) -> float | None:
@@ -140,7 +136,7 @@ def _from_store(uri: str, found: Path, new: Path, scratch: Path) -> None:
         if pointer is None:
             raise SettingError(f"prepared: the store {masked_address(uri)} keeps no model yet.")
         fetched = store.fetch(pointer.version, scratch / "version") / "model"
-    _copy_model(fetched / MODEL_FILE, new)
+    _copy_model(str(fetched / MODEL_FILE), new)
 
 
 def _from_weights(file: Path, new: Path, network: Callable[[int], Any]) -> None:
@@ -221,6 +217,85 @@ def _is_ours(file: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and {"weights", "sha256"} <= set(found)
+
+
+def find_models(uri: str) -> list[str]:
+    """Return the URIs of the prepared models in `uri`: NAME.keras itself, or those in a folder, by their number.
+
+    SettingError where there is none.
+    """
+    if uri.endswith(".keras"):
+        if storage.exists(uri):
+            return [uri]
+        raise SettingError(f"prepared: {uri} is not there.", "Name the model of an experiment, model/finetuned.keras.")
+    folder = uri.rstrip("/") + "/"
+    names = [str(found).removeprefix(folder) for found in storage.list(folder)]
+    for layout in LAYOUTS:
+        fitting = [name for name in names if re.fullmatch(layout, name)]
+        if fitting:
+            return [folder + name for name in sorted(fitting, key=_number)]
+    raise SettingError(
+        f"prepared: {uri} holds no prepared model.",
+        "Expected the output folder of an experiment, or a folder with model.keras and model.json.",
+    )
+
+
+def _number(name: str) -> int:
+    """Return the preparation that a name is of; the first one's has no number."""
+    found = re.search(r"\d+", name)
+    return int(found[0]) if found else 0
+
+
+def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
+    """Put the prepared models in `uris` into `prepared`, each as its number from 0, and return how many there are.
+
+    The description of each says, as that of `fetch_start` does, which stages the model takes the place of and what its
+    run says it took. No model is loaded. SettingError where a model or its description is missing, where one is named
+    twice, or where it was made for images of another size than `image_size` (pixels).
+    """
+    models = [model for uri in uris for model in find_models(uri)]
+    if not models:
+        raise SettingError("prepared: no model is named.", "Name the output folder of an experiment.")
+    weights: dict[str, str] = {}
+    with whole_folder(prepared, is_prepared) as new:
+        for number, model in enumerate(models):
+            place = new / str(number)
+            place.mkdir()
+            _copy_model(model, place)
+            described = _prepared_description(place / DESCRIPTION_FILE, model)
+            given = Given(left_out=list(PREPARATION), source=masked_address(model), hours=measured_hours(model))
+            write_json(place / DESCRIPTION_FILE, {**described, "preparation": number, "given": given.model_dump()})
+            if described.get("image_size") != image_size:
+                raise SettingError(
+                    f"prepared: {model} takes images of {described.get('image_size')} pixels; the target images have "
+                    f"{image_size}.",
+                    f"Set image_size to {described.get('image_size')}.",
+                )
+            own = str(described["weights"])
+            if own in weights:
+                raise SettingError(
+                    f"prepared: {model} and {weights[own]} are the same model.", "Name every model once."
+                )
+            weights[own] = model
+    return len(models)
+
+
+def _prepared_description(file: Path, model: str) -> dict[str, Any]:
+    try:
+        found = read_json(file)
+    except (OSError, ValueError) as error:
+        raise SettingError(
+            f"prepared: the description of {model} cannot be read: {error}.",
+            "A model has its description NAME.json beside it.",
+        ) from error
+    if not isinstance(found, dict) or not {"weights", "arm", "seed"} <= found.keys():
+        raise SettingError(f"prepared: the file beside {model} does not describe a prepared model.")
+    return found
+
+
+def is_prepared(folder: Path) -> bool:
+    """Say whether `folder` holds numbered folders of models that a run wrote, and nothing else in these."""
+    return all(is_model(child) for child in folder.iterdir() if child.is_dir())
 
 
 def nothing(folder: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.components.curve.prepared import fetch_prepared, find_models
 from headstart.components.errors import SettingError
+from headstart.components.training.starts import fetch_prepared, find_models
 
 
 def model(stem: Path, weights: str, size: int = 52) -> None:

@@ -12,9 +12,8 @@ from headstart.components.reporting import units
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span, plain, time_unit
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
-from headstart.components.reporting.experiment import PHASES, Experiment, succeeded, total_seconds
+from headstart.components.reporting.experiment import PHASES, Experiment, seconds_per_epoch, succeeded, total_seconds
 from headstart.components.reporting.first_screen import decided
-from headstart.components.reporting.measurement import seconds_per_epoch
 from headstart.components.reporting.summary import Interval, Summary
 from headstart.components.reporting.tables import with_interval
 

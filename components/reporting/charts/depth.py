@@ -16,8 +16,14 @@ from headstart.components.records import RunRecord
 from headstart.components.reporting import units
 from headstart.components.reporting.charts.axes import Scale, left_axis, log_span, per_cent, plain, span, time_unit
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
-from headstart.components.reporting.experiment import Experiment, Report, succeeded
-from headstart.components.reporting.measurement import test_accuracy, train_seconds, values
+from headstart.components.reporting.experiment import (
+    Experiment,
+    Report,
+    succeeded,
+    test_accuracy,
+    train_seconds,
+    values,
+)
 from headstart.components.reporting.tables import Table
 from headstart.components.stages import STAGES, frozen_blocks
 

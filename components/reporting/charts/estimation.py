@@ -17,8 +17,7 @@ from headstart.components.reporting.answer import ABOUT_AS_ACCURATE
 from headstart.components.reporting.charts.axes import Scale, linear_ticks, log_ticks, plain, time_unit
 from headstart.components.reporting.charts.classes import shorten
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
-from headstart.components.reporting.experiment import Experiment
-from headstart.components.reporting.measurement import test_accuracy, train_seconds, values
+from headstart.components.reporting.experiment import Experiment, test_accuracy, train_seconds, values
 from headstart.components.reporting.summary import Interval, Summary
 from headstart.components.reporting.tables import with_interval
 

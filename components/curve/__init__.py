@@ -1,1 +1,0 @@
-"""Learning curves: the sizes that are run, and the prepared models that they start from."""
