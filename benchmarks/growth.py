@@ -50,7 +50,7 @@ def draw_folders(folder: Path, images: int, classes: int, side: int = 32) -> Non
 
 
 def import_cost(work: Path, images: int, classes: int) -> tuple[float, float]:
-    """Processor seconds and peak MiB of importing so many drawn images of so many classes."""
+    """Processor seconds and peak MiB of importing `images` drawn images of `classes` classes."""
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         folders = Path(scratch, "drawn")
         draw_folders(folders, images, classes)
@@ -62,7 +62,7 @@ def import_cost(work: Path, images: int, classes: int) -> tuple[float, float]:
 
 
 def package_bytes(runs: int) -> float:
-    """Bytes of the compiled experiment whose default is so many runs, without that list of seeds itself."""
+    """Bytes of the compiled experiment whose default is `runs` runs, without that list of seeds itself."""
     import yaml
     from kfp import compiler
 

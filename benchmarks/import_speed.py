@@ -149,7 +149,7 @@ def memory(count: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", help="a folder with a folder a class")
+    parser.add_argument("folder", nargs="?", help="a folder with one folder per class")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scaled", action="store_true")
     parser.add_argument("--memory", type=int, metavar="COUNT")

@@ -163,7 +163,7 @@ ALL_BUT_THE_LAST_TWO = (*THREE_CONVOLUTIONS, "conv2d_4", "dense_1")
 
 
 class Stopwatch(keras.callbacks.Callback):
-    """A row an epoch: seconds of training and of validation, processor seconds, accuracies."""
+    """One row per epoch: seconds of training and of validation, processor seconds, accuracies."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -159,7 +159,7 @@ def markdown(entries: Sequence[Entry]) -> str:
         f"{here['processor']}, {here['cores']:g} cores, {here['memory_gib']} GiB; {versions}.",
         "",
         "Medians, in brackets the range over repeats; *times better* is taken pair by pair. *others*: share of the",
-        "machine that other processes used meanwhile. How each is measured and what it does not show stands in",
+        "machine that other processes used meanwhile. How each is measured and what it does not show is in",
         "[README.md](README.md); `results.json` holds every repeat.",
     ]
     for section in dict.fromkeys(entry.section for entry in entries):

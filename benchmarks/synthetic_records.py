@@ -101,7 +101,7 @@ def write(folder: Path, records: list[RunRecord]) -> list[Path]:
 
 
 def templates(folder: Path, *, classes: int = 3) -> Path:
-    """Write one record an arm, named after it, and return `folder`."""
+    """Write one record per arm, named after it, and return `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for arm in EPOCHS:
         record(arm, 1, classes=classes).write(folder / f"{arm}.json")  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def parameter_option(function: Function) -> Function:
     """Add `-p NAME=VALUE` and `-p @FILE`, which may be repeated and mixed; the command receives them as `pairs`."""
     return click.option(
         "-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE|@FILE",
-        help="A run's parameter, or a YAML or JSON file of parameters; repeatable. A single one goes before a file's.",
+        help="A run's parameter, or a YAML or JSON file of parameters; repeatable. A single one overrides a file's.",
     )(function)  # fmt: skip
 
 

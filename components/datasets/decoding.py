@@ -1,8 +1,8 @@
 """Decodes files, here or in processes of their own: `python -m …datasets.decoding ROOT SIZE READING PARENT`.
 
 A decoder that is called from several threads of one interpreter waits for that interpreter half of the time. Such a
-process reads a request a line (a file to write into, an offset, paths), writes the pixels there itself and answers with
-what happened, so that no pixel passes through a pipe. It ends with its input, and with its parent.
+process reads one request per line (a file to write into, an offset, paths), writes the pixels there itself and answers
+with what happened, so that no pixel passes through a pipe. It ends with its input, and with its parent.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def decode_into(file: Path, offset: int, root: str, paths: Sequence[str], size: 
 
 
 class Decoders:
-    """So many decoders of files in one folder, this process among them; as many threads may call `decode` at once."""
+    """`count` decoders of files in one folder, this process among them; as many threads may call `decode` at once."""
 
     def __init__(self, count: int, root: Path, size: int, reading: Reading) -> None:
         self._root, self._size, self._reading = str(root), size, reading

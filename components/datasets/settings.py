@@ -61,9 +61,7 @@ class ImportSettings(BaseModel):
     incomplete_classes: Literal["error", "drop"] = Field(
         "error", description="what to do with classes that have no training or no test images"
     )
-    images_per_class: int = Field(
-        0, ge=0, description="training images per class of each imported set that are kept at most; 0: all"
-    )
+    images_per_class: int = Field(0, ge=0, description="most training images to keep per class of a set; 0: all")
     path_column: str = Field("path", min_length=1, description="column of a table that names the image file")
     label_column: str = Field("label", min_length=1, description="column of a table that names the class")
     split_column: str = Field("split", min_length=1, description="column of a table that names the split, if any")
@@ -72,7 +70,7 @@ class ImportSettings(BaseModel):
         min_length=1,
         description="column of a table, if any, that names what is kept in one split: a film, a person, a part",
     )
-    workers: int = Field(0, ge=0, le=256, description="decoders at work at once; 0: one a usable core")
+    workers: int = Field(0, ge=0, le=256, description="decoders that work at the same time; 0: one per usable core")
     near_duplicates: bool = Field(True, description="look for near-twins of test images in training")
 
 

@@ -97,7 +97,7 @@ def check_user() -> Check:
 
 
 def check_scratch(needed: int = SCRATCH_BYTES) -> Check:
-    """Can temporary files be written, and is there room for a data set?"""
+    """Can temporary files be written, and is there space for a data set?"""
     folder = Path(tempfile.gettempdir())
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as probe:

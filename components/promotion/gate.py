@@ -30,33 +30,54 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Rules(BaseModel):
-    """The settings of a promotion; every name can be set by `--set` and in the pipeline's `promotion` parameter."""
+    """The settings of a promotion; every name can be set by `--rule` and in the pipeline's `promotion` parameter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     margin: float = Field(0.005, ge=0, le=1, description="by how much accuracy must rise, as a fraction")
     class_bound: float = Field(0.02, ge=0, le=1, description="by how much the recall of one class may fall")
-    confidence: float = Field(0.95, ge=0.5, lt=1, description="1 − the chance of promoting what is no better")
-    approval: Literal["never", "borderline", "always"] = Field("borderline", description="when a person decides")
-    test_uses: int = Field(50, ge=1, le=10_000, description="comparisons over which the same test images are spent")
+    confidence: float = Field(
+        0.95, ge=0.5, lt=1, description="1 − the probability of promoting a model that is no better"
+    )
+    approval: Literal["never", "borderline", "always"] = Field(
+        "borderline", description="when a person decides: never, if the gain is not proven, or always"
+    )
+    test_uses: int = Field(
+        50, ge=1, le=10_000, description="comparisons on the same test images after which these prove nothing more"
+    )
     minimum_accuracy: float = Field(0.0, ge=0, le=1, description="accuracy below which nothing is promoted")
     minimum_recall: float = Field(0.0, ge=0, le=1, description="recall below which no class may lie")
-    minimum_new_class_recall: float = Field(0.5, ge=0, le=1, description="recall wanted of a class that is new")
+    minimum_new_class_recall: float = Field(0.5, ge=0, le=1, description="recall below which no new class may lie")
     latency_ratio: float = Field(
-        2.0, ge=0, allow_inf_nan=False, description="times the latency of the model in use; 0: not asked"
+        2.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="largest latency, as a multiple of that of the model in use; 0: no limit",
     )
-    size_ratio: float = Field(2.0, ge=0, allow_inf_nan=False, description="times its size; 0: not asked")
-    new_classes: str = Field("accept", pattern="^(accept|refuse)$", description="data with a class unknown so far")
-    missing_classes: str = Field("refuse", pattern="^(accept|refuse)$", description="data without a class known so far")
+    size_ratio: float = Field(
+        2.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="largest size, as a multiple of that of the model in use; 0: no limit",
+    )
+    new_classes: Literal["accept", "refuse"] = Field("accept", description="data with a class that is new")
+    missing_classes: Literal["accept", "refuse"] = Field("refuse", description="data without one of the classes so far")
     minimum_training_images: int = Field(20, ge=1, description="training images that every class must have")
     minimum_test_images: int = Field(10, ge=1, description="test images that every class must have")
     maximum_skipped: float = Field(0.05, ge=0, le=1, description="share of images that may be unreadable")
-    drift: Literal["warn", "refuse"] = Field("warn", description="data unlike those of the model in use")
-    brightness_drift: float = Field(1.0, ge=0, allow_inf_nan=False, description="in standard deviations of the images")
+    drift: Literal["warn", "refuse"] = Field(
+        "warn", description="what to do with data unlike those of the model in use"
+    )
+    brightness_drift: float = Field(
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="largest change of the mean brightness, in standard deviations of the images",
+    )
     share_drift: float = Field(0.2, ge=0, le=1, description="share of images that may move between classes")
     count_drift: float = Field(0.5, ge=0, le=1, description="share by which the number of images may fall")
     keep: int = Field(5, ge=1, description="newest versions that retention keeps")
-    keep_days: float = Field(0.0, ge=0, allow_inf_nan=False, description="days that retention keeps every version")
+    keep_days: float = Field(0.0, ge=0, allow_inf_nan=False, description="days for which retention keeps every version")
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> Rules:

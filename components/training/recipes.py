@@ -29,12 +29,14 @@ class Recipe(BaseModel):
     optimizer: Literal["adam", "adamw", "muon"] = Field(
         "adam", description="adamw decays weights apart from the gradient; muon is adamw with Muon for convolutions"
     )
-    learning_rate: float = Field(1e-3, gt=0, le=10, allow_inf_nan=False, description="its peak, where it is scheduled")
+    learning_rate: float = Field(
+        1e-3, gt=0, le=10, allow_inf_nan=False, description="constant, or the peak of the schedule"
+    )
     schedule: Literal["constant", "one_cycle", "cosine"] = Field(
         "constant", description="one_cycle rises over `warmup` of all steps and falls to nothing; cosine only falls"
     )
     warmup: float = Field(0.3, ge=0, le=1, description="share of the steps over which one_cycle rises")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="of kernels, not of biases or batch normalisation")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="decay of kernels, not of biases or batch normalisation")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1, description="after dense_1 and dense_2; 0 leaves the layers out")
     initialisation: Literal["drawn", "whitened"] = Field(
@@ -51,7 +53,7 @@ class Recipe(BaseModel):
         description="used at evaluation: computed from training images after each epoch, or the moving averages, which "
         "lag behind the weights when there are few steps",
     )
-    batch_size: int = Field(128, ge=1, le=65536, description="of all devices together")
+    batch_size: int = Field(128, ge=1, le=65536, description="images per step, of all devices together")
     flip: bool = Field(False, description="mirror half of the images, drawn from seed and epoch")
     shift: int = Field(0, ge=0, le=64, description="move images by up to this many pixels, drawn from seed and epoch")
     crop: Literal["auto"] | Annotated[int, Field(ge=0, le=1024)] = Field(
@@ -60,16 +62,18 @@ class Recipe(BaseModel):
         "that fit the network and are at least 92 % of an image's side",
     )
     whole_epochs: int = Field(2, ge=0, le=100_000, description="last epochs that train on whole images despite `crop`")
-    epochs: int = Field(30, ge=1, le=100_000, description="the most that are trained")
+    epochs: int = Field(30, ge=1, le=100_000, description="largest number of epochs")
     patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
-    min_delta: float = Field(0.0, ge=0, lt=1, description="what counts as better, a fraction")
+    min_delta: float = Field(
+        0.0, ge=0, lt=1, description="least gain in validation accuracy that counts as better, as a fraction"
+    )
     restore_best_weights: bool = Field(
         True,
-        description="end with the weights of the best validation accuracy; else with the last, of a schedule's end",
+        description="end with the weights of the best validation accuracy; else with those of the last epoch",
     )
     stop_at_accuracy: float = Field(0.0, ge=0, le=1, description="stop at this validation accuracy; 0: never")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "float32", description="of the arithmetic, weights are float32; auto: bfloat16 where the processor has it"
+        "float32", description="of the arithmetic; weights are float32; auto: bfloat16 where the processor has it"
     )
     jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")
     cache_features: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")

@@ -49,15 +49,21 @@ class ProcessSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    threads: int = Field(0, ge=0, le=1024, description="TensorFlow's; 0: processors that the container may use")
-    checkpoint_seconds: float = Field(2.0, ge=0, allow_inf_nan=False, description="least time between checkpoints")
-    grace_seconds: float = Field(20.0, ge=0, allow_inf_nan=False, description="for the epoch to end after SIGTERM")
+    threads: int = Field(
+        0, ge=0, le=1024, description="TensorFlow's threads; 0: as many as there are usable processors"
+    )
+    checkpoint_seconds: float = Field(
+        2.0, ge=0, allow_inf_nan=False, description="least time between checkpoints; 0: after every epoch"
+    )
+    grace_seconds: float = Field(
+        20.0, ge=0, allow_inf_nan=False, description="time that an epoch has to end after SIGTERM"
+    )
     kill_retries: int = Field(2, ge=0, le=100, description="times that a killed training process is started again")
     input_memory_share: float = Field(
         0.4,
         ge=0,
         le=1,
-        description="of the memory, the most that training inputs may take: larger features are not cached, images "
+        description="largest share of the memory that training inputs may take: larger features are not cached, images "
         "beyond it are streamed from the data set",
     )
     samples: int = Field(12, ge=0, le=100, description="test images that the record of the final model carries")

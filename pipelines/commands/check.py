@@ -59,8 +59,8 @@ def command(
 ) -> int:
     """Say what would stop a run on a cluster: API, rights, quota, nodes, accelerators, image, storage.
 
-    Give it the placement that the pipeline will be compiled with. Ends with 0 if nothing stands in the way (warnings
-    may), 1 if something does. It changes nothing on the cluster.
+    Give it the placement that the pipeline will be compiled with. Exit status: 0 if nothing would stop the run (there
+    may be warnings), 1 if something would. It changes nothing on the cluster.
     """
     where = read_placement(**placement)
     checks: list[Check] = []
@@ -115,7 +115,7 @@ def _guarded(name: str, step: Callable[[], list[Check]]) -> list[Check]:
     try:
         return step()
     except NotAllowedError as error:
-        return [Check(name, "warning", f"we may not look ({error.message}).", "Ask someone who may.")]
+        return [Check(name, "warning", f"not allowed to look ({error.message}).", "Ask an administrator.")]
     except HeadstartError as error:
         return [Check(name, "failed", error.message, error.remedy)]
     except (AttributeError, TypeError, KeyError, ValueError) as error:
@@ -137,5 +137,5 @@ def show_checks(console: Console, checks: list[Check]) -> None:
     console.print(table)
     failed = sum(check.outcome == "failed" for check in checks)
     warnings = sum(check.outcome == "warning" for check in checks)
-    verdict = "Nothing stands in the way of a run" if not failed else f"{failed} would stop a run"
+    verdict = "Nothing was found that would stop a run" if not failed else f"{failed} would stop a run"
     console.print(f"\n{verdict}" + (f"; {warnings} to look at." if warnings else "."), style="bold")

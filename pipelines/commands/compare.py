@@ -19,16 +19,16 @@ from headstart.pipelines.options import confidence_option
     type=click.FloatRange(0),
     default=5.0,
     show_default=True,
-    help="Per cent of A's time that B may be slower without being called so.",
+    help="Per cent by which B may take longer than A without counting as slower.",
 )
 @click.option(
     "--accuracy-tolerance",
     type=click.FloatRange(0),
     default=0.5,
     show_default=True,
-    help="Points that B may be less accurate without being called so.",
+    help="Percentage points by which B may lie below A without counting as less accurate.",
 )
-@click.option("--anyway", is_flag=True, help="Compare in spite of other images or other hardware.")
+@click.option("--anyway", is_flag=True, help="Compare even if images or hardware differ.")
 @json_option
 def command(
     a: Path,

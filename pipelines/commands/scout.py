@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="RUN",
     type=click.Path(exists=True, path_type=Path),
-    help="Output folder of a run that started from one of the models: its accuracies are put beside; repeatable.",
+    help="Output folder of a run that started from one of the models: its accuracies are shown too; repeatable.",
 )
 @json_option
 def command(

@@ -77,9 +77,9 @@ def command(
 ) -> int:
     """Submit PIPELINE (experiment, curve, retraining, or a compiled package), follow it, and bring the report back.
 
-    Ends with 0 where the run succeeded, or failed after everything that is compared was measured and is sound; 1 where
-    it failed otherwise or nothing was submitted, 2 for wrong use, 3 where the run
-    was canceled, 4 where --timeout ran out, 5 where the API was lost or no longer knows us; in the last two the run
+    Exit status: 0 where the run succeeded, or failed after everything that is compared was measured and is sound; 1
+    where it failed otherwise or nothing was submitted, 2 for wrong use, 3 where the run was canceled, 4 where
+    --timeout ran out, 5 where the API stopped answering or no longer accepts the credentials; in the last two the run
     goes on. Ctrl-C leaves the run alone. Where the pipeline could not make its report, it is made here, from the
     records that are in the store.
     """

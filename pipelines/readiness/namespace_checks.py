@@ -75,7 +75,7 @@ def check_service_account(cluster: Cluster, namespace: str, name: str, placement
             if not (answer.get("status") or {}).get("allowed"):
                 denied.append(f"{verb} {resource}")
     except NotAllowedError:
-        checks.append(Check("rights", "warning", "we may not ask what the service account may do.",
+        checks.append(Check("rights", "warning", "not allowed to ask what the service account may do.",
                             "See manifests/headstart/role.yaml for what it needs."))  # fmt: skip
         return checks
     if denied:
@@ -100,7 +100,7 @@ def check_quota(cluster: Cluster, namespace: str, placement: Placement) -> list[
             checks.append(Check(name, "warning", " ".join(text for _, text in short),
                                 "Tasks will wait until others have ended."))  # fmt: skip
         else:
-            checks.append(Check(name, "passed", "leaves room for one task of each kind"))
+            checks.append(Check(name, "passed", "leaves enough for one task of each kind"))
     return checks or [Check("quota", "passed", "none")]
 
 

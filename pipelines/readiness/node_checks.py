@@ -1,4 +1,4 @@
-"""Checks of the nodes: does one match the placement, has it room and a free accelerator, has it the image?"""
+"""Checks of the nodes: does one match the placement, has it free resources and a free accelerator, has it the image?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_nodes(cluster: Cluster, placement: Placement) -> list[Check]:
         nodes = [node for node in cluster.items("/api/v1/nodes") if _is_ready(node)]
         used = _used(cluster)
     except NotAllowedError:
-        return [Check("nodes", "warning", "we may not look at nodes and pods of the cluster.",
+        return [Check("nodes", "warning", "not allowed to look at nodes and pods of the cluster.",
                       "Ask someone who may whether they suffice.")]  # fmt: skip
     kinds: tuple[Kind, ...] = ("training", "data", "report")
     return [_check_kind(nodes, used, placement, kind) for kind in kinds]
@@ -50,7 +50,7 @@ def _check_kind(nodes: list[dict[str, Any]], used: dict[str, Amounts], placement
     if not free:
         return Check(name, "warning", f"{len(fitting)} could hold a task ({room}), none has that free now.",
                      "Tasks will wait until other pods have ended.")  # fmt: skip
-    return Check(name, "passed", f"{len(free)} of {len(nodes)} have room for a task now ({room})")
+    return Check(name, "passed", f"{len(free)} of {len(nodes)} can take a task now ({room})")
 
 
 def _is_ready(node: dict[str, Any]) -> bool:

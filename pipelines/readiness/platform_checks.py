@@ -118,7 +118,7 @@ def check_api(connection: Connection, namespace: str) -> list[Check]:
         checks.append(Check("version", "failed", f"{server.version} cannot collect from loops.",
                             "Upgrade Kubeflow Pipelines to 2.14 or later, best 2.17."))  # fmt: skip
     elif not server.version:
-        checks.append(Check("version", "warning", "the server does not know its version.",
+        checks.append(Check("version", "warning", "the server does not say its version.",
                             "See that it is 2.14 or later: older ones refuse to collect from loops."))  # fmt: skip
     else:
         checks.append(Check("version", "passed", f"Kubeflow Pipelines {server.version}"))

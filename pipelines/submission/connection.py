@@ -206,7 +206,7 @@ class Connection:
         reason = _message(body)
         if status == 401:
             raise UnauthorisedError(
-                f"{self.host} does not know us (HTTP 401){reason}.",
+                f"{self.host} does not accept the credentials (HTTP 401){reason}.",
                 f"The token is missing or has expired: renew it and give --token or set {TOKEN_VARIABLE}.",
                 status,
             )

@@ -42,7 +42,7 @@ def check(command: Callable[..., Result], api: PipelinesApi, cluster: Kubernetes
 def test_nothing_stands_in_the_way(check: Checked, api: PipelinesApi, cluster: KubernetesApi) -> None:
     status, text = check()
     assert status == 0, text
-    assert "Nothing stands in the way of a run." in text
+    assert "Nothing was found that would stop a run." in text
     assert "✗" not in text and "! " not in text
     for asked in api.server.asked:
         assert asked.method == "GET"
@@ -93,7 +93,7 @@ FAULTS: list[tuple[str, Callable[[KubernetesApi], None], list[str], int, str]] =
     ("namespace ends", change(NAMESPACE, {"metadata": {}, "status": {"phase": "Terminating"}}), [], 1, "Terminating"),
     ("no account", drop(f"{NAMESPACE}/serviceaccounts/pipeline-runner"), [], 1, "has no service account"),
     ("no right", lambda c: c.denied.add(("workflowtaskresults", "create")), [], 1, "may not create workflowtask"),
-    ("rights unknown", lambda c: c.forbidden.add("subjectaccessreviews"), [], 0, "we may not ask"),
+    ("rights unknown", lambda c: c.forbidden.add("subjectaccessreviews"), [], 0, "not allowed to ask"),
     ("no gpu", lambda c: None, ["--accelerators", "1"], 1, "1 nvidia.com/gpu asked, 0 at most"),
     ("gpu tainted by another key",
      change("/api/v1/nodes", [node("gpu", gpus=2, taints=[{"key": "team", "value": "ml", "effect": "NoSchedule"}])]),
@@ -105,12 +105,12 @@ FAULTS: list[tuple[str, Callable[[KubernetesApi], None], list[str], int, str]] =
     ("gpu free once more", lambda c: c.objects.update({
         "/api/v1/nodes": [node("a"), node("b"), node("gpu", gpus=1, taints=[GPU_TAINT])],
         "/api/v1/pods": [pod("gpu", {"nvidia.com/gpu": "1"}, "Succeeded")]}),
-     ["--accelerators", "1"], 0, "1 of 3 have room for a task now"),
+     ["--accelerators", "1"], 0, "1 of 3 can take a task now"),
     ("no node of that kind", lambda c: None, ["--node-selector", "pool=gpu"], 1, "has pool=gpu"),
     ("node not ready", change("/api/v1/nodes", [node("a", ready="Unknown"), node("b", unschedulable=True)]), [], 1,
      "no node is ready"),
     ("too little memory", lambda c: None, ["--memory", "64Gi"], 1, "64.0 GiB memory asked, 32.0 GiB at most"),
-    ("nodes unknown", lambda c: c.forbidden.add("/nodes"), [], 0, "we may not look at nodes"),
+    ("nodes unknown", lambda c: c.forbidden.add("/nodes"), [], 0, "not allowed to look at nodes"),
     ("quota too small", change(f"{NAMESPACE}/resourcequotas", quota({"requests.memory": "4Gi"}, {})), [], 1,
      "the quota is 4.0 GiB"),
     ("quota used up", change(f"{NAMESPACE}/resourcequotas", quota({"limits.cpu": "10"}, {"limits.cpu": "9"})), [], 0,
