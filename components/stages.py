@@ -151,9 +151,6 @@ def comparisons(arms: Iterable[str] = ARMS) -> list[Comparison]:
     ]
 
 
-COMPARISONS: list[Comparison] = comparisons()
-
-
 def chain(name: str) -> tuple[str, ...]:
     """Return the stages whose weights `name` builds on, the earliest first, without itself."""
     start = STAGES[name].starts_from

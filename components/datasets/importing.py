@@ -1,4 +1,4 @@
-"""Imports a data set: finds out what it is, checks it, packs it and describes what came in."""
+"""Imports a data set: brings it here, finds out what it is, checks it, packs it and describes what came in."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from headstart.components import storage
-from headstart.components.credentials import without_credentials
-from headstart.components.datasets import cifar100, leakage
-from headstart.components.datasets.archives import is_tar
+from headstart.components.atomic_files import scratch_folder
+from headstart.components.credentials import reveal, without_credentials
+from headstart.components.datasets import cifar100, downloads, leakage
+from headstart.components.datasets.archives import is_archive, is_tar, unpack
 from headstart.components.datasets.collection import TRAIN, Collection
 from headstart.components.datasets.decoding import TURNED
 from headstart.components.datasets.folders import composed
@@ -31,10 +32,10 @@ from headstart.components.datasets.packing import Packing, pack
 from headstart.components.datasets.preview import write_preview
 from headstart.components.datasets.reading import reading_of
 from headstart.components.datasets.settings import ImportSettings, parse_settings
-from headstart.components.datasets.sources import opened, unpacked
 from headstart.components.datasets.splitting import assign_splits, check_classes, generator, reorder
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.progress import emit
+from headstart.components.regular_files import check_regular
 
 
 @dataclass(frozen=True)
@@ -185,3 +186,43 @@ def describe(
         notes=notes,
         settings=options.model_dump(),
     )
+
+
+@contextmanager
+def opened(uri: str, options: ImportSettings) -> Iterator[Path | Collection]:
+    """Yield the local path of what `uri` names, or a collection in memory; what was fetched is removed afterwards.
+
+    Fetched files lie below TMPDIR while they are needed.
+    """
+    if uri.startswith("demo:"):
+        from headstart.components.datasets import demonstration
+
+        yield demonstration.draw(uri, options.seed)
+        return
+    uri = reveal(uri)
+    if storage.is_remote(uri) or uri.startswith(("https://", "http://")):
+        with scratch_folder("import") as folder:
+            yield storage.download(uri, folder) if storage.is_remote(uri) else downloads.fetch(uri, folder, kept=False)
+        return
+    path = storage.local_path(uri)
+    if not path.exists():
+        raise SettingError(f"{path}: there is no such file or folder.", "Name the data set's folder or archive.")
+    if not path.is_dir():
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise SettingError(
+                f"{path}: cannot be read: {error.strerror}.", "Name the data set's folder or archive."
+            ) from error
+    yield path
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Yield the folder that an archive was unpacked to, or `path` itself where it is none."""
+    if not is_archive(path):
+        yield path
+        return
+    with scratch_folder("import") as folder:
+        unpack(path, folder)
+        yield folder

@@ -73,7 +73,6 @@ class Audit:
 
     baseline_mean: float
     transfer_mean: float
-    baseline_accuracy_mean: float
     transfer_accuracy_mean: float
     speedup: Interval
     gain: Interval
@@ -153,7 +152,6 @@ def audit() -> Audit:
     return Audit(
         baseline_mean=means[0],
         transfer_mean=means[1],
-        baseline_accuracy_mean=float(np.mean(BASELINE_ACCURACY)),
         transfer_accuracy_mean=float(np.mean(TRANSFER_ACCURACY)),
         speedup=mean_ratio(baseline, transfer),
         gain=difference(Sample.of(BASELINE_ACCURACY), Sample.of(TRANSFER_ACCURACY)),

@@ -14,7 +14,6 @@ from headstart.components.stages import STAGES
 from headstart.components.training.networks import block_rule, check_depth, check_rule, own_network
 
 CONVOLUTIONS = ("conv2d_1", "conv2d_2", "conv2d_3", "conv2d_4")
-HEAD = "dense_3"
 # Batch normalisation follows the convolution of the same number.
 NORMALISATION_OF = {"conv2d_1": "batch_normalization_1", "conv2d_2": "batch_normalization_2"}
 

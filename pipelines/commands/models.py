@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -165,7 +167,6 @@ def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) ->
     The data that the version in use was trained on do not start a retraining any more, so that a schedule does not
     bring it back; new data do.
     """
-    from headstart.components.promotion.backends import Conflict
     from headstart.components.promotion.candidates import candidates
     from headstart.components.promotion.store import open_store, this_user
     from headstart.components.promotion.versions import rollback_target, withdrawn_versions
@@ -194,18 +195,9 @@ def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) ->
         )
     store.check(target)
     why = f"version {pointer.version} rolled back to {target}{f': {reason}' if reason else ''}"
-    try:
+    with _alone(store, "rolled back"):
         store.switch(target, generation, "rolled back", reason, this_user(), withdraw=why)
-    except Conflict:
-        raise HeadstartError(
-            f"{store.uri}: somebody else changed the model in use at this moment; nothing was rolled back.",
-            "Look at `headstart models list` and try again.",
-        ) from None
-    say(f"Version {target} is in use (was {pointer.version}).  {store.serving_uri(target)}")
-    if as_json:
-        _print_change(target, "rolled back", pointer.version, store.serving_uri(target))
-    if problem := store.link_problem():
-        echo(problem, err=True)
+    _say_switched(store, target, "rolled back", pointer.version, as_json)
 
 
 @command.command()
@@ -215,24 +207,13 @@ def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) ->
 @json_option
 def approve(store_uri: str, version: int, reason: str, as_json: bool) -> None:
     """Put the candidate VERSION into use."""
-    from headstart.components.promotion.backends import Conflict
     from headstart.components.promotion.candidates import approve
     from headstart.components.promotion.store import open_store, this_user
 
     store = open_store(store_uri)
-    try:
+    with _alone(store, "approved"):
         pointer = approve(store, version, reason, this_user())
-    except Conflict:
-        raise HeadstartError(
-            f"{store.uri}: somebody else changed the model in use at this moment; nothing was approved.",
-            "Look at `headstart models list` and try again.",
-        ) from None
-    before = f" (was {pointer.previous})" if pointer.previous else ""
-    say(f"Version {version} is in use{before}.  {store.serving_uri(version)}")
-    if as_json:
-        _print_change(version, "approved", pointer.previous, store.serving_uri(version))
-    if problem := store.link_problem():
-        echo(problem, err=True)
+    _say_switched(store, version, "approved", pointer.previous, as_json)
 
 
 @command.command()
@@ -378,6 +359,28 @@ def sign(store_uri: str, as_json: bool) -> None:
     say(f"Signed: {', '.join(signed)}. Version {pointer.version} is in use.")
     if as_json:
         print_json(Signed(signed=list(signed), version=pointer.version))
+
+
+@contextmanager
+def _alone(store: Any, undone: str) -> Iterator[None]:
+    """Say that nothing was done where another process changed the version in use at the same moment."""
+    from headstart.components.promotion.backends import Conflict
+
+    try:
+        yield
+    except Conflict:
+        raise HeadstartError(
+            f"{store.uri}: somebody else changed the model in use at this moment; nothing was {undone}.",
+            "Look at `headstart models list` and try again.",
+        ) from None
+
+
+def _say_switched(store: Any, version: int, action: Any, previous: int | None, as_json: bool) -> None:
+    say(f"Version {version} is in use{f' (was {previous})' if previous else ''}.  {store.serving_uri(version)}")
+    if as_json:
+        _print_change(version, action, previous, store.serving_uri(version))
+    if problem := store.link_problem():
+        echo(problem, err=True)
 
 
 def _print_change(version: int, action: Any, previous: int | None = None, serve_from: str | None = None) -> None:

