@@ -34,6 +34,9 @@ lint: .venv/.development ## check style, types and import contracts
 check: lint ## lint, and the quick tests: about a minute
 	.venv/bin/python -m pytest -n 2 -m "not slow and not docker and not browser" $(QUICK)
 
+coverage: .venv/.development ## the quick tests again, and the share of lines that they run; fails below the floor in pyproject.toml
+	.venv/bin/python -m pytest -n 2 -m "not slow and not docker and not browser" --cov --cov-report=term:skip-covered $(QUICK)
+
 golden: .venv/.development ## renew the committed golden of the compiled packages
 	HEADSTART_RENEW_GOLDEN=1 .venv/bin/python -m pytest tests/pipelines/test_golden.py
 
@@ -76,4 +79,4 @@ clean-results: ## remove outputs with every result and model in it
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
 	@touch $@
 
-.PHONY: check image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean clean-results
+.PHONY: check coverage image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean clean-results

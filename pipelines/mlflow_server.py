@@ -220,7 +220,7 @@ class TrackingServer:
         status = response.status_code
         if status in (401, 403):
             raise HeadstartError(
-                f"{self.uri}: refuses us (HTTP {status}).",
+                f"{self.uri}: rejects the credentials (HTTP {status}).",
                 "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN.",
             )
         try:

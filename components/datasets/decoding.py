@@ -161,7 +161,7 @@ def _ask(process: subprocess.Popen[bytes], request: list[Any]) -> Outcome:
     if not answer:
         raise HeadstartError(
             f"a process that decodes images ended with status {process.wait()}.",
-            "-9 means that it was killed, most often for want of memory: give the task more, or set workers=1.",
+            "-9 means that it was killed, usually because memory ran out: give the task more, or set workers=1.",
         )
     content = json.loads(answer)
     if "os_error" in content:

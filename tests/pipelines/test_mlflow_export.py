@@ -216,7 +216,7 @@ def test_a_password_does_not_cross_a_network_unencrypted(monkeypatch: pytest.Mon
         (200, "<html>login</html>", "not MLflow's"),
         (200, '{"experiment": {"experiment_id": 3}}', "not MLflow's"),
         (302, "", "HTTP 302"),
-        (401, "{}", "refuses us"),
+        (401, "{}", "rejects the credentials"),
         (404, "not found", "HTTP 404"),
         (500, '{"error_code": "INTERNAL_ERROR", "message": "database is locked"}', "database is locked"),
     ],
