@@ -52,7 +52,7 @@ def test_nothing_stands_in_the_way(check: Checked, api: PipelinesApi, cluster: K
 
 @pytest.mark.parametrize(
     ("version", "status", "word"),
-    [("2.13.1", 1, "cannot collect"), ("unknown", 0, "does not know its version"), ("2.17.1", 0, "Pipelines 2.17.1")],
+    [("2.13.1", 1, "cannot collect"), ("unknown", 0, "does not say its version"), ("2.17.1", 0, "Pipelines 2.17.1")],
 )
 def test_version(check: Checked, api: PipelinesApi, version: str, status: int, word: str) -> None:
     api.version = version
