@@ -67,9 +67,10 @@ def _coarse(small: Pixels) -> npt.NDArray[np.float64]:
     The mean over a quarter of the thumbnail, weighted by its share: by the triangle inequality |mean| ≤ mean of |…|.
     """
     side = round((small.shape[1] / 3) ** 0.5)
-    grid = small.reshape(len(small), side, side, 3).astype(np.float64)
     edges = [0, side // 2] if side > 1 else [0]
-    sums = np.add.reduceat(np.add.reduceat(grid, edges, axis=1), edges, axis=2)
+    # Whole rows first: a few long additions.
+    rows = np.add.reduceat(small.reshape(len(small), side, -1), edges, axis=1, dtype=np.uint32)
+    sums = np.add.reduceat(rows.reshape(len(small), len(edges), side, 3), edges, axis=2)
     coarse: npt.NDArray[np.float64] = sums.reshape(len(small), -1) / small.shape[1]
     return coarse
 

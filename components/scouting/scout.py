@@ -111,7 +111,7 @@ def _load(name: str, folder: Path, network: str, dataset: PackedDataset) -> tupl
     if which:
         stride = description.get("first_stride")
         model = build(which, len(dataset.classes), **({"first_stride": stride} if stride and which == "paper" else {}))
-        freezing.carry_over(initial, model, new_head=blocks.head(model))
+        freezing.carry_over(freezing.weights_of(initial), model, new_head=blocks.head(model))
         freezing.check_finite(model)
         return model, which, weights, count
     if tuple(initial.input_shape) != (None, size, size, 3):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +22,14 @@ from headstart.components.datasets.reading import Reading
 from headstart.components.errors import HeadstartError
 from headstart.components.regular_files import read_json
 from headstart.components.training.checkpoint import is_model
-from headstart.components.training.freezing import carry_over, weights_digest
+from headstart.components.training.freezing import (
+    Weights,
+    carry_over,
+    combined,
+    layer_digest,
+    weights_digest,
+    weights_of,
+)
 
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"
@@ -72,6 +81,19 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
 
     A Keras file can carry code: it is loaded in safe mode, and only as it was written.
     """
+    file, description_file = locate(model)
+    description = _checked_description(model)
+    loaded = load_file(file, str(file))
+    digest = weights_digest(loaded)
+    if digest != description.get("weights"):
+        raise HeadstartError(
+            f"{file}: the weights' SHA-256 is {digest}, {description_file.name} says {description.get('weights')}.",
+            f"{description_file.name} was changed or damaged after it was written; make the model again.",
+        )
+    return loaded, description
+
+
+def _checked_description(model: Path) -> dict[str, Any]:
     description = read_description(model)
     file, description_file = locate(model)
     with file.open("rb") as opened:
@@ -81,14 +103,38 @@ def load_model(model: Path) -> tuple[Any, dict[str, Any]]:
             f"{file}: SHA-256 is {found}, {description_file.name} says {description.get('sha256')}.",
             "The file was changed or damaged after it was written; make it again.",
         )
-    loaded = load_file(file, str(file))
-    digest = weights_digest(loaded)
-    if digest != description.get("weights"):
-        raise HeadstartError(
-            f"{file}: the weights' SHA-256 is {digest}, {description_file.name} says {description.get('weights')}.",
-            f"{description_file.name} was changed or damaged after it was written; make the model again.",
-        )
-    return loaded, description
+    return description
+
+
+def load_weights(model: Path) -> tuple[Weights, dict[str, Any]]:
+    """Return weights and description of what `load_model` loads, without building it where its file is plain enough.
+
+    The digest beside the model, of all layers' names and weights in their order, tells whether it was.
+    """
+    description = _checked_description(model)
+    weights = _stored_weights(locate(model)[0])
+    digests = {name: layer_digest(values) for name, values in weights.items()}
+    if combined(digests) == description.get("weights"):
+        return weights, description
+    return weights_of(load_model(model)[0]), description
+
+
+def _stored_weights(file: Path) -> Weights:
+    """Read the weights of the layers of a Keras file, where no layer is nested; something else where one is."""
+    import h5py  # type: ignore[import-untyped]
+
+    try:
+        with zipfile.ZipFile(file) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+            content = archive.read("model.weights.h5")
+        with h5py.File(io.BytesIO(content)) as stored:
+            found = {group["vars"].attrs["name"]: group["vars"] for group in stored["layers"].values()}
+            if sum(each.nbytes for group in found.values() for each in group.values()) > len(content):
+                return {}  # made to be larger than it looks
+            names = [layer["config"]["name"] for layer in layers if len(found.get(layer["config"]["name"], ()))]
+            return {name: [found[name][str(at)][()] for at in range(len(found[name]))] for name in names}
+    except Exception:  # on a file of another kind, a damaged or a hostile one, these raise nearly anything
+        return {}
 
 
 def load_file(file: Path, name: str) -> Any:
@@ -114,7 +160,7 @@ def _built_once() -> Iterator[None]:
 def plain_copy(model: Any, build: Any) -> Any:
     """Return the float32 network of `build()` with the weights of `model`: no policy, flags or optimizer in it."""
     copy = build()
-    carry_over(model, copy, new_head="")
+    carry_over(weights_of(model), copy, new_head="")
     return copy
 
 

@@ -36,8 +36,11 @@ class Loop(Protocol):
     def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
         """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) of N inputs."""
 
+    def weights(self) -> dict[str, Array]:
+        """Return copies of the model's weights; their names begin with `model/`."""
+
     def state(self) -> dict[str, Array]:
-        """Return copies of everything that the next epoch depends on; names of weights begin with `model/`."""
+        """Return copies of everything that the next epoch depends on, `weights` included."""
 
     def restore(self, state: dict[str, Array]) -> None:
         """Put back what `state` returned."""
@@ -99,13 +102,13 @@ def fit(
     *,
     identity: dict[str, Any],
     restore_best_weights: bool,
-    save: Callable[[dict[str, Array], bool], None],
+    save: Callable[[bool], None],
     termination: Callable[[], bool],
 ) -> str:
     """Train until the stop rule ends it, restore the best weights (or keep the last) and return why it ended.
 
-    `save(state, forced)` writes a checkpoint, `termination()` says whether the process was asked to stop; `identity` is
-    put into every progress event. Raises Diverged and Terminated.
+    `save(forced)` writes a checkpoint where one is due, `termination()` says whether the process was asked to stop;
+    `identity` is put into every progress event. Raises Diverged and Terminated.
     """
     rule = progress.rule
     reason = rule.reason(progress.epoch) if progress.rows else ""
@@ -121,8 +124,8 @@ def fit(
             if not math.isfinite(loss):
                 raise Diverged(f"training loss is {loss} in epoch {epoch}")
             validation_loss, validation_accuracy, _ = loop.evaluate(*validation)
-            state = loop.state()
-            check_finite(state, epoch)
+            weights = loop.weights()
+            check_finite(weights, epoch)
         if not math.isfinite(validation_loss):
             raise Diverged(f"validation loss is {validation_loss} in epoch {epoch}")
         progress.rows.append(
@@ -139,10 +142,10 @@ def fit(
             )
         )
         if rule.better(epoch, validation_accuracy) or not restore_best_weights:
-            progress.best = {name: value for name, value in state.items() if name.startswith("model/")}
+            progress.best = weights
         reason = rule.reason(epoch)
         with clock.phase("checkpoint"):
-            save(state, bool(reason) or termination())
+            save(termination())
         report(progress, identity)
         if termination():
             raise Terminated(f"terminated after epoch {epoch}")
@@ -150,10 +153,10 @@ def fit(
     return reason
 
 
-def check_finite(state: dict[str, Array], epoch: int) -> None:
+def check_finite(weights: dict[str, Array], epoch: int) -> None:
     """Raise Diverged if a weight is not finite: the loss alone can hide it behind a ReLU."""
-    for name, value in state.items():
-        if name.startswith("model/") and not np.isfinite(value).all():
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
             raise Diverged(f"weights of {name.split('/', 2)[-1]} are not finite after epoch {epoch}")
 
 
@@ -179,11 +182,11 @@ def report(progress: Progress, identity: dict[str, Any]) -> None:
 
 
 class Throttle:
-    """Lets something happen at most once in a number of seconds, or whenever it is forced."""
+    """Lets something happen once a number of seconds have passed since the last time or the start, or if forced."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._last = -math.inf
+        self._last = time.monotonic()
 
     def due(self, forced: bool) -> bool:
         """True if it is time; the time is taken."""

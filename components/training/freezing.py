@@ -7,8 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from headstart.components.errors import HeadstartError
+
+Array = npt.NDArray[Any]
+# Of every layer that has weights, by its name.
+Weights = dict[str, list[Array]]
 
 
 def freeze(model: Any, names: Iterable[str]) -> None:
@@ -25,12 +30,16 @@ def freeze(model: Any, names: Iterable[str]) -> None:
         layer.trainable = layer.name not in names
 
 
-def carry_over(source: Any, target: Any, *, new_head: str) -> None:
-    """Copy the weights of every layer from `source` to the layer of the same name in `target`, save `new_head`.
+def weights_of(model: Any) -> Weights:
+    """Return the weights of every layer that has any, by its name, in the model's order."""
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def carry_over(found: Weights, target: Any, *, new_head: str) -> None:
+    """Copy the weights `found` into the layers of the same name in `target`, save `new_head`.
 
     Raises HeadstartError where a layer is missing or has other shapes: nothing is skipped in silence.
     """
-    found = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
         if not layer.weights or layer.name == new_head:
             continue
@@ -39,7 +48,7 @@ def carry_over(source: Any, target: Any, *, new_head: str) -> None:
                 f"The initial model has no layer called {layer.name}.",
                 "Is it of this network? See the setting network.",
             )
-        values = found[layer.name].get_weights()
+        values = found[layer.name]
         shapes, expected = [value.shape for value in values], [tuple(weight.shape) for weight in layer.weights]
         if shapes != expected:
             raise HeadstartError(
@@ -58,10 +67,10 @@ def check_finite(model: Any) -> None:
             )
 
 
-def layer_digest(layer: Any) -> str:
+def layer_digest(weights: Iterable[Array]) -> str:
     """SHA-256 of a layer's weights: for each, its shape and its bytes (little-endian)."""
     digest = hashlib.sha256()
-    for value in layer.get_weights():
+    for value in weights:
         array = np.ascontiguousarray(value)
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.data)
@@ -70,7 +79,7 @@ def layer_digest(layer: Any) -> str:
 
 def layer_digests(model: Any) -> dict[str, str]:
     """Return the digest of every layer that has weights, by name."""
-    return {layer.name: layer_digest(layer) for layer in model.layers if layer.weights}
+    return {name: layer_digest(values) for name, values in weights_of(model).items()}
 
 
 def weights_digest(model: Any) -> str:

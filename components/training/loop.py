@@ -153,13 +153,12 @@ class TrainingLoop:
         )
 
     def warm_up(self) -> None:
-        """Trace and run everything once, then put every variable back bit by bit."""
+        """Trace and run everything once, on a batch of training, then put every variable back bit by bit."""
         before = self.state()
         for kind in self._epochs:
             self._run(0, self.order(0)[:1], self.learning_rates(1)[:1], kind)
         spec = self._predict.input_signature[0]
-        count = min(self.recipe.evaluation_batch_size, self.examples)
-        self._predict(tf.zeros([count, *spec.shape[1:]], spec.dtype))
+        self._predict(tf.zeros([self.batch_size, *spec.shape[1:]], spec.dtype))
         if self._recomputes:
             self._recompute(1)
         self.restore(before)
@@ -310,9 +309,13 @@ class TrainingLoop:
         accuracy = float((logarithms.argmax(axis=1) == labels).mean())
         return (loss if math.isfinite(loss) else math.nan), accuracy, np.exp(logarithms).astype(np.float32)
 
+    def weights(self) -> dict[str, Array]:
+        """Return copies of the variables of the model, by their place and path."""
+        return {name: np.asarray(each.numpy()) for name, each in self._named() if name.startswith("model/")}
+
     def state(self) -> dict[str, Array]:
         """Return copies of all variables of the model and of the optimizer, by their place and path."""
-        return {name: np.array(variable.numpy()) for name, variable in self._named()}
+        return {name: np.asarray(each.numpy()) for name, each in self._named()}
 
     def restore(self, state: dict[str, Array]) -> None:
         """Put back what `state` returned; KeyError if one is missing."""

@@ -110,8 +110,8 @@ class Run:
         with self.devices.scope():
             self.model = self._network()
             if self.spec.initial_model is not None:
-                # A new object from the file for each run: nothing of an earlier run can be in it.
-                initial, description = export.load_model(self.spec.initial_model)
+                # From the file for each run: nothing of an earlier run can be in it.
+                initial, description = export.load_weights(self.spec.initial_model)
                 freezing.carry_over(initial, self.model, new_head=head(self.model))
                 freezing.check_finite(self.model)
                 self.record.initial_model = description["weights"]
@@ -211,13 +211,13 @@ class Run:
         self.clock.load(stored["clock"])
         emit("resume", **self.identity, epoch=self.progress.epoch)
 
-    def _save(self, state: dict[str, Array], forced: bool) -> None:
+    def _save(self, forced: bool) -> None:
         row = self.progress.rows[-1]
         self.curves.add(row)
         self.attempts.epoch_done(row.epoch, row.train_seconds)
         if not self.folder.uri or not self.throttle.due(forced):
             return
-        arrays = {f"state/{name}": value for name, value in state.items()}
+        arrays = {f"state/{name}": value for name, value in self.loop.state().items()}
         best = {f"best/{name}": value for name, value in self.progress.best.items()}
         stored = {
             "fingerprint": self.fingerprint,

@@ -53,7 +53,7 @@ class ProcessSettings(BaseModel):
         0, ge=0, le=1024, description="TensorFlow's threads; 0: as many as there are usable processors"
     )
     checkpoint_seconds: float = Field(
-        2.0, ge=0, allow_inf_nan=False, description="least time between checkpoints; 0: after every epoch"
+        10.0, ge=0, allow_inf_nan=False, description="least time between checkpoints; 0: after every epoch"
     )
     grace_seconds: float = Field(
         20.0, ge=0, allow_inf_nan=False, description="time that an epoch has to end after SIGTERM"

@@ -101,6 +101,37 @@ def test_a_model_is_loaded_as_it_was_written_or_not_at_all(written, tmp_path):
         export.load_model(copy)
 
 
+def test_weights_are_read_without_building_the_model_and_are_the_same(written, tmp_path, monkeypatch):
+    model, folder = written
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "load_file", None)
+        weights, description = export.load_weights(folder / "model")
+    assert description["classes"] == CLASSES
+    assert list(weights) == [layer.name for layer in model.layers if layer.weights]
+    for layer in (layer for layer in model.layers if layer.weights):
+        for ours, theirs in zip(weights[layer.name], layer.get_weights(), strict=True):
+            assert np.array_equal(ours, theirs)
+    changed = description | {"weights": description["weights"][::-1]}
+    (tmp_path / "model.keras").write_bytes((folder / "model" / "model.keras").read_bytes())
+    (tmp_path / "model.json").write_text(json.dumps(changed))
+    with pytest.raises(HeadstartError, match="the weights' SHA-256 is"):
+        export.load_weights(tmp_path)
+
+
+def test_weights_of_a_nested_model_are_those_that_keras_loads(tmp_path):
+    import keras
+
+    keras.utils.set_random_seed(5)
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.BatchNormalization()], name="in")
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax", name="head")(inner(image)))
+    export.save_model(model, tmp_path / "model", {"classes": ["a", "b"]})
+    weights, _ = export.load_weights(tmp_path / "model")
+    assert list(weights) == ["in", "head"]
+    for ours, theirs in zip(weights["in"], inner.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("which", ["model/model.keras", "served"])
 def test_predict_prints_the_classes(which, written, files, tmp_path):

@@ -257,7 +257,7 @@ def test_two_stages_of_a_network_of_ones_own(own: Path, zygote: Any, source_set:
     assert record["stage"]["frozen"] == ["conv2d", "batch_normalization", "conv2d_1"]
     before, after = (export.load_model(folder / name)[0] for name in ("first", "second"))
     for layer in record["stage"]["frozen"]:
-        assert freezing.layer_digest(before.get_layer(layer)) == freezing.layer_digest(after.get_layer(layer))
+        assert freezing.layer_digests(before)[layer] == freezing.layer_digests(after)[layer]
     assert json.loads((folder / "second/model.json").read_text())["network"] == settings["network"]
 
 
@@ -272,7 +272,7 @@ def test_another_network_code_is_another_run(own: Path, source_set: Path) -> Non
 
 def test_a_model_of_another_network_is_refused_by_layer_name() -> None:
     with pytest.raises(HeadstartError, match="conv2d_1"):
-        freezing.carry_over(built("mobilenet-v3-small"), built("paper"), new_head="dense_3")
+        freezing.carry_over(freezing.weights_of(built("mobilenet-v3-small")), built("paper"), new_head="dense_3")
 
 
 def test_recipes_follow_the_image_size() -> None:
