@@ -23,6 +23,11 @@ SPLIT_NAMES = {  # what folders and tables call the splits, in lower case
 }
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Return a count with the words that agree with it: `1 image lies`, `3 images lie`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 @dataclass
 class Collection:
     """N images with class and split; they lie in files (`paths`) or in memory (`pixels`), one of the two.

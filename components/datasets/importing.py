@@ -15,7 +15,7 @@ from headstart.components.atomic_files import scratch_folder
 from headstart.components.credentials import reveal, without_credentials
 from headstart.components.datasets import cifar100, downloads, leakage
 from headstart.components.datasets.archives import is_archive, is_tar, unpack
-from headstart.components.datasets.collection import TRAIN, Collection
+from headstart.components.datasets.collection import TRAIN, Collection, counted
 from headstart.components.datasets.decoding import TURNED
 from headstart.components.datasets.folders import composed
 from headstart.components.datasets.layouts import called, recognise
@@ -162,11 +162,12 @@ def describe(
     notes = collection.notes + found.notes
     if packing.converted[TURNED]:
         notes.append(
-            f"{packing.converted[TURNED]} images were turned as their camera's orientation mark says "
-            "(orientation=ignore leaves them as they are stored)."
+            f"{counted(packing.converted[TURNED], 'image was', 'images were')} turned as the camera's orientation mark "
+            "says (orientation=ignore takes images as they are stored)."
         )
     if examples:
-        notes.append(f"{len(packing.failures)} images cannot be read and were left out, such as {'; '.join(examples)}.")
+        unreadable = counted(len(packing.failures), "image that cannot be read", "images that cannot be read")
+        notes.append(f"Left out: {unreadable}, such as {'; '.join(examples)}.")
     return Description(
         name=collection.name,
         digest=leakage.digest(folder, classes, options.image_size, packing.labels),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headstart.components.datasets import cifar100, trees
 from headstart.components.datasets.archives import is_archive
-from headstart.components.datasets.collection import Collection
+from headstart.components.datasets.collection import Collection, counted
 from headstart.components.datasets.folders import find_files, is_image, kinds, may_be_image, suffix, to_convert
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.errors import HeadstartError
@@ -148,7 +148,8 @@ def _refuse_what_is_no_class_tree(path: Path) -> None:
         return
     tables = _tables_in(path)
     raise HeadstartError(
-        f"{path}: {len(images)} images directly in it, such as {images[0].path}, but no class folders.",
+        f"{path}: {counted(len(images), 'image', 'images')} directly in it, such as {images[0].path}, but no "
+        "class folders.",
         f"If {tables[0].name} lists their labels, name it: {path / tables[0].name}."
         if tables
         else "Put the images of each class in a folder of its own, or list them in a table (.csv) of path and label.",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from headstart.components.datasets.collection import counted
 from headstart.components.datasets.packed import SPLITS, Digests, Labels, Pixels, digests_of, streamed_digest
 from headstart.components.machine import thread_count, usable_cores
 
@@ -148,7 +149,9 @@ def examine(folder: Path, labels: dict[str, Labels], size: int, near: bool = Tru
     known = {row.tobytes() for split in ("train", "validation") for row in found.digests[split]}
     found.duplicates = sum(row.tobytes() in known for row in found.digests["test"])
     if found.duplicates:
-        found.notes.append(f"{found.duplicates} test images are also in training, pixel for pixel.")
+        found.notes.append(
+            f"{counted(found.duplicates, 'test image is', 'test images are')} also in training, pixel for pixel."
+        )
     if not near:
         return found
     twins = {"test": 0, "validation": 0}

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from headstart.components.datasets.collection import SPLIT_NAMES, UNASSIGNED, Collection
+from headstart.components.datasets.collection import SPLIT_NAMES, UNASSIGNED, Collection, counted
 from headstart.components.datasets.folders import composed, is_image
 from headstart.components.datasets.images import SUFFIXES
 from headstart.components.datasets.settings import ImportSettings
@@ -221,8 +221,10 @@ def _repeated(rows: list[tuple[int, str, str, str]]) -> list[str]:
     if several:
         name = min(several)
         notes.append(
-            f"{len(several)} images are listed with more than one label, such as {name}: {' and '.join(several[name])}."
+            f"{counted(len(several), 'image is', 'images are')} listed with more than one label, such as {name}: "
+            f"{' and '.join(several[name])}."
         )
     if again:
-        notes.append(f"{len(again)} images are listed more than once with the same label, such as {min(again)}.")
+        listed = counted(len(again), "image is", "images are")
+        notes.append(f"{listed} listed more than once with the same label, such as {min(again)}.")
     return notes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.components.datasets.collection import TEST, TRAIN, UNASSIGNED, VALIDATION, Collection
+from headstart.components.datasets.collection import TEST, TRAIN, UNASSIGNED, VALIDATION, Collection, counted
 from headstart.components.datasets.folders import (
     FoundFile,
     composed,
@@ -117,12 +117,12 @@ def read_split_tree(root: Path, name: str, settings: ImportSettings, within: Pat
         if split not in labelled:
             _refuse_unlabelled(named[split][0], split, own, labelled, pooled)
         notes.append(
-            f"{len(own)} images in {named[split][0].name} lie in no class folder, such as {own[0].path}: they carry no "
-            "label and were left out."
+            counted(len(own), f"image in {named[split][0].name} lies", f"images in {named[split][0].name} lie")
+            + f" in no class folder, such as {own[0].path}; left out, having no label."
         )
     _refuse_detection({file.parts[0] for _, file in files}, root)
     _refuse_splits_within_splits(root, files)
-    notes += _beside(within or root, root, [folder for folders in named.values() for folder in folders])
+    notes += _beside(within or root, [folder for folders in named.values() for folder in folders])
     return _collection(root, name, files, settings, notes)
 
 
@@ -147,7 +147,8 @@ def _refuse_unlabelled(folder: Path, split: int, bare: list[FoundFile], labelled
     if split != TRAIN and (pooled or {VALIDATION, TEST} & labelled):
         return
     raise HeadstartError(
-        f"{folder}: {len(bare)} images lie in no class folder, such as {bare[0].path}: nothing says what they show.",
+        f"{folder}: {counted(len(bare), 'image lies', 'images lie')} in no class folder, such as {bare[0].path}: "
+        "nothing says to which class it belongs.",
         f"Expected {folder.name}/<class>/{Path(bare[0].path).name}."
         + (
             ""
@@ -179,7 +180,7 @@ def _refuse_detection(classes: set[str], root: Path) -> None:
         )
 
 
-def _beside(within: Path, root: Path, used: list[Path]) -> list[str]:
+def _beside(within: Path, used: list[Path]) -> list[str]:
     """Note the images below `within` that lie in no split."""
     places = [folder.relative_to(within).parts for folder in used]
     counts: dict[str, int] = defaultdict(int)
@@ -189,7 +190,7 @@ def _beside(within: Path, root: Path, used: list[Path]) -> list[str]:
         return []
     some = ", ".join(f"{place} ({count})" for place, count in sorted(counts.items())[:5])
     return [
-        f"{sum(counts.values())} images lie beside the split folders and were left out: {some}"
+        f"{counted(sum(counts.values()), 'image lies', 'images lie')} beside the split folders; left out: {some}"
         f"{', …' if len(counts) > 5 else ''}. layout=class_folders takes every folder as a class instead."
     ]
 
@@ -245,8 +246,8 @@ def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
         )
     if loose and classes:
         notes.append(
-            f"{len(loose)} images lie beside the class folders, such as {loose[0]}: they carry no label and were left "
-            "out."
+            f"{counted(len(loose), 'image lies', 'images lie')} beside the class folders, such as {loose[0]}; left "
+            "out, having no label."
         )
     return _collection(root, name, files, settings, notes)
 
@@ -359,7 +360,7 @@ def _collection(
         paths = [file.path for _, file in files] + others
         raise HeadstartError(f"{root}: no images in it; found {kinds(paths)}.", to_convert(paths))
     if others:
-        notes.append(f"{len(others)} files that are no images were left out: {kinds(others)}.")
+        notes.append(f"Left out, being no images: {counted(len(others), 'file', 'files')} ({kinds(others)}).")
     level = _LEVELS.get(settings.class_level, -1)
     below = _below(root, [file.parts for _, file in files], settings.class_below)
     class_of = [parts[_place(parts, level)] for parts in below]

@@ -97,7 +97,7 @@ def _cluster_checks(
     except HeadstartError:
         registries = None
     steps: list[tuple[str, Callable[[], list[Check]]]] = [
-        ("service account", lambda: check_service_account(cluster, namespace, account, where)),
+        ("service account", lambda: check_service_account(cluster, namespace, account)),
         ("platform", lambda: check_platform(cluster, namespace)),
         ("retries", lambda: check_retries(cluster, namespace, where)),
         ("nodes", lambda: check_nodes(cluster, where)),

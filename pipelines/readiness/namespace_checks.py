@@ -49,7 +49,7 @@ def check_namespace(cluster: Cluster, namespace: str, placement: Placement) -> l
     return checks
 
 
-def check_service_account(cluster: Cluster, namespace: str, name: str, placement: Placement) -> list[Check]:
+def check_service_account(cluster: Cluster, namespace: str, name: str) -> list[Check]:
     """Is the service account there, and may it do what every pod of Kubeflow Pipelines does?"""
     account = cluster.get(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
     if account is None:

@@ -198,7 +198,7 @@ CASES = [
         "the same with `split_by=image`",
         {**two("train", images=10), "test": 5},
         **PLAIN,
-        says="they carry no label and were left out",
+        says="left out, having no label",
         settings={"split_by": "image"},
     ),
     Case(
@@ -216,7 +216,7 @@ CASES = [
         "a few images beside the class folders of a split",
         {**two("train", "test"), "train/stray.jpg": drawn_files.encoded(900)},
         **WHOLE,
-        says="1 images in train lie in no class folder",
+        says="1 image in train lies in no class folder",
     ),
     Case("images beside the splits", {**two("train", "test"), "more/apple": 3}, **WHOLE, says="more/apple (3)"),
     Case(
@@ -367,7 +367,7 @@ CASES = [
         "images beside the class folders",
         {"apple": 10, "pear": 10, "x.jpg": drawn_files.encoded(900)},
         **PLAIN,
-        says="1 images lie beside the class folders, such as x.jpg",
+        says="1 image lies beside the class folders, such as x.jpg",
     ),
     Case("an empty class folder", {"apple": 10, "pear": 0}, refusal="pear: the class has no files"),
     Case("an empty folder", {}, refusal="no images in it; found no files"),
@@ -375,7 +375,7 @@ CASES = [
         "`.json` and `.xml` beside the images",
         {"apple": 10, "pear": 10, "apple/a.json": "{}", "pear/b.xml": "<a/>"},
         **PLAIN,
-        says="2 files that are no images were left out: 1 .json, 1 .xml",
+        says="Left out, being no images: 2 files (1 .json, 1 .xml)",
     ),
     Case(
         "hidden files, Thumbs.db, `__MACOSX`",

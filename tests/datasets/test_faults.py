@@ -41,9 +41,7 @@ def test_unreadable_images_are_skipped_counted_and_named(tmp_path: Path) -> None
     assert sum(description.counts.values()) == 150 - 3
     text = "\n".join(description.skipped_examples)
     assert "Training/Pear/0_100.jpg: damaged" in text
-    assert (
-        "3 images cannot be read and were left out, such as Training/Pear/0_100.jpg" in description.record().notes[-1]
-    )
+    assert "Left out: 3 images that cannot be read, such as Training/Pear/0_100.jpg" in description.record().notes[-1]
     assert "Training/Pear/2_100.jpg: the file is empty" in text
     assert "Training/Pear/4_100.jpg: not an image" in text
     images, labels = PackedDataset(tmp_path / "out").split("train")

@@ -87,7 +87,7 @@ def test_the_reading_goes_with_the_data_wherever_they_go(tmp_path: Path) -> None
     about = import_dataset(str(tmp_path / "own"), tmp_path / "packed", image_size=9, fit="pad", decoding="scaled")
     assert about.reading == reading
     assert about.converted == {"orientation mark": 8}
-    assert any(note.startswith("8 images were turned as their camera's orientation mark says") for note in about.notes)
+    assert any(note.startswith("8 images were turned as the camera's orientation mark says") for note in about.notes)
     rule = {"one": "a", "other": "*"}
     chosen = select_draws(tmp_path / "packed", tmp_path / "target", draws=2, classes=rule, images_per_class=4)
     assert chosen.reading == PackedDataset(tmp_path / "target" / "draws" / "1").description.reading == reading
