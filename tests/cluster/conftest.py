@@ -3,15 +3,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from pipelines_api import PipelinesApi
 
-from headstart.components.errors import HeadstartError
 from headstart.pipelines import options
-from headstart.pipelines.cli import headstart
 from headstart.pipelines.packages import Package, compile_package
 from headstart.pipelines.placement import Placement
 from headstart.pipelines.submission import connection
+from tests.commands import invoke
 
 IMAGE = "registry.example/headstart:0.1.0"
 
@@ -45,16 +44,4 @@ def gpu_package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     """Run `headstart` in a folder of its own; the result's exit code is that of the process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(headstart, list(arguments), standalone_mode=False)
-        if isinstance(result.exception, HeadstartError):
-            result.exit_code = result.exception.exit_status
-        elif result.exception is not None:
-            raise result.exception
-        else:
-            result.exit_code = result.return_value or 0
-        return result
-
-    return run
+    return invoke

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from promotions import count_at_once, store_settings
 from small_data import colours
 from store_contents import manifest, outcome, put, version_folder
@@ -20,7 +20,7 @@ from headstart.components.promotion.evidence import level
 from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.pipelines.cli import headstart
+from tests.commands import invoke
 
 HASHES = [f"{number:016x}{0:016x}" for number in range(40)]
 
@@ -28,12 +28,7 @@ HASHES = [f"{number:016x}{0:016x}" for number in range(40)]
 @pytest.fixture
 def models(store: ModelStore) -> Callable[..., Result]:
     def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(
-            headstart, ["models", *arguments, "--store", store.uri], standalone_mode=False, env={"COLUMNS": "200"}
-        )
-        if result.exception and not isinstance(result.exception, HeadstartError):
-            raise result.exception
-        return result
+        return invoke("models", *arguments, "--store", store.uri)
 
     return run
 
@@ -103,7 +98,7 @@ def test_an_altered_candidate_is_not_approved(tmp_path: Path) -> None:
     put(store, tmp_path, "first")
     keep(store, tmp_path, "next", 1)
     (tmp_path / "store" / "versions" / "2" / "model" / "model.keras").write_text("altered")
-    result = CliRunner().invoke(headstart, ["models", "approve", "2", "--store", store.uri], standalone_mode=False)
+    result = invoke("models", "approve", "2", "--store", store.uri)
     assert "is not what was promoted" in str(result.exception)
     assert store.pointer()[0].version == 1  # type: ignore[union-attr]
 

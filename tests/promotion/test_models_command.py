@@ -3,16 +3,16 @@
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from store_contents import digest, manifest, outcome, put, version_folder
 
-from headstart.components.errors import HeadstartError
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.pipelines.cli import headstart
+from tests.commands import invoke
 from tests.json_results import read_result
 
 Models = Callable[..., Result]
@@ -23,18 +23,8 @@ def models(store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Run `headstart models` on a store with three versions, of which the last is in use."""
     for text in ("one", "two", "three"):
         put(store, tmp_path, text)
-    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("HEADSTART_STORE", store.uri)
-
-    def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(headstart, ["models", *arguments], standalone_mode=False)
-        if isinstance(result.exception, HeadstartError):
-            result.exit_code = result.exception.exit_status
-        elif result.exception is not None:
-            raise result.exception
-        return result
-
-    return run
+    return partial(invoke, "models")
 
 
 def rows(result: Result) -> list[list[str]]:
@@ -105,11 +95,9 @@ def test_pins_come_and_go(models: Models, store: ModelStore) -> None:
     assert store.pins() == {}
 
 
-def test_an_empty_store_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(*arguments: str) -> Result:
-        return CliRunner().invoke(
-            headstart, ["models", *arguments, "--store", str(tmp_path / "none")], standalone_mode=False
-        )
+def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
+    def run(command: str) -> Result:
+        return invoke("models", command, "--store", tmp_path / "none")
 
     assert "`headstart retrain` makes the first" in run("list").output
     assert "nothing to roll back" in str(run("rollback").exception)
@@ -120,7 +108,7 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_first_version_cannot_be_rolled_back(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     put(store, tmp_path, "one")
-    result = CliRunner().invoke(headstart, ["models", "rollback", "--store", store.uri], standalone_mode=False)
+    result = invoke("models", "rollback", "--store", store.uri)
     assert "before version 1 there is none in the store to return to." in str(result.exception)
 
 

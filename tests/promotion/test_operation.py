@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import Result
 from rich.console import Console
 from store_contents import manifest, outcome, put, version_folder
 
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import SettingError
 from headstart.components.promotion import notify as notifying
 from headstart.components.promotion.notify import check_address, notify, register
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.pipelines.cli import headstart
 from headstart.pipelines.local_retraining import RetrainingRequest, _tell
+from tests.commands import invoke
 
 
 class Server:
@@ -180,10 +180,7 @@ def test_a_registry_that_fails_loses_nothing(server: Server, answered: tuple[int
 
 
 def models(*arguments: str) -> Result:
-    result = CliRunner().invoke(headstart, ["models", *arguments], standalone_mode=False, env={"COLUMNS": "200"})
-    if result.exception and not isinstance(result.exception, HeadstartError):
-        raise result.exception
-    return result
+    return invoke("models", *arguments)
 
 
 def test_prune_says_first_and_removes_then(store: ModelStore, tmp_path: Path) -> None:

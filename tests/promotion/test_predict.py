@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from click.testing import CliRunner, Result
+from click.testing import Result
 from PIL import Image
 from small_data import COLOURS, colours
 from small_models import trained
@@ -21,7 +21,7 @@ from headstart.components.promotion.promote import promote
 from headstart.components.promotion.store import open_store
 from headstart.components.training.export import load_model, save_served
 from headstart.components.training.served_graph import check_graph
-from headstart.pipelines.cli import headstart
+from tests.commands import invoke
 
 CLASSES = ["apple", "pears", "noise"]
 
@@ -44,10 +44,7 @@ def picture(path: Path, name: str) -> Path:
 
 
 def predict(*arguments: object) -> Result:
-    result = CliRunner().invoke(headstart, ["predict", *map(str, arguments)], standalone_mode=False)
-    if result.exception and not isinstance(result.exception, HeadstartError):
-        raise result.exception
-    return result
+    return invoke("predict", *arguments)
 
 
 def answers(result: Result) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from signing_keys import key
 from store_contents import manifest, outcome, put, version_folder
 
@@ -15,7 +15,7 @@ from headstart.components.promotion.backends import DamagedError
 from headstart.components.promotion.commit import keep_candidate
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.uses import count, read_uses
-from headstart.pipelines.cli import headstart
+from tests.commands import invoke
 
 FILES = ("current.json", "prepared.json", "test-images.json")
 Keys = tuple[Path, Path]
@@ -46,7 +46,7 @@ def read(store: ModelStore, name: str, place: Path) -> object:
 
 
 def models(*arguments: str) -> Result:
-    return CliRunner().invoke(headstart, ["models", *arguments], standalone_mode=False)
+    return invoke("models", *arguments)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from signing_keys import key
@@ -23,14 +23,11 @@ from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.integrity import file_digests
 from headstart.components.promotion.promote import promote
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.pipelines.cli import headstart
+from tests.commands import invoke
 
 
 def models(*arguments: str) -> Result:
-    result = CliRunner().invoke(headstart, ["models", *arguments], standalone_mode=False)
-    if result.exception and not isinstance(result.exception, HeadstartError):
-        raise result.exception
-    return result
+    return invoke("models", *arguments)
 
 
 def test_what_is_stored_is_signed_and_read_again(keys: tuple[Path, Path], store: ModelStore, tmp_path: Path) -> None:
@@ -178,10 +175,10 @@ def test_a_promoted_version_says_where_it_comes_from(
     Image.new("RGB", (52, 52), (70, 70, 210)).save(image)
     version = tmp_path / "store" / "versions" / "1"
     place = os.fspath(version)
-    assert not CliRunner().invoke(headstart, ["predict", place, str(image)], standalone_mode=False).exception
+    assert not invoke("predict", place, str(image)).exception
     flip(version / "record.json")
     rewrite_manifest(version)
-    refused = CliRunner().invoke(headstart, ["predict", place, str(image)], standalone_mode=False)
+    refused = invoke("predict", place, str(image))
     assert "its signature does not hold" in str(refused.exception)
-    outside = CliRunner().invoke(headstart, ["predict", str(model), str(image)], standalone_mode=False)
+    outside = invoke("predict", str(model), str(image))
     assert "lies in no version of a model store" in str(outside.exception)

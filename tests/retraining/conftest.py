@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from headstart.components.errors import HeadstartError
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.pipelines import options
-from headstart.pipelines.cli import headstart
 from headstart.pipelines.packages import Package, compile_package
 from headstart.pipelines.placement import Placement
 from headstart.pipelines.submission import connection
+from tests.commands import invoke
 
 # The server that plays the rest of the API belongs to the tests of submission, the small data to those of promotion.
 for area in ("cluster", "promotion"):
@@ -55,18 +54,5 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    """Run `headstart`; the result's exit code is that of the process, an error is in its `exception`."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> Result:
-        result = CliRunner().invoke(headstart, list(arguments), standalone_mode=False)
-        if isinstance(result.exception, HeadstartError):
-            result.exit_code = result.exception.exit_status
-        elif result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        else:
-            result.exit_code = result.return_value or 0
-        return result
-
-    return run
+def command() -> Callable[..., Result]:
+    return invoke
