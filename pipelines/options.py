@@ -85,43 +85,49 @@ class ClassesCommand(click.Command):
         return super().parse_args(ctx, spread)
 
 
-def confidence_option(function: Function) -> Function:
-    """Add `--confidence` of a report or a comparison."""
-    return click.option(
-        "--confidence",
-        type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
-        default=0.95,
-        show_default=True,
-        help="Coverage of the intervals.",
-    )(function)
-
-
-def classes_option(function: Function) -> Function:
-    """Add `--classes NAME=WORDS`, which may be repeated; the command receives a dict from class name to words."""
-    return click.option(
-        "--classes",
-        multiple=True,
-        metavar="NAME=WORDS",
-        callback=_classes_callback,
-        show_default=False,
-        help="Target classes, each with the words that its source classes carry; * takes the rest: "
-        "--classes cherry=cherry other='*'.  [default: apple=apple pears=pear noise=*]",
-    )(function)
-
-
-def settings_option(function: Function) -> Function:
-    """Add `--set NAME=VALUE`, which may be repeated."""
-    return click.option(
-        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a recipe or stage setting; repeatable."
-    )(function)
-
-
-def parameter_option(function: Function) -> Function:
-    """Add `-p NAME=VALUE` and `-p @FILE`, which may be repeated and mixed; the command receives them as `pairs`."""
-    return click.option(
-        "-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE|@FILE",
-        help="A run's parameter, or a YAML or JSON file of parameters; repeatable. A single one overrides a file's.",
-    )(function)  # fmt: skip
+confidence_option = click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Coverage of the intervals.",
+)
+# The command receives a dict from class name to words.
+classes_option = click.option(
+    "--classes",
+    multiple=True,
+    metavar="NAME=WORDS",
+    callback=_classes_callback,
+    show_default=False,
+    help="Target classes, each with the words that its source classes carry; * takes the rest: "
+    "--classes cherry=cherry other='*'.  [default: apple=apple pears=pear noise=*]",
+)
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a recipe or stage setting; repeatable."
+)
+data_settings_option = click.option(
+    "--data-setting",
+    "data_settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Override an import setting; repeatable.",
+)
+parameter_option = click.option(
+    "-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE|@FILE",
+    help="A run's parameter, or a YAML or JSON file of parameters; repeatable. A single one overrides a file's.",
+)  # fmt: skip
+store_option = click.option(
+    "--store", "store_uri", required=True, envvar="HEADSTART_STORE", metavar="URI",
+    help="Model store: a folder, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX; also HEADSTART_STORE.",
+)  # fmt: skip
+target_accuracy_option = click.option(
+    "--target-accuracy", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+    help="For time to accuracy; 0: what every baseline run reaches.",
+)  # fmt: skip
+price_per_hour_option = click.option(
+    "--price-per-hour", type=click.FloatRange(min=0), default=0.0, show_default=True,
+    help="Of one accelerator, or one machine; turns time into cost.",
+)  # fmt: skip
 
 
 def read_parameters(given: Sequence[str]) -> dict[str, str]:
@@ -152,18 +158,6 @@ def _json(file: Path, name: str, value: Any) -> str:
             f"-p @{file}: {name}: found {value!r}, which JSON has no value for ({error}).",
             "Expected a text, a finite number, true or false, a list or a mapping; put a date into quotes.",
         ) from error
-
-
-def store_option(function: Function) -> Function:
-    """Add `--store`, a local folder, or a gs:// or s3:// URI."""
-    return click.option(
-        "--store",
-        "store_uri",
-        required=True,
-        envvar="HEADSTART_STORE",
-        metavar="URI",
-        help="Model store: a folder, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX; also HEADSTART_STORE.",
-    )(function)
 
 
 def connection_options(function: Function) -> Function:

@@ -112,7 +112,7 @@ def check_data_settings(values: dict[str, Any]) -> None:
     """Raise SettingError for the first of a pipeline's data settings that its imports or its selection would refuse."""
     for name in values:
         if name in OPTIONS:
-            raise SettingError(f"Data setting {name}: a parameter of its own decides it.", f"Use {OPTIONS[name]}.")
+            raise SettingError(f"Data setting {name}: it has an option of its own.", f"Use {OPTIONS[name]}.")
     parse_settings(ImportSettings, values)
     parse_settings(SelectionSettings, {name: value for name, value in values.items() if name != "images_per_class"})
 

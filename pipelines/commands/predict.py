@@ -13,6 +13,7 @@ import click
 
 from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import echo
+from headstart.pipelines.json_output import json_option
 
 if TYPE_CHECKING:
     from headstart.components.training.prediction import Prediction
@@ -26,7 +27,7 @@ _SHOWN_TOGETHER = 500
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
 @click.option("--top", default=3, show_default=True, type=click.IntRange(1, 1000), help="Classes to print per image.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int:
     """Print the classes of images, most probable first.
 

@@ -10,7 +10,7 @@ import click
 from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.options import confidence_option, split_pairs
+from headstart.pipelines.options import confidence_option, price_per_hour_option, split_pairs, target_accuracy_option
 
 if TYPE_CHECKING:
     from headstart.components.design import Cell
@@ -21,20 +21,8 @@ if TYPE_CHECKING:
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write."
 )
-@click.option(
-    "--target-accuracy",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    help="For time to accuracy; 0: what every baseline run reaches.",
-)
-@click.option(
-    "--price-per-hour",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="Of one accelerator, or one machine; turns time into cost.",
-)
+@target_accuracy_option
+@price_per_hour_option
 @click.option(
     "--price-per-label",
     type=click.FloatRange(min=0),

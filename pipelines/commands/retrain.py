@@ -16,6 +16,7 @@ from headstart.pipelines.options import (
     LAYOUTS,
     ClassesCommand,
     classes_option,
+    data_settings_option,
     parse_settings,
     settings_option,
     store_option,
@@ -51,9 +52,7 @@ from headstart.pipelines.options import (
 @click.option("--runs", type=click.IntRange(min=1, max=100), default=3, help="Seeds to train; the best is taken.")
 @click.option("--preset", type=click.Choice(["fast", "paper", "demo"]), default="fast", help="Recipe.")
 @settings_option
-@click.option(
-    "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
-)
+@data_settings_option
 @click.option(
     "--rule",
     "rules",

@@ -19,7 +19,16 @@ from headstart.pipelines.experiment_outputs import read_summary
 from headstart.pipelines.interruption import INTERRUPTED
 from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
-from headstart.pipelines.options import LAYOUTS, ClassesCommand, classes_option, parse_settings, settings_option
+from headstart.pipelines.options import (
+    LAYOUTS,
+    ClassesCommand,
+    classes_option,
+    data_settings_option,
+    parse_settings,
+    price_per_hour_option,
+    settings_option,
+    target_accuracy_option,
+)
 from headstart.pipelines.request import experiment_request, parse_seeds
 
 # Options that are read before they are passed on.
@@ -92,21 +101,9 @@ def _by_preset(place: int) -> str:
 @click.option("--hold-out-target", is_flag=True, help="Fine-tune without the target's classes: transfer, not memory.")
 @click.option("--baseline-data", hidden=True, type=click.Choice(["selected", "intermediate"]), default="selected")
 @settings_option
-@click.option(
-    "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
-)
-@click.option(
-    "--target-accuracy",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    help="For time to accuracy; 0: what every baseline run reaches.",
-)
-@click.option(
-    "--price-per-hour",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    help="Of one accelerator, or one machine; turns time into cost.",
-)
+@data_settings_option
+@target_accuracy_option
+@price_per_hour_option
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to write.  [default: outputs/TIME]")
 @click.option("--restart", is_flag=True, help="Begin again where the output folder holds an earlier run.")
 @click.option("--docker", metavar="IMAGE", help="Run every task in a container of this image.")

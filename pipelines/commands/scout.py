@@ -17,7 +17,7 @@ from headstart.components.foreign_text import echo
 from headstart.components.training.networks import NAMES, own_network
 from headstart.pipelines.commands.data import watched
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.options import LAYOUTS, parse_settings
+from headstart.pipelines.options import LAYOUTS, data_settings_option, parse_settings
 
 if TYPE_CHECKING:
     from headstart.components.scouting.against import Agreement
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."
 )
-@click.option(
-    "--data-setting", "data_settings", multiple=True, metavar="NAME=VALUE", help="Override an import setting."
-)
+@data_settings_option
 @click.option(
     "--against",
     multiple=True,

@@ -10,6 +10,7 @@ import click
 
 from headstart.components.errors import SettingError
 from headstart.components.foreign_text import echo
+from headstart.pipelines.json_output import json_option
 
 
 def all_settings() -> list[dict[str, Any]]:
@@ -79,7 +80,7 @@ def _accepts(described: dict[str, Any]) -> str:
 
 @click.command(name="settings")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def command(name: str | None, as_json: bool) -> None:
     """List every setting, or what NAME means, accepts and is by default.
 

@@ -132,7 +132,7 @@ def test_what_a_parameter_names_wins_over_the_data_settings(tmp_path: Path) -> N
     assert description.settings["near_duplicates"] is False
     check_data_settings(settings)
     for name in OPTIONS:
-        with pytest.raises(SettingError, match=f"{name}: a parameter of its own"):
+        with pytest.raises(SettingError, match=f"{name}: it has an option of its own"):
             check_data_settings({**settings, name: 1})
 
 
