@@ -1,14 +1,16 @@
 """The experiment's design: which runs there are, in what order, and which of them one task trains.
 
 A *cell* is one seed on one preparation and one draw of the target's training images; every arm is run in it, one right
-after the other, so that a machine that gets slower or faster meets all arms alike. The order of the arms alternates
-within every preparation and draw. On a learning curve a cell is also of one size: how many of
+after the other, so that a machine that gets slower or faster meets all arms alike. The order of the arms is evened out
+within every cell, preparation and draw. On a learning curve a cell is also of one size: how many of
 the training images are used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headstart.components.datasets.left_out import NONE
@@ -74,7 +76,8 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
 
     What is absent, empty or 0 takes its default: the preset `demo` where both data sets are drawn, else `paper`; the
     number of preparations and draws as the preset has it, as far as there are runs for them. Run number i is on
-    preparation i mod K and draw (i div K) mod D, so that any number of runs is spread evenly and a longer list of seeds
+    preparation i mod K and draw (i + i div lcm(K, D)) mod D: few runs already vary both, all pairs come up equally
+    often, and a longer list of seeds
     keeps the cells of a shorter one that it begins with.
     """
     preset = str(parameters.get("preset") or _default_preset(parameters))
@@ -101,7 +104,7 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
             f"preparations: {preparations} preparations for {len(seeds)} runs of each arm; some would never be used.",
             f"Ask for at least {preparations} runs, or for at most {len(seeds)} preparations.",
         )
-    cells = [_cell(index, seed, preparations, draws, arms) for index, seed in enumerate(seeds)]
+    cells = list(_cells(seeds, preparations, draws, arms))
     # A preparation is an iteration of two tasks.
     size = -(-len(cells) // (LARGEST_LOOPS - 2 * preparations))
     tasks = [" ".join(map(str, cells[start : start + size])) for start in range(0, len(cells), size)]
@@ -185,11 +188,17 @@ def curve_tasks(cells: Sequence[Cell], sizes: Sequence[int], loops: int = LARGES
     return [" ".join(per_cell[start : start + several]) for start in range(0, len(cells), several)]
 
 
-def _cell(index: int, seed: int, preparations: int, draws: int, arms: Sequence[str]) -> Cell:
-    preparation, draw = index % preparations, index // preparations % draws
-    again = index // (preparations * draws)
-    forward = (preparation + draw + again) % 2 == 0
-    return Cell(seed, preparation, draw, tuple(sorted(arms, key=order, reverse=not forward)))
+def _cells(seeds: Sequence[int], preparations: int, draws: int, arms: Sequence[str]) -> Iterator[Cell]:
+    # How often the arms came in their own order less how often in the reverse: in the cell, in its preparation, in its
+    # draw and in all. The next order is the one that evens them out.
+    lean: Counter[tuple[str, int, int]] = Counter()
+    for index, seed in enumerate(seeds):
+        preparation, draw = index % preparations, (index + index // math.lcm(preparations, draws)) % draws
+        keys = [("cell", preparation, draw), ("preparation", preparation, 0), ("draw", 0, draw), ("all", 0, 0)]
+        cell, *rest = (lean[key] for key in keys)
+        forward = (cell or sum(rest)) <= 0
+        lean.update(dict.fromkeys(keys, 1 if forward else -1))
+        yield Cell(seed, preparation, draw, tuple(sorted(arms, key=order, reverse=not forward)))
 
 
 def _default_preset(parameters: Mapping[str, Any]) -> str:

@@ -36,6 +36,22 @@ def test_order_is_balanced_within_every_preparation_and_draw(preparations: int, 
     assert set(counts.values()) == {1}
 
 
+@pytest.mark.parametrize(("preparations", "draws"), [(1, 4), (2, 3), (3, 3), (5, 5), (4, 6), (6, 4), (7, 2), (20, 9)])
+def test_few_runs_already_vary_both_and_all_pairs_come_up(preparations: int, draws: int) -> None:
+    seeds = list(range(preparations * draws))
+    cells = plan({"seeds": seeds, "preparations": preparations, "draws": draws}).cells
+    assert len({(cell.preparation, cell.draw) for cell in cells}) == preparations * draws
+    few = cells[: max(preparations, draws)]
+    assert {cell.preparation for cell in few} == set(range(preparations))
+    assert {cell.draw for cell in few} == set(range(draws))
+    for name in ("preparation", "draw"):
+        for runs in range(1, len(cells) + 1):
+            counts = Counter(getattr(cell, name) for cell in cells[:runs])
+            assert max(counts.values()) - min(counts.values()) <= 2
+            first = Counter(getattr(cell, name) for cell in cells[:runs] if cell.arms[0] == "baseline")
+            assert all(abs(2 * first[value] - counts[value]) <= 3 for value in counts)
+
+
 def test_a_linear_drift_of_the_machine_moves_no_arm_more_than_another() -> None:
     cells = plan({"preset": "demo", "seeds": list(range(12)), "arms": list(ARMS)}).cells
     places: dict[str, list[int]] = {arm: [] for arm in ARMS}
