@@ -22,8 +22,9 @@ from headstart.components.stages import DEFAULT_ARMS, STAGES, chosen_arms, order
 LARGEST_LOOPS = 100
 MOST_PREPARATIONS = 20
 MOST_DRAWS = 100
-# The plan travels as a parameter of the pipeline; this many runs keep it below 100 kB.
-MOST_RUNS = 5000
+# The report's container gets the plan and the address of every task's records as one argument, which Linux limits to
+# 128 KiB: up to 27 bytes per run of two arms, and about 700 bytes per iteration.
+MOST_RUNS = 4000
 
 # How many preparations and draws the runs are spread over where nothing else is asked for. `paper` repeats the paper:
 # one chain of pretraining and fine-tuning, one set of target images.

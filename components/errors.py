@@ -1,4 +1,8 @@
-"""The one exception that Headstart raises for what a user can fix."""
+"""The one exception that Headstart raises for what a user can fix, and the hint at what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 INSTALL_TENSORFLOW = "Install it with: pip install 'headstart[cpu]', or 'headstart[gpu]' for an NVIDIA GPU."
 
@@ -24,3 +28,11 @@ class SettingError(HeadstartError):
     """A setting, parameter or option has a value that cannot be used; nothing was started."""
 
     exit_status = 2
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean X?" with the known name nearest to `name`, to go after a message; empty if none is near."""
+    import difflib  # where it is needed: this module is imported by everything
+
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f" Did you mean {near[0]}?" if near and near[0] != name else ""

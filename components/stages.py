@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import SettingError, suggestion
 
 # preparation: makes the weights that are transferred; product: the model that is shipped; control and treatment: arms,
 # which are repeated with several seeds and compared.
@@ -163,7 +163,7 @@ def chosen_arms(names: Iterable[str]) -> tuple[str, ...]:
     unknown = [name for name in given if name not in ARMS and frozen_blocks(name) is None]
     if unknown:
         raise SettingError(
-            f"arms: {unknown[0]!r} is not an arm.",
+            f"arms: {unknown[0]!r} is not an arm.{suggestion(unknown[0], ARMS)}",
             f"There are {', '.join(ARMS)}, and transfer@N: the first N blocks frozen.",
         )
     twice = [name for name in given if given.count(name) > 1]

@@ -35,11 +35,15 @@ def run_experiment(output: PathLike, *, restart: bool = False, docker: str = "",
     same call goes on where an interrupted one stopped. An unsound measurement returns too: look at `Summary.sound`.
     HeadstartError where a stage failed, KeyboardInterrupt where it was interrupted.
     """
+    from headstart.pipelines.configuration import options_of_call
     from headstart.pipelines.interruption import INTERRUPTED
     from headstart.pipelines.local_experiment import run_experiment as run
     from headstart.pipelines.request import experiment_request
 
-    request = experiment_request(output=Path(output), restart=restart, docker=docker, **options)
+    configuration = options_of_call({**options, **({"docker": docker} if docker else {})})
+    request = experiment_request(
+        output=Path(output), restart=restart, docker=docker, configuration=configuration, **options
+    )
     if run(request) == INTERRUPTED:
         raise KeyboardInterrupt
     return load_summary(output)

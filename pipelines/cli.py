@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import io
@@ -15,7 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from headstart.components.credentials import hide
-from headstart.components.errors import INSTALL_TENSORFLOW, HeadstartError
+from headstart.components.errors import INSTALL_TENSORFLOW, HeadstartError, suggestion
 from headstart.components.foreign_text import echo, printable
 from headstart.pipelines.interruption import NO_THREADS, no_threads_left
 from headstart.pipelines.lasting_output import OUTPUT_LOST, drop_what_is_buffered
@@ -71,9 +70,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command where there is none of the name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            ctx.fail(f"No such command {printable(args[0])!r}.{hint}")
+            ctx.fail(f"No such command {printable(args[0])!r}.{suggestion(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from headstart.components.credentials import masked_address
-from headstart.components.errors import SettingError
+from headstart.components.datasets.left_out import NONE
+from headstart.components.errors import SettingError, suggestion
 from headstart.components.regular_files import read_text
 from headstart.pipelines.yaml_files import LARGEST_SETTINGS, read_mapping
 
+# Options that name a data set or a model.
+ADDRESSES = ("cifar100", "fruits360", "source", "intermediate", "target", "prepared")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -40,10 +42,8 @@ def _take_defaults_from(ctx: click.Context, _: click.Parameter, file: Path | Non
     for key, value in read_configuration(file).items():
         name = str(key).replace("_", "-")
         if name not in options or name == "config":
-            near = difflib.get_close_matches(name, options, 1)
             raise SettingError(
-                f"--config {file}: {key!r} is not an option of `{ctx.command_path}`."
-                + (f" Did you mean {near[0]}?" if near else ""),
+                f"--config {file}: {key!r} is not an option of `{ctx.command_path}`.{suggestion(name, options)}",
                 f"`{ctx.command_path} --help` lists them.",
             )
         option = options[name]
@@ -62,19 +62,41 @@ def _value(file: Path, key: str, value: Any, option: click.Option) -> Any:
     """Return `value` as the command line would give it: tables and lists become NAME=VALUE and repeated values."""
     if value is None:
         raise SettingError(f"--config {file}: {key!r} has no value.", "Remove the line, or give it one.")
+    if option.is_flag and not isinstance(value, bool):
+        raise SettingError(f"--config {file}: {key!r}: found {value!r}, expected true or false.")
+
+    def text(value: Any) -> str:
+        try:
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        except TypeError as error:
+            raise SettingError(
+                f"--config {file}: {key!r}: found {value!r}; expected a text, a number, true or false, or a list.",
+                "Put a date into quotes.",
+            ) from error
+
     if isinstance(value, dict):
         if not option.multiple:
             raise SettingError(f"--config {file}: {key!r} is a table, but takes one value.")
-        return [f"{name}={_text(inner)}" for name, inner in value.items()]
+        if option.name == "settings":
+            # TOML takes `target.batch_size = 64` for a table in a table.
+            value = {
+                f"{name}.{below}" if below else str(name): inner
+                for name, table in value.items()
+                for below, inner in (table.items() if isinstance(table, dict) else [("", table)])
+            }
+        return [f"{name}={text(inner)}" for name, inner in value.items()]
     if isinstance(value, list):
-        return [_text(item) for item in value] if option.multiple else ",".join(_text(item) for item in value)
+        return [text(item) for item in value] if option.multiple else ",".join(text(item) for item in value)
     if option.multiple:
-        return [_text(value)]
-    return value if option.is_flag else _text(value)
+        return [text(value)]
+    return value if option.is_flag else text(value)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def whole_path(uri: str) -> str:
+    """Return a local path from the root on, and anything else that names a set or a model as it is."""
+    if not uri or uri == NONE or "://" in uri or uri.startswith("demo:"):
+        return uri
+    return str(Path(uri).expanduser().resolve())
 
 
 def read_configuration(file: Path) -> dict[str, Any]:
@@ -96,8 +118,29 @@ def read_configuration(file: Path) -> dict[str, Any]:
         raise SettingError(f"--config {file}: not TOML: {error}.") from error
 
 
+def options_of_call(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `headstart.run_experiment` as a file for `--config` would say them."""
+    names = {"settings": "set", "data_settings": "data-setting"}
+    given = {names.get(name, name.replace("_", "-")): value for name, value in options.items()}
+    return {name: _of_call(name, value) for name, value in given.items() if value is not None and value is not False}
+
+
+def _of_call(name: str, value: Any) -> Any:
+    if name in ("set", "data-setting"):
+        return [f"{key}={inner if isinstance(inner, str) else json.dumps(inner)}" for key, inner in value.items()]
+    if name in ADDRESSES:
+        return masked_address(whole_path(str(value)))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(str, value))
+    return dict(value) if isinstance(value, Mapping) else value
+
+
 def given_options(ctx: click.Context) -> dict[str, Any]:
-    """Return what was given to a command, by its command line or its file, as a file for `--config` would say it."""
+    """Return what was given to a command, by its command line or its file, as a file for `--config` would say it.
+
+    Local paths are written whole, so that the file means the same wherever it is used; what is secret in an address is
+    left out of it.
+    """
     given: dict[str, Any] = {}
     defaults = (click.core.ParameterSource.DEFAULT, None)
     for option in ctx.command.params:
@@ -106,7 +149,8 @@ def given_options(ctx: click.Context) -> dict[str, Any]:
         if ctx.get_parameter_source(option.name) in defaults:
             continue
         value = ctx.params[option.name]
+        where = whole_path if _names(option)[0] in ADDRESSES else str
         if isinstance(value, tuple | list):
-            value = [masked_address(str(item)) for item in value]
-        given[_names(option)[0]] = masked_address(str(value)) if isinstance(value, str | Path) else value
+            value = [masked_address(where(str(item))) for item in value]
+        given[_names(option)[0]] = masked_address(where(str(value))) if isinstance(value, str | Path) else value
     return given

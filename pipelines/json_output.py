@@ -1,6 +1,6 @@
 """`--json`: a command prints its result as one JSON document on standard output, and nothing else there.
 
-Here are the shapes of those documents that are not a summary, a data set's description or a version's manifest.
+`results.schema.json` has the schema of each, by the command's words; `result_types` are what it is made from.
 """
 
 from __future__ import annotations
@@ -165,7 +165,108 @@ class Fetched(_Result):
     files: list[str]
 
 
-RESULTS: tuple[type[BaseModel], ...] = (
-    *(Checked, Compiled, Submitted, Schedules, ScheduleChange),
-    *(VersionChange, Verified, Pruned, Signed, Fetched),
-)
+class Agreeing(_Result):
+    """How far an estimate puts models into the order of an arm's test accuracy."""
+
+    estimate: str
+    arm: str
+    models: int
+    same: int = Field(description="pairs of models in the same order")
+    pairs: int
+    tau: float | None = Field(description="Kendall's, from -1 to 1; null: one of the two orders is all ties")
+
+
+class ScoutedModel(_Result):
+    """What was found of one model."""
+
+    model: str
+    network: str
+    features: int
+    logme: float
+    probe: float = Field(description="accuracy on the validation images, a fraction")
+    weights: str = Field(description="digest; empty: random weights")
+    seen: int | None = Field(description="training images of the target that it was trained on; null: not known")
+    measured: dict[str, float] = Field(description="mean test accuracy of each arm that started from it")
+
+
+class Ranked(_Result):
+    """`headstart scout`."""
+
+    models: list[ScoutedModel]
+    agreement: list[Agreeing]
+    seconds: float
+
+
+class Setting(_Result):
+    """One setting."""
+
+    name: str
+    option: str
+    default: Any
+    description: str
+    accepts: str
+    presets: dict[str, Any] = Field(default_factory=dict, description="defaults of presets that have their own")
+
+
+class ClassShare(BaseModel):
+    """One class of an image, by name, with its probability."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    name: str = Field(alias="class")
+    probability: float
+
+
+class Classified(_Result):
+    """One image."""
+
+    image: str
+    best: str | None = Field(alias="class")
+    probability: float | None
+    classes: list[ClassShare] = Field(description="the most probable first")
+    error: str | None = Field(description="why it was not read")
+
+
+def result_types() -> dict[str, Any]:
+    """Return the type of what each command prints, by its words; `run`, `curve` and `report` print summaries."""
+    from headstart.components.datasets.packed import Description
+    from headstart.components.promotion.versions import Manifest, Outcome
+    from headstart.components.reporting.regression import Comparison
+    from headstart.components.training.conversion import Converted
+    from headstart.pipelines.dry_run import Forecast
+    from headstart.pipelines.mlflow_export import Exported
+
+    class ListedVersion(Manifest):
+        """A version in a store."""
+
+        current: bool
+        pinned: bool
+        candidate: str | None
+
+    changes = ("approve", "reject", "rollback", "pin")
+    return {
+        **dict.fromkeys(("run --dry-run", "curve --dry-run"), Forecast),
+        "scout": Ranked,
+        **{f"data {name}": Description for name in ("cifar100", "folder", "fruits360", "select", "show")},
+        "data fetch": Fetched,
+        "compare": Comparison,
+        "predict": list[Classified],
+        "export mlflow": Exported,
+        **dict.fromkeys(("export onnx", "export tflite"), Converted),
+        "settings": list[Setting],
+        "compile": Compiled,
+        "check": Checked,
+        "submit": Submitted,
+        "schedule": ScheduleChange,
+        "schedule --list": Schedules,
+        "retrain": Outcome,
+        **{f"models {name}": VersionChange for name in changes},
+        "models list": list[ListedVersion],
+        "models show": Manifest,
+        "models diff": dict[str, dict[str, Any]],
+        "models history": list[Outcome],
+        "models manifest": dict[str, Any],
+        "models verify": Verified,
+        "models prune": Pruned,
+        "models sign": Signed,
+    }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -76,15 +77,19 @@ class LiveDisplay:
         self._by_task = {row.task: row for row in rows}
         self._line_seconds, self._last_line = line_seconds, time.monotonic()
         self._live: Live | None = None
+        self._ended = threading.Event()
         self._spinner = Spinner("dots")
 
     def __enter__(self) -> LiveDisplay:
         if self.console.is_terminal and not self.verbose:
             self._live = Live(console=self.console, get_renderable=self._render, refresh_per_second=5, transient=True)
             self._live.start()
+        elif not self.verbose:
+            threading.Thread(target=self._tick, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         if self._live:
             self._live.stop()
             self._live = None
@@ -149,11 +154,24 @@ class LiveDisplay:
                 self.task_ended(name, fields.get("status") == "succeeded")
         elif fields.get("text"):
             row.detail = fields["text"]
-        due = time.monotonic() - self._last_line >= self._line_seconds
-        if due and not self._live and not self.verbose and kind != "run" and row.detail:
-            left = self._seconds_left(row)
-            number = f" {row.done + 1} of {row.repeats}" if row.repeats > 1 else ""
-            self._line(f"{row.title}{number}: {row.detail}{'' if left is None else f', {duration(left)} left'}")
+        if kind != "run" and row.detail and row.begun is not None and not self._live:
+            self._say_how_far(row)
+
+    def _tick(self) -> None:
+        """Say how far it is where the running stage itself says nothing for long: an epoch can take minutes."""
+        while not self._ended.wait(min(self._line_seconds, 1.0)):
+            running = [row for row in self.rows if row.begun is not None]
+            if running:
+                self._say_how_far(running[-1])
+
+    def _say_how_far(self, row: Row) -> None:
+        begun = row.begun
+        if self.verbose or begun is None or time.monotonic() - self._last_line < self._line_seconds:
+            return
+        left = self._seconds_left(row)
+        number = f" {row.done + 1} of {row.repeats}" if row.repeats > 1 else ""
+        timing = f"{duration(time.monotonic() - begun)} so far" if left is None else f"{duration(left)} left"
+        self._line(f"{row.title}{number}: {', '.join(filter(None, (row.detail, timing)))}")
 
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()
@@ -193,9 +211,10 @@ class LiveDisplay:
         if row.ended or row.done >= row.repeats:
             return 0.0
         one = statistics.median(row.seconds) if row.seconds else None
-        if row.begun is None:
+        begun = row.begun  # once: another thread may close the row
+        if begun is None:
             return None if one is None else one * (row.repeats - row.done)
-        spent = time.monotonic() - row.begun
+        spent = time.monotonic() - begun
         current = row.remaining if row.remaining is not None else (max(one - spent, 0.0) if one else None)
         if current is None:
             return None

@@ -315,7 +315,8 @@ def _write_configuration(file: Path, request: ExperimentRequest) -> None:
     options = {
         name: value for name, value in request.configuration.items() if name not in ("output", "restart", "json")
     }
-    lines = f"{CONFIGURATION_HEADER}\n# headstart run --config {file.name} --output FOLDER\n"
+    command = "curve" if request.parameters.get("sizes") else "run"
+    lines = f"{CONFIGURATION_HEADER}\n# headstart {command} --config {file.name} --output FOLDER\n"
     write_text(file, lines + yaml.safe_dump(options, sort_keys=False, allow_unicode=True))
 
 

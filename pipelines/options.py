@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from headstart.components.datasets.settings import PAPER_CLASSES, Layout
 from headstart.components.errors import SettingError
@@ -19,6 +20,17 @@ LAYOUTS = click.Choice(typing.get_args(Layout))
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
 TOKEN_VARIABLE = "KF_PIPELINES_TOKEN"
 COOKIE_VARIABLE = "KF_PIPELINES_COOKIE"
+
+
+class Address(click.types.StringParamType):
+    """A local path or a URI, of which shells complete the former."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave it to the shell, which knows the files."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+ADDRESS = Address()
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -117,7 +129,7 @@ parameter_option = click.option(
     help="A run's parameter, or a YAML or JSON file of parameters; repeatable. A single one overrides a file's.",
 )  # fmt: skip
 store_option = click.option(
-    "--store", "store_uri", required=True, envvar="HEADSTART_STORE", metavar="URI",
+    "--store", "store_uri", required=True, type=ADDRESS, envvar="HEADSTART_STORE", metavar="URI",
     help="Model store: a folder, gs://BUCKET/PREFIX or s3://BUCKET/PREFIX; also HEADSTART_STORE.",
 )  # fmt: skip
 target_accuracy_option = click.option(

@@ -17,6 +17,7 @@ from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, chosen_arms
 from headstart.components.training.networks import own_network
 from headstart.components.training.starts import find_models
+from headstart.pipelines.configuration import whole_path
 from headstart.pipelines.local_experiment import ExperimentRequest
 
 # Parameters of the experiment that the pipeline of a curve on prepared models has not.
@@ -87,6 +88,7 @@ def experiment_request(
         sets[f"{role}_layout"] = alias if published else layouts[role]
     if seeds is not None and runs is not None:
         raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
+    chosen = _with_network(network, settings or {})
     request = ExperimentRequest(
         parameters={
             **sets,
@@ -100,7 +102,7 @@ def experiment_request(
             "draws": draws,
             "hold_out_target": hold_out_target,
             "preset": preset,
-            "settings": _with_network(network, settings or {}),
+            "settings": chosen,
             "classes": dict(classes or PAPER_CLASSES),
             "images_per_class": images_per_class,
             "test_images_per_class": test_images_per_class,
@@ -118,7 +120,7 @@ def experiment_request(
         docker_image=docker,
         keep_work=keep_work,
         verbose=verbose,
-        configuration=dict(configuration or {}),
+        configuration=_naming_network(configuration or {}, chosen),
     )
     if sizes:
         request.parameters["sizes"] = check_sizes(sizes) if list(sizes) != [AUTO_SIZES] else [AUTO_SIZES]
@@ -144,10 +146,11 @@ def experiment_request(
 
 def _with_network(network: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Put the network into `settings`, a path made absolute; SettingError where there is no such network or file."""
-    if not network:
-        return dict(settings)
-    if "network" in settings:
+    if network and "network" in settings:
         raise SettingError("--network and --set network=… name the network twice.", "Give one of them.")
+    network = network or settings.get("network", "")
+    if not network or not isinstance(network, str):
+        return dict(settings)
     own = own_network(network)
     if own is None or own.file is None:
         return {**settings, "network": network}
@@ -155,6 +158,14 @@ def _with_network(network: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if not file.is_file():
         raise SettingError(f"--network {network}: there is no file {file}.", "Name a Python file and a function in it.")
     return {**settings, "network": f"{file}:{own.function}"}
+
+
+def _naming_network(configuration: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a file for `--config` says with the network as `settings` name it, where they name one."""
+    if "network" not in settings:
+        return dict(configuration)
+    rest = [pair for pair in configuration.get("set", ()) if not pair.startswith("network=")]
+    return {**configuration, "network": settings["network"], "set": rest}
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -180,11 +191,11 @@ def _refuse_drawn_preparation(target: str, drawn: Sequence[str]) -> None:
 
 def _absolute(uri: str, role: str) -> str:
     """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here."""
-    if not uri or uri == NONE or "://" in uri or uri.startswith("demo:"):
+    path = whole_path(uri)
+    if path == uri and not uri.startswith("/"):
         return conceal(uri, role)
-    path = Path(uri).expanduser().resolve()
-    if not path.exists():
+    if not Path(path).exists():
         raise SettingError(
             f"{uri}: there is no such file or folder.", "Name a path, gs://…, s3://…, https://… or file://…."
         )
-    return str(path)
+    return path

@@ -49,5 +49,5 @@ def read_mapping(path: Path, of: str = "fields of a placement") -> dict[str, Any
     if values is None:
         return {}
     if len(documents) > 1 or not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise SettingError(f"{path}: expected one mapping with {of}.", "See docs/cluster.md.")
+        raise SettingError(f"{path}: expected one mapping with {of}; names are texts.", "For example NAME: VALUE.")
     return values

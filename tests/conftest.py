@@ -7,6 +7,7 @@ import pytest
 
 from headstart.components import credentials
 from tests import gcs_server
+from tests import mlflow_server as tracking
 from tests import s3_server as s3
 from tests.gcs_server import GcsServer
 from tests.s3_server import S3Server
@@ -50,3 +51,10 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """The real SeaweedFS; a test that wants it calls its `lead_to`."""
     with s3.running(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real MLflow tracking server."""
+    with tracking.running(tmp_path_factory.mktemp("mlflow")) as url:
+        yield url

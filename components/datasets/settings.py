@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headstart.components.datasets.reading import Decoding, Fit, Orientation
-from headstart.components.errors import SettingError
+from headstart.components.errors import SettingError, suggestion
 
 REST = "*"
 PAPER_CLASSES = {"apple": "apple", "pears": "pear", "noise": REST}
@@ -125,7 +125,10 @@ def parse_settings(model: type[Model], values: dict[str, Any]) -> Model:
     own, known = set(model.model_fields), set(ImportSettings.model_fields) | set(SelectionSettings.model_fields)
     unknown = sorted(set(values) - known)
     if unknown:
-        raise SettingError(f"Unknown setting {', '.join(map(repr, unknown))}.", f"Known: {', '.join(sorted(known))}.")
+        raise SettingError(
+            f"Unknown setting {', '.join(map(repr, unknown))}.{suggestion(unknown[0], known)}",
+            f"Known: {', '.join(sorted(known))}.",
+        )
     try:
         return model.model_validate({name: value for name, value in values.items() if name in own})
     except ValidationError as error:

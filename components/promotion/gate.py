@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import SettingError, suggestion
 
 UNKNOWN = -1  # an answer that is none of the data's classes
 
@@ -85,7 +85,8 @@ class Rules(BaseModel):
         unknown = sorted(set(settings) - set(cls.model_fields))
         if unknown:
             raise SettingError(
-                f"promotion setting {unknown[0]!r} is not known; there are: {', '.join(cls.model_fields)}."
+                f"promotion setting {unknown[0]!r} is not known.{suggestion(unknown[0], cls.model_fields)}",
+                f"There are {', '.join(cls.model_fields)}.",
             )
         try:
             return cls(**settings)

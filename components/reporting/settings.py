@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import SettingError, suggestion
 
 Severity = Literal["error", "warning", "off"]
 
@@ -52,10 +52,14 @@ def report_settings(settings: Mapping[str, Any] | None) -> ReportSettings:
         name = ".".join(str(part) for part in first["loc"]) or "settings"
         if first["type"] == "extra_forbidden":
             raise SettingError(
-                f"Report setting {name!r} is not known.", f"Known are: {', '.join(ReportSettings.model_fields)}."
+                f"Report setting {name!r} is not known.{suggestion(name, ReportSettings.model_fields)}",
+                f"Known are: {', '.join(ReportSettings.model_fields)}.",
             ) from error
         raise SettingError(f"Report setting {name!r} is {first['input']!r}: {first['msg']}.") from error
     unknown = sorted(set(checked.rules) - set(RULES))
     if unknown:
-        raise SettingError(f"Report setting 'rules' names {unknown[0]!r}.", f"Rules are: {', '.join(RULES)}.")
+        raise SettingError(
+            f"Report setting 'rules' names {unknown[0]!r}, which is no rule.{suggestion(unknown[0], RULES)}",
+            f"Rules are: {', '.join(RULES)}.",
+        )
     return checked

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import SettingError, suggestion
 from headstart.components.stages import STAGES
 from headstart.components.training.recipes import RECIPES, Recipe, recipe
 from headstart.components.training.stage_settings import StageSettings, validated
@@ -101,11 +100,9 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None, imag
             raise SettingError(f"{key}: there is no such setting any more.", RETIRED[name])
         name, value = _renamed(name, given)
         if name not in known() or (stage and stage not in RECIPES and key not in OWN_RATES):
-            near = difflib.get_close_matches(name, known(), 1)
-            hint = f" Did you mean {near[0]}?" if near and near[0] != name else ""
             shown = key if key.isprintable() and key else repr(key)
             raise SettingError(
-                f"{shown}: no such setting.{hint}",
+                f"{shown}: no such setting.{suggestion(name, known())}",
                 f"Settings are {', '.join(known())}; each also as {', '.join(f'{part}.NAME' for part in RECIPES)}.",
             )
         if not stage or stage in (STAGES[arm].recipe, arm):

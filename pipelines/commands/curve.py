@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from headstart.components.design import AUTO_SIZES, MOST_DRAWS, MOST_PREPARATIONS, check_sizes
+from headstart.components.design import AUTO_SIZES, MOST_DRAWS, MOST_PREPARATIONS, MOST_RUNS, check_sizes
 from headstart.components.errors import SettingError
 from headstart.pipelines.commands import run
-from headstart.pipelines.options import ClassesCommand
+from headstart.pipelines.options import ADDRESS, ClassesCommand
 
 RUNS, DRAWS = 6, 3
 # What `headstart run` has and a curve has not, or has with another default.
@@ -25,6 +25,7 @@ _options: list[click.Parameter] = [
     click.Option(
         ["--prepared"],
         multiple=True,
+        type=ADDRESS,
         metavar="URI",
         help="Output folder of an experiment, or a model, whose weights are transferred; repeatable.  [default: they "
         "are made first]",
@@ -32,7 +33,9 @@ _options: list[click.Parameter] = [
     click.Option(
         ["--price-per-label"], type=click.FloatRange(min=0), default=0.0, help="Turns labels that are saved into money."
     ),
-    click.Option(["--runs"], type=click.IntRange(1, 2500), help=f"Runs of each arm at each size.  [default: {RUNS}]"),
+    click.Option(
+        ["--runs"], type=click.IntRange(1, MOST_RUNS // 2), help=f"Runs of each arm at each size.  [default: {RUNS}]"
+    ),
     click.Option(
         ["--draws"],
         type=click.IntRange(1, MOST_DRAWS),

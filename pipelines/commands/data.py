@@ -23,7 +23,7 @@ from headstart.components.foreign_text import echo
 from headstart.components.progress import parse
 from headstart.pipelines.json_output import Fetched, json_option, print_json
 from headstart.pipelines.live_display import LINE_SECONDS
-from headstart.pipelines.options import parse_classes
+from headstart.pipelines.options import ADDRESS, parse_classes
 
 _OWN = frozenset({"layout", "classes"})
 """Settings that the commands give in another way than by an option of that name."""
@@ -123,7 +123,7 @@ _OUTPUT = click.option("--output", "-o", required=True, type=click.Path(path_typ
 
 
 @command.command()
-@click.argument("uri")
+@click.argument("uri", type=ADDRESS)
 @_OUTPUT
 @setting_options(ImportSettings)
 @json_option
@@ -133,7 +133,7 @@ def cifar100(uri: str, output: Path, **settings: Any) -> None:
 
 
 @command.command()
-@click.argument("uri")
+@click.argument("uri", type=ADDRESS)
 @_OUTPUT
 @setting_options(ImportSettings)
 @json_option
@@ -143,7 +143,7 @@ def fruits360(uri: str, output: Path, **settings: Any) -> None:
 
 
 @command.command()
-@click.argument("uri")
+@click.argument("uri", type=ADDRESS)
 @_OUTPUT
 @click.option(
     "--layout",

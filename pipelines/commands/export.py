@@ -11,6 +11,7 @@ import click
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option, print_json
+from headstart.pipelines.options import ADDRESS
 
 if TYPE_CHECKING:
     from headstart.components.training.conversion import Format
@@ -68,12 +69,13 @@ def _model_options(function: Function) -> Function:
         click.option(
             "--images",
             multiple=True,
+            type=ADDRESS,
             metavar="PATH",
             help="Images to compare answers on: files, folders of them, or a packed data set, whose test images are "
             "taken; repeatable.  [default: noise]",
         ),
         click.argument("out", type=click.Path(path_type=Path, dir_okay=False)),
-        click.argument("model"),
+        click.argument("model", type=ADDRESS),
     ):
         function = option(function)
     return function

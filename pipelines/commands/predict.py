@@ -14,6 +14,7 @@ import click
 from headstart.components.errors import HeadstartError
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option
+from headstart.pipelines.options import ADDRESS
 
 if TYPE_CHECKING:
     from headstart.components.training.prediction import Prediction
@@ -24,8 +25,8 @@ _SHOWN_TOGETHER = 500
 
 
 @click.command(name="predict")
-@click.argument("model")
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
+@click.argument("model", type=ADDRESS)
+@click.argument("images", nargs=-1, required=True, type=ADDRESS, metavar="IMAGE…")
 @click.option("--top", default=3, show_default=True, type=click.IntRange(1, 1000), help="Classes to print per image.")
 @json_option
 def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int:

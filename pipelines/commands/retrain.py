@@ -11,8 +11,10 @@ import click
 
 from headstart.components.credentials import conceal
 from headstart.components.errors import SettingError
+from headstart.pipelines.configuration import config_option
 from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.options import (
+    ADDRESS,
     LAYOUTS,
     ClassesCommand,
     classes_option,
@@ -24,13 +26,19 @@ from headstart.pipelines.options import (
 
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
+@config_option
 @click.option(
-    "--data", required=True, metavar="URI", help="New data: a folder, an archive, gs://…, s3://… or https://…."
+    "--data",
+    required=True,
+    type=ADDRESS,
+    metavar="URI",
+    help="New data: a folder, an archive, gs://…, s3://… or https://….",
 )
 @store_option
 @click.option(
     "--model",
     "prepared",
+    type=ADDRESS,
     metavar="URI",
     default="",
     help="Fine-tuned model to start from, such as "

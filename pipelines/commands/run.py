@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS
+from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS, MOST_RUNS
 from headstart.components.errors import SettingError
 from headstart.components.stages import ARMS, DEFAULT_ARMS, arms_by_depth
 from headstart.components.training.networks import NAMES
@@ -20,6 +20,7 @@ from headstart.pipelines.interruption import INTERRUPTED
 from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.local_experiment import ExperimentRequest, run_experiment
 from headstart.pipelines.options import (
+    ADDRESS,
     LAYOUTS,
     ClassesCommand,
     classes_option,
@@ -47,16 +48,26 @@ def _by_preset(place: int) -> str:
     metavar="NAME|MODULE:FUNCTION",
     help=f"Network: {', '.join(NAMES)}, or a function of your own (FILE.py:FUNCTION).  [default: paper]",
 )
-@click.option("--cifar100", metavar="URI", help="Source set: CIFAR-100 in any of its published forms.")
-@click.option("--fruits360", metavar="URI", help="Intermediate set: Fruits-360, any release.")
-@click.option("--source", metavar="URI", help="Source set of your own, or none.  [default: drawn demonstration data]")
+@click.option("--cifar100", type=ADDRESS, metavar="URI", help="Source set: CIFAR-100 in any of its published forms.")
+@click.option("--fruits360", type=ADDRESS, metavar="URI", help="Intermediate set: Fruits-360, any release.")
+@click.option(
+    "--source",
+    type=ADDRESS,
+    metavar="URI",
+    help="Source set of your own, or none.  [default: drawn demonstration data]",
+)
 @click.option("--source-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
-@click.option("--intermediate", metavar="URI", help="Intermediate set of your own, or none.  [default: drawn]")
+@click.option(
+    "--intermediate", type=ADDRESS, metavar="URI", help="Intermediate set of your own, or none.  [default: drawn]"
+)
 @click.option("--intermediate-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
-@click.option("--target", metavar="URI", default="", help="Target set of your own.  [default: selected classes]")
+@click.option(
+    "--target", type=ADDRESS, metavar="URI", default="", help="Target set of your own.  [default: selected classes]"
+)
 @click.option("--target-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option(
     "--prepared",
+    type=ADDRESS,
     metavar="URI",
     help="Model to start from in place of the stages whose data are not given: .keras, .weights.h5, a SavedModel of "
     "Headstart, a run's output folder or a model store.",
@@ -78,7 +89,9 @@ def _by_preset(place: int) -> str:
 @click.option(
     "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."
 )
-@click.option("--runs", type=click.IntRange(min=1, max=2500), help="Runs of each arm, seeds 1 to N.  [default: 10]")
+@click.option(
+    "--runs", type=click.IntRange(min=1, max=MOST_RUNS // 2), help="Runs of each arm, seeds 1 to N.  [default: 10]"
+)
 @click.option("--seeds", metavar="N,N,…", help="Seeds of the runs of each arm, instead of --runs.")
 @click.option(
     "--arms", metavar="ARM,ARM,…", default=",".join(DEFAULT_ARMS), help=f"What to compare: {', '.join(ARMS)}."

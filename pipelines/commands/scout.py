@@ -17,7 +17,7 @@ from headstart.components.foreign_text import echo
 from headstart.components.training.networks import NAMES, own_network
 from headstart.pipelines.commands.data import watched
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.options import LAYOUTS, data_settings_option, parse_settings
+from headstart.pipelines.options import ADDRESS, LAYOUTS, data_settings_option, parse_settings
 
 if TYPE_CHECKING:
     from headstart.components.scouting.against import Agreement
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("models", nargs=-1, required=True, metavar="MODEL…")
-@click.option("--target", metavar="URI", required=True, help="Target set: your images.")
+@click.argument("models", nargs=-1, required=True, type=ADDRESS, metavar="MODEL…")
+@click.option("--target", type=ADDRESS, metavar="URI", required=True, help="Target set: your images.")
 @click.option("--target-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option(
     "--network",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import Any
 
 import click
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import SettingError, suggestion
 from headstart.components.foreign_text import echo
 from headstart.pipelines.json_output import json_option
 
@@ -89,12 +88,21 @@ def command(name: str | None, as_json: bool) -> None:
     """
     found = all_settings()
     if name is not None:
+        from headstart.components.datasets.settings import OPTIONS
+        from headstart.components.training.recipes import RECIPES
+        from headstart.components.training.settings import OWN_RATES
+
         known = [entry["name"] for entry in found]
-        found = [entry for entry in found if entry["name"] == name.rpartition(".")[2].replace("-", "_")]
+        stage, _, own = name.lower().replace("-", "_").rpartition(".")
+        of_stage = not stage or stage in RECIPES or name in OWN_RATES
+        found = [
+            entry for entry in found if entry["name"] == own and of_stage and (not stage or entry["option"] == "--set")
+        ]
+        if own in OPTIONS and not stage:
+            raise SettingError(f"{name}: is not a setting, but an option.", f"Use {OPTIONS[own]}.")
         if not found:
-            near = difflib.get_close_matches(name, known, 3)
-            hint = f"Did you mean {', '.join(near)}?" if near else "`headstart settings` lists them all."
-            raise SettingError(f"{name}: no such setting.", hint)
+            hint = "" if own in known else suggestion(own, known)
+            raise SettingError(f"{name}: no such setting.{hint}", "`headstart settings` lists them all.")
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return

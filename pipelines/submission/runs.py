@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from headstart.components.credentials import masked_address
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError, suggestion
 from headstart.components.preflight.parameters import check_parameters
 from headstart.pipelines.packages import Package
 from headstart.pipelines.placement import VOLUME_FOLDER
@@ -91,7 +91,10 @@ def typed_parameters(package: Package, pairs: dict[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, text in pairs.items():
         if name not in declared:
-            raise SettingError(f"{package.name} has no parameter {name!r}.", f"It has {', '.join(sorted(declared))}.")
+            raise SettingError(
+                f"{package.name} has no parameter {name!r}.{suggestion(name, declared)}",
+                f"It has {', '.join(sorted(declared))}.",
+            )
         values[name] = _typed(name, text, str(declared[name]["parameterType"]))
     missing = [
         name for name, what in declared.items()

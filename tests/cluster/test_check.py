@@ -223,10 +223,10 @@ def test_json_says_the_same(
     check: Checked, cluster: KubernetesApi, command: Callable[..., Result], api: PipelinesApi
 ) -> None:
     result = command("check", "--host", api.server.host, "--image", IMAGE, "--json")
-    found = read_result("Checked", result.stdout)
+    found = read_result("check", result.stdout)
     assert result.exit_code == 0 and found["ready"]
     assert {line["outcome"] for line in found["checks"]} == {"passed"}
     result = command("check", "--host", api.server.host, "--image", IMAGE, "--namespace", "absent", "--json")
-    found = read_result("Checked", result.stdout)
+    found = read_result("check", result.stdout)
     assert result.exit_code == 1 and not found["ready"]
     assert [line for line in found["checks"] if line["outcome"] == "failed" and line["remedy"]]

@@ -45,7 +45,7 @@ def test_success_brings_the_report_back(command: Command, api: PipelinesApi, pac
     result = submit(command, api, package, "--output", "back", "-p", "preset=fast", "-p", "seeds=[1, 2]", "--json")
 
     assert result.exit_code == 0, said(result)
-    found = read_result("Submitted", result.stdout)
+    found = read_result("submit", result.stdout)
     assert (found["run_id"], found["state"], found["status"], found["output"]) == (RUN_ID, "SUCCEEDED", 0, "back")
     assert set(found["files"]) == {f"back/{name}" for name in ("report.html", "report.md", "summary.json", "runs.csv")}
     assert found["url"] == f"{api.server.host}/#/runs/details/{RUN_ID}" and found["url"] in result.stderr

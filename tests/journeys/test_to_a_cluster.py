@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,15 @@ import pytest
 import yaml
 
 from tests.journeys.documented import ROOT, command, run
+
+# What the CustomResourceDefinitions of Kubeflow Pipelines 2.17 know of a `spec`; anything else would be dropped.
+KNOWN = {
+    "Pipeline": {"displayName", "description"},
+    "PipelineVersion": {
+        "codeSourceURL", "description", "displayName", "pipelineName", "pipelineSpec", "pipelineSpecURI",
+        "platformSpec", "tags", "versionName",
+    },
+}  # fmt: skip
 
 
 def test_the_package_is_compiled_as_the_readme_says(tmp_path: Path) -> None:
@@ -38,11 +48,21 @@ def test_what_gitops_applies_is_valid(tmp_path: Path) -> None:
     resources = ["base", "pipeline-objects.yaml"]
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": "team", "resources": resources}))
     built = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, check=True)
-    kinds = []
-    for entry in yaml.safe_load_all(built.stdout):
-        kinds.append(entry["kind"])
-        if entry["apiVersion"].startswith("pipelines.kubeflow.org"):
-            assert entry["metadata"]["namespace"] == "team"
-        else:
-            kubernetes_validate.validate(entry, "1.33", strict=True)
-    assert {"Pipeline", "PipelineVersion", "ServiceAccount"} <= set(kinds)
+    objects = {entry["kind"]: entry for entry in yaml.safe_load_all(built.stdout)}
+    ours = {kind: objects.pop(kind) for kind in KNOWN}
+    for kind, entry in ours.items():
+        assert entry["apiVersion"] == "pipelines.kubeflow.org/v2beta1"
+        assert set(entry) == {"apiVersion", "kind", "metadata", "spec"}
+        assert entry["metadata"]["namespace"] == "team"
+        assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", entry["metadata"]["name"])
+        assert entry["spec"].keys() <= KNOWN[kind]
+    version, packed = (
+        ours["PipelineVersion"]["spec"],
+        list(yaml.safe_load_all((tmp_path / "experiment.yaml").read_text())),
+    )
+    assert [version["pipelineSpec"], version["platformSpec"]] == packed
+    # What the webhook asks for: the version's pipeline is there, and is the one that was compiled.
+    assert version["pipelineName"] == packed[0]["pipelineInfo"]["name"] == ours["Pipeline"]["metadata"]["name"]
+    assert "ServiceAccount" in objects
+    for entry in objects.values():
+        kubernetes_validate.validate(entry, "1.33", strict=True)

@@ -141,6 +141,24 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert completed("headstart run --preset fa", 3) == ["fast"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["run --target", "run --config", "retrain --data", "models list --store", "data folder", "predict"],
+)
+def test_a_shell_completes_files(words: str) -> None:
+    """A real bash, asked as the tab key asks it: the program leaves the rest of the word to the shell's own files."""
+    line = ["headstart", *words.split(), "pho"]
+    script = f"""PATH={Path(sys.executable).parent}:$PATH
+eval "$(_HEADSTART_COMPLETE=bash_source headstart)"
+compopt() {{ echo "compopt $*"; }}
+COMP_WORDS=({" ".join(line)}); COMP_CWORD={len(line) - 1}
+_headstart_completion headstart; echo "${{COMPREPLY[*]}}"
+"""
+    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["compopt", "-o", "default"]
+
+
 def test_the_documented_line_teaches_bash_completion() -> None:
     page = (Path(__file__).parents[2] / "docs/command-line.md").read_text(encoding="utf-8")
     (line,) = [line for line in page.splitlines() if "bash_source" in line]

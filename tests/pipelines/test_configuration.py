@@ -1,6 +1,9 @@
 """`--config FILE`, `headstart settings`, and what is said of names that do not exist."""
 
 import json
+import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +11,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from headstart.components.datasets.settings import OPTIONS
 from headstart.components.errors import SettingError
 from headstart.components.training.recipes import Recipe
 from headstart.pipelines.cli import headstart
+from headstart.pipelines.commands import run as run_command
 from headstart.pipelines.commands.settings import all_settings
-from headstart.pipelines.configuration import config_option, given_options, read_configuration
+from headstart.pipelines.configuration import config_option, given_options, options_of_call, read_configuration
+from headstart.pipelines.local_experiment import ExperimentRequest, _write_configuration, check_request
+from headstart.pipelines.request import experiment_request
+from tests.json_results import read_result
 
 
 @click.command()
@@ -74,6 +82,9 @@ def test_what_was_given_can_be_given_again_as_a_file(tmp_path: Path) -> None:
         ("a.json", "{}", "ends in .toml"),
         ("a.yaml", "hold_out_target: true\nhold-out-target: true", "says again"),
         ("a.yaml", "[" * 3000, "nests deeper"),
+        ("a.yaml", "output: 2026-01-01", "date into quotes"),
+        ("a.yaml", "hold_out_target: 1", "expected true or false"),
+        ("a.yaml", "1: 2", "names are texts"),
     ],
 )
 def test_what_a_file_cannot_say_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -81,6 +92,79 @@ def test_what_a_file_cannot_say_is_refused(tmp_path: Path, name: str, text: str,
     file.write_text(text, encoding="utf-8")
     with pytest.raises(SettingError, match=message.replace("?", r"\?")):
         CliRunner().invoke(small, ["--config", str(file)], catch_exceptions=False)
+
+
+def test_a_table_in_a_table_is_a_longer_name(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("[set]\ntarget.batch_size = 64\nepochs = 2\n[set.pretrain]\nflip = true\n")
+    options = call("--config", str(tmp_path / "a.toml"))["options"]
+    assert options["settings"] == ["target.batch_size=64", "epochs=2", "pretrain.flip=true"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the sets, the model and the network that commands name without their folders."""
+    for name in ("photos", "none", "cifar", "models"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "models/a.keras").write_bytes(b"")
+    (tmp_path / "own.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def asked_for(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> ExperimentRequest:
+    """What a command would run."""
+    found: list[ExperimentRequest] = []
+    monkeypatch.setattr(run_command, "run_experiment", lambda request: found.append(request) or 0)
+    done = CliRunner().invoke(headstart, words, obj={}, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return found[0]
+
+
+def same(first: ExperimentRequest, again: ExperimentRequest) -> None:
+    assert again.identity() == first.identity()
+    assert list(again.parameters["classes"]) == list(first.parameters["classes"])  # the order numbers the labels
+    assert again.report_settings | {"command": ""} == first.report_settings | {"command": ""}
+    assert again.keep_work == first.keep_work
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run",
+        "run --preset fast --runs 3 --frozen 0..4 --arms head,baseline --set target.batch_size=64 --set flip=true",
+        "run --source none --intermediate photos --target photos --draws 4 --preparations 2 --seeds 3,1,2",
+        "run --prepared models/a.keras --preparation-hours 0 --target photos --network own.py:network --keep-work",
+        "run --prepared models/a.keras --target photos --set network=own.py:network --set epochs=1",
+        "run --cifar100 cifar --fruits360 ~/ --classes pears=pear apple='a=b' z='*' --hold-out-target",
+        "run --target-accuracy 0.9 --price-per-hour 1e-3 --data-setting fit=crop --data-setting skip_share=0.2",
+        "curve --sizes 3,6,12 --intermediate photos --prepared models --prepared models/a.keras --runs 2",
+        "curve --price-per-label 0.5 --docker registry/image:1",
+    ],
+)
+def test_the_file_that_a_run_writes_repeats_it_from_anywhere(
+    line: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(place))
+    (place / "models/finetuned.keras").write_bytes(b"")
+    first = asked_for(shlex.split(line), monkeypatch)
+    folder = place / "elsewhere"
+    folder.mkdir()
+    _write_configuration(folder / "run.yaml", first)
+    monkeypatch.chdir(folder)
+    (words,) = re.findall(r"^# headstart (.*) --output FOLDER$", (folder / "run.yaml").read_text(), re.M)
+    assert words == f"{line.split(maxsplit=1)[0]} --config run.yaml"
+    same(first, asked_for(words.split(), monkeypatch))
+
+
+def test_what_python_asked_for_is_repeated_from_its_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {
+        "source": Path("photos"), "intermediate": "photos", "target": "photos", "preset": "fast", "seeds": [4, 2],
+        "arms": ("baseline", "head"), "settings": {"target.batch_size": 64, "precision": "float32", "flip": True},
+        "data_settings": {"fit": "pad"}, "classes": {"b": "x", "a": "*"}, "hold_out_target": True, "runs": None,
+    }  # fmt: skip
+    first = experiment_request(configuration=options_of_call(options), **options)
+    _write_configuration(place / "run.yaml", first)
+    same(first, asked_for(["run", "--config", "run.yaml"], monkeypatch))
 
 
 def test_a_value_is_checked_as_on_the_command_line(tmp_path: Path) -> None:
@@ -107,12 +191,26 @@ def test_settings_lists_what_the_models_check() -> None:
     assert all(entry["description"] or entry["accepts"] for entry in found.values())
     printed = CliRunner().invoke(headstart, ["settings", "batch_size"], obj={})
     assert "batch_size" in printed.output
-    as_json = json.loads(CliRunner().invoke(headstart, ["settings", "--json"], obj={}).output)
+    as_json = read_result("settings", CliRunner().invoke(headstart, ["settings", "--json"], obj={}).output)
     assert as_json == json.loads(json.dumps(all_settings()))
 
 
 def test_a_setting_or_a_command_that_is_not_there_gets_a_suggestion() -> None:
     with pytest.raises(SettingError) as caught:
         CliRunner().invoke(headstart, ["settings", "lerning_rate"], obj={}, catch_exceptions=False)
-    assert "learning_rate" in caught.value.remedy
+    assert "Did you mean learning_rate?" in caught.value.message
     assert "Did you mean run?" in CliRunner().invoke(headstart, ["rnu"], obj={}).output
+
+
+def test_an_import_setting_that_is_an_option_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {entry["name"] for entry in all_settings() if entry["option"] == "--data-setting"}
+    assert not listed & set(OPTIONS)
+    for name in OPTIONS:
+        request = asked_for(["run", "--data-setting", f"{name}=1"], monkeypatch)
+        with pytest.raises(SettingError, match=f"{name}: "):
+            check_request(request)
+        with pytest.raises(SettingError, match="Use "):
+            CliRunner().invoke(headstart, ["settings", name], obj={}, catch_exceptions=False)
+    check_request(
+        asked_for(["run", *(f"--data-setting={name}" for name in ("images_per_class=9", "fit=pad"))], monkeypatch)
+    )

@@ -1,6 +1,5 @@
 """`run --dry-run`: it counts what an import would import, writes nothing, and its plan is the run's."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 from headstart.components.datasets.importing import import_dataset, survey
 from headstart.pipelines.dry_run import forecast
 from headstart.pipelines.request import experiment_request
+from tests.json_results import read_result
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_the_command_measures_and_writes_nothing(photographs: Path, tmp_path: Pa
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = read_result("run --dry-run", done.stdout)
     assert found["seconds"] > 0
     assert all(stage["seconds"] > 0 for stage in found["stages"])
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,6 @@
 import io
+import re
+import time
 
 import pytest
 from rich.console import Console
@@ -80,6 +82,18 @@ def test_away_from_a_terminal_a_running_stage_says_how_far_it_is() -> None:
     patient.task_started("pretrain")
     patient.event("pretrain", {"event": "epoch", "epoch": "3", "epochs": "9", "remaining": "80"})
     assert quiet.getvalue() == ""
+
+
+def test_away_from_a_terminal_a_stage_that_says_nothing_is_reported_on_too() -> None:
+    out = io.StringIO()
+    with LiveDisplay(Console(file=out, width=100), [Row("pretrain", "Pretrain")], line_seconds=0.01) as shown:
+        shown.task_started("pretrain")
+        deadline = time.monotonic() + 60
+        while out.getvalue().count("\n") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    lines = out.getvalue().splitlines()
+    assert len(lines) >= 2
+    assert all(re.fullmatch(r"Pretrain: \d+(\.\d)? s so far", line) for line in lines)
 
 
 def test_a_task_that_is_tried_again_counts_once() -> None:

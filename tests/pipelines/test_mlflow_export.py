@@ -4,14 +4,7 @@ import http.server
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,48 +16,17 @@ from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.report import write_report
 from headstart.pipelines.commands.export import command
 from headstart.pipelines.mlflow_server import TrackingServer
+from tests.json_results import read_result
 
 GENUINE = Path(__file__).parents[1] / "reporting/genuine/fast"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    words = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--artifacts-destination", "files"]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *words, "--backend-store-uri", "sqlite:///runs.db"],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        until = time.monotonic() + 180
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/health").close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < until, (folder / "log").read_text()[-3000:]
-                time.sleep(0.3)
-        yield url
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-
-
 @pytest.fixture
-def client(server: str) -> Any:
+def client(mlflow_server: str) -> Any:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=server)
+    return MlflowClient(tracking_uri=mlflow_server)
 
 
 @pytest.fixture
@@ -82,7 +44,7 @@ def export(run: Path, server: str, experiment: str) -> dict[str, Any]:
     words = ["mlflow", str(run), "--tracking-uri", server, "--experiment", experiment, "--json"]
     done = CliRunner().invoke(command, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = read_result("export mlflow", done.stdout)
     return found
 
 
@@ -90,8 +52,8 @@ def active(client: Any, done: dict[str, Any]) -> dict[str, Any]:
     return {run.info.run_name: run for run in client.search_runs([done["experiment_id"]])}
 
 
-def test_a_run_arrives_whole(server: str, client: Any, run: Path) -> None:
-    done = export(run, server, "whole")
+def test_a_run_arrives_whole(mlflow_server: str, client: Any, run: Path) -> None:
+    done = export(run, mlflow_server, "whole")
     assert set(done["runs"].values()) == {"created"}
     there = active(client, done)
     parent = there.pop("output")
@@ -126,10 +88,10 @@ def check(client: Any, child: Any, record: RunRecord, parent: str) -> None:
         assert [(one.step, one.value) for one in history] == expected
 
 
-def test_again_sends_nothing_twice_and_what_changed_once(server: str, client: Any, run: Path) -> None:
-    first = export(run, server, "again")
+def test_again_sends_nothing_twice_and_what_changed_once(mlflow_server: str, client: Any, run: Path) -> None:
+    first = export(run, mlflow_server, "again")
     before = active(client, first)
-    again = export(run, server, "again")
+    again = export(run, mlflow_server, "again")
     assert again["state"] == "unchanged" and set(again["runs"].values()) == {"unchanged"}
     assert {one.info.run_id for one in active(client, first).values()} == {one.info.run_id for one in before.values()}
 
@@ -142,7 +104,7 @@ def test_again_sends_nothing_twice_and_what_changed_once(server: str, client: An
     record.seed = 9
     record.write(run / "records/transfer-09.json")
     write_report([read_record(one) for one in sorted((run / "records").glob("*.json"))], run)
-    third = export(run, server, "again")
+    third = export(run, mlflow_server, "again")
     assert third["run_id"] == first["run_id"] and third["state"] == "updated"
     assert third["runs"].pop("transfer-01") == "updated" and third["runs"].pop("transfer-09") == "created"
     assert set(third["runs"].values()) == {"unchanged"}
@@ -156,7 +118,7 @@ def test_again_sends_nothing_twice_and_what_changed_once(server: str, client: An
 
 
 def test_an_interrupted_export_is_completed(
-    server: str, client: Any, run: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_server: str, client: Any, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish, finished = TrackingServer.finish, []
 
@@ -168,27 +130,27 @@ def test_an_interrupted_export_is_completed(
 
     monkeypatch.setattr(TrackingServer, "finish", lost)
     with pytest.raises(HeadstartError, match="lost"):
-        export(run, server, "interrupted")
+        export(run, mlflow_server, "interrupted")
     monkeypatch.setattr(TrackingServer, "finish", finish)
-    done = export(run, server, "interrupted")
+    done = export(run, mlflow_server, "interrupted")
     there = active(client, done)
     assert len(client.search_runs([done["experiment_id"]])) == len(there) == len(list((run / "records").iterdir())) + 1
     assert {one.info.status for one in there.values()} == {"FINISHED"}
 
 
-def test_records_alone_are_measured(server: str, client: Any, run: Path) -> None:
+def test_records_alone_are_measured(mlflow_server: str, client: Any, run: Path) -> None:
     shutil.move(run / "records", run.parent / "alone")
-    done = export(run.parent / "alone", server, "alone")
+    done = export(run.parent / "alone", mlflow_server, "alone")
     parent = client.get_run(done["run_id"])
     summary = json.loads((run / "summary.json").read_text())
     assert parent.data.tags["mlflow.note.content"] == summary["answer"]
     assert client.list_artifacts(done["run_id"]) == []
 
 
-def test_a_deleted_experiment_is_said(server: str, client: Any, run: Path) -> None:
-    client.delete_experiment(export(run, server, "gone")["experiment_id"])
+def test_a_deleted_experiment_is_said(mlflow_server: str, client: Any, run: Path) -> None:
+    client.delete_experiment(export(run, mlflow_server, "gone")["experiment_id"])
     with pytest.raises(HeadstartError, match="--experiment gone: was deleted"):
-        export(run, server, "gone")
+        export(run, mlflow_server, "gone")
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_the_sign_test_against_values_from_a_table() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"margn": 0.1}, "'margn' is not known; there are: margin, class_bound"),
+        ({"margn": 0.1}, "'margn' is not known. Did you mean margin"),
         ({"margin": -0.1}, "margin"),
         ({"margin": 2}, "margin"),
         ({"margin": "much"}, "margin"),

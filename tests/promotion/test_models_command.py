@@ -1,6 +1,5 @@
 """`headstart models` on a folder and on a bucket."""
 
-import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -39,7 +38,7 @@ def test_list_marks_what_is_in_use_pinned_and_rolled_back(models: Models, store:
     assert listed[1][0] == "1" and listed[1][-3:] == ["apple,", "pears", "pinned"]
     assert listed[2][:2] == [">", "2"] and listed[2][-2:] == ["in", "use"]
     assert listed[3][0] == "3" and listed[3][-2:] == ["rolled", "back"]
-    read = json.loads(models("list", "--json").output)
+    read = read_result("models list", models("list", "--json").output)
     assert [(one["version"], one["current"], one["pinned"]) for one in read] == [
         (1, False, True), (2, True, False), (3, False, False),
     ]  # fmt: skip
@@ -79,7 +78,7 @@ def test_show_says_how_it_came_to_be_and_where_to_serve_it_from(models: Models, 
     assert digest("three") in shown
     assert f"{store.uri}/versions/3/serving" in shown
     assert models("show", "2", "--uri").output.strip() == f"{store.uri}/versions/2/serving"
-    assert json.loads(models("show", "2", "--json").output)["data_digest"] == digest("two")
+    assert read_result("models show", models("show", "2", "--json").output)["data_digest"] == digest("two")
 
 
 def test_history_tells_how_retrainings_ended(models: Models, store: ModelStore) -> None:
@@ -153,16 +152,16 @@ def test_one_damaged_file_stops_neither_list_nor_history_nor_retention(
 
 
 def test_json_of_what_changes_a_store(models: Models, store: ModelStore) -> None:
-    found = read_result("VersionChange", models("rollback", "--json").stdout)
+    found = read_result("models rollback", models("rollback", "--json").stdout)
     assert found == {"version": 2, "action": "rolled back", "previous": 3, "serve_from": store.serving_uri(2)}
-    assert read_result("VersionChange", models("pin", "1", "--json").stdout)["action"] == "pinned"
-    assert read_result("VersionChange", models("pin", "1", "--remove", "--json").stdout)["action"] == "unpinned"
-    found = read_result("Verified", models("verify", "--json").stdout)
+    assert read_result("models pin", models("pin", "1", "--json").stdout)["action"] == "pinned"
+    assert read_result("models pin", models("pin", "1", "--remove", "--json").stdout)["action"] == "unpinned"
+    found = read_result("models verify", models("verify", "--json").stdout)
     assert found["sound"] and [one["version"] for one in found["versions"]] == [1, 2, 3]
-    assert read_result("Pruned", models("prune", "--keep", "1", "--dry-run", "--json").stdout)["dry_run"]
+    assert read_result("models prune", models("prune", "--keep", "1", "--dry-run", "--json").stdout)["dry_run"]
     store.backend.write("versions/1/model/model.keras", b"other")
     damaged = models("verify", "--json")
-    found = read_result("Verified", damaged.stdout)
+    found = read_result("models verify", damaged.stdout)
     assert not found["sound"]
     assert [bool(one["problem"]) for one in found["versions"]] == [True, False, False]
 

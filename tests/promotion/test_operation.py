@@ -19,6 +19,7 @@ from headstart.components.promotion.notify import check_address, notify, registe
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.pipelines.local_retraining import RetrainingRequest, _tell
 from tests.commands import invoke
+from tests.json_results import read_result
 
 
 class Server:
@@ -199,7 +200,7 @@ def test_diff_names_what_differs(store: ModelStore, tmp_path: Path) -> None:
         (folder / "record.json").write_text(json.dumps({"preset": "fast", "recipe": recipe}))
         about = manifest(text).model_copy(update={"accuracy": accuracy, "recalls": {"apple": recall, "pears": 1.0}})
         store.add(folder, about)
-    found = json.loads(models("diff", "1", "2", "--json", "--store", store.uri).output)
+    found = read_result("models diff", models("diff", "1", "2", "--json", "--store", store.uri).output)
     assert found["accuracy"] == {"1": 0.9, "2": 0.95}
     assert found["recall of apple"] == {"1": 0.8, "2": 0.9}
     assert found["recipe: epochs"] == {"1": 3, "2": 5}

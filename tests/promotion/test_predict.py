@@ -22,6 +22,7 @@ from headstart.components.promotion.store import open_store
 from headstart.components.training.export import load_model, save_served
 from headstart.components.training.served_graph import check_graph
 from tests.commands import invoke
+from tests.json_results import read_result
 
 CLASSES = ["apple", "pears", "noise"]
 
@@ -78,7 +79,7 @@ def test_what_is_no_image_is_named_and_the_rest_answered(
     files = [tmp_path / name for name in ("queue.png", "zero.png", "empty.jpg", "cut.jpg", "missing.png", "whole.jpg")]
     result = predict(request.getfixturevalue(kind), *files, "--json")
     assert result.return_value == 1
-    said = {Path(one["image"]).name: one["error"] for one in json.loads(result.stdout)}
+    said = {Path(one["image"]).name: one["error"] for one in read_result("predict", result.stdout)}
     assert said["queue.png"] == said["zero.png"] == "not a regular file, but a folder, a pipe or a device"
     assert said["missing.png"] == "No such file or directory"
     assert all(said[name] for name in ("empty.jpg", "cut.jpg"))

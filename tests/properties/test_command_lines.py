@@ -150,7 +150,7 @@ def test_arguments_of_any_kind(arguments: list[str], nothing_starts: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "named", "right"),
     [
-        (["run", "--runs", "-1"], "--runs", "1<=x<=2500"),
+        (["run", "--runs", "-1"], "--runs", "1<=x<=2000"),
         (["run", "--preset", "quick"], "--preset", "demo"),
         (["run", "--target-accuracy", "nan"], "target_accuracy", "finite"),
         (["run", "--price-per-hour", "nan"], "price_per_hour", "finite"),

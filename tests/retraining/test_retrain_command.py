@@ -15,7 +15,7 @@ from PIL import Image
 from small_data import COLOURS
 
 from headstart.components.promotion.store import ModelStore, open_store
-from headstart.components.promotion.versions import Outcome
+from tests.json_results import read_result
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +69,7 @@ def test_from_the_first_model_to_data_that_cannot_be_used(store: ModelStore, pre
 
     unchanged = retrain(store, data, "--json")
     assert unchanged.returncode == 0
-    assert Outcome.model_validate_json(unchanged.stdout).status == "unchanged"
+    assert read_result("retrain", unchanged.stdout)["status"] == "unchanged"
     assert "Nothing to do: version 1 was trained on exactly these data." in unchanged.stderr
     assert "Train the last stage" not in unchanged.stderr
 

@@ -350,9 +350,9 @@ def test_the_plain_kfp_command_creates_one_from_the_same_package(
 
 def test_json_names_what_was_done(api: SchedulesApi, put: Command, command: Command) -> None:
     words = ("--host", api.server.host, "--json")
-    assert read_result("ScheduleChange", put("--cron", "@daily", "--json").stdout)["action"] == "created"
-    assert read_result("ScheduleChange", put("--cron", "@daily", "--json").stdout)["action"] == "unchanged"
-    (listed,) = read_result("Schedules", command("schedule", "--list", *words).stdout)["schedules"]
+    assert read_result("schedule", put("--cron", "@daily", "--json").stdout)["action"] == "created"
+    assert read_result("schedule", put("--cron", "@daily", "--json").stdout)["action"] == "unchanged"
+    (listed,) = read_result("schedule --list", command("schedule", "--list", *words).stdout)["schedules"]
     assert (listed["name"], listed["enabled"]) == ("headstart-retraining", True)
     assert listed["parameters"] == {"store": "gs://models/fruits", "data": "gs://data/fruits.tar.gz"}
     for option, action in (
@@ -361,6 +361,6 @@ def test_json_names_what_was_done(api: SchedulesApi, put: Command, command: Comm
         ("--run-now", "started"),
         ("--delete", "deleted"),
     ):
-        found = read_result("ScheduleChange", command("schedule", option, "headstart-retraining", *words).stdout)
+        found = read_result("schedule", command("schedule", option, "headstart-retraining", *words).stdout)
         assert (found["name"], found["action"]) == ("headstart-retraining", action)
-    assert read_result("Schedules", command("schedule", "--list", *words).stdout) == {"schedules": []}
+    assert read_result("schedule --list", command("schedule", "--list", *words).stdout) == {"schedules": []}

@@ -16,6 +16,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import Data, Result, RunRecord
 from headstart.components.scouting.against import agreements, measured
 from headstart.pipelines.cli import headstart
+from tests.json_results import read_result
 
 pytest.importorskip("tensorflow")
 import keras
@@ -84,7 +85,7 @@ def test_models_are_ranked_by_what_their_features_tell(place: Path, tmp_path: Pa
     )
     found = run(*arguments(place, str(place / "blind"), str(place / "good.keras"), "paper", "--json",
                            "--against", str(tmp_path / "run")))  # fmt: skip
-    answer = json.loads(found.stdout)
+    answer = read_result("scout", found.stdout)
     names = [Path(each["model"]).name for each in answer["models"]]
     assert names.index("good.keras") < names.index("blind")
     by_name = dict(zip(names, answer["models"], strict=True))

@@ -22,6 +22,7 @@ from headstart.components.errors import HeadstartError, SettingError  # noqa: E4
 from headstart.components.training import conversion, export  # noqa: E402
 from headstart.components.training.networks.paper import build_network  # noqa: E402
 from headstart.pipelines.commands.export import command  # noqa: E402
+from tests.json_results import read_result  # noqa: E402
 
 CLASSES = ["apple", "pears, ripe", "näise"]
 SIZE = 32
@@ -54,7 +55,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*words: str | Path) -> dict[str, Any]:
     done = CliRunner().invoke(command, [*map(str, words), "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = read_result(f"export {words[0]}", done.stdout)
     return found
 
 

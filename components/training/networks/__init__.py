@@ -6,13 +6,12 @@ probabilities. Its head is its last layer with weights, a dense one; everything 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import SettingError, suggestion
 
 # What `--network` takes, and what it is.
 NAMES = {
@@ -57,9 +56,8 @@ def own_network(name: str) -> OwnNetwork | None:
             return OwnNetwork(Path(place), "", function)
         if all(part.isidentifier() for part in place.split(".")):
             return OwnNetwork(None, place, function)
-    near = difflib.get_close_matches(name, NAMES, 1)
     raise SettingError(
-        f"network: {name!r} is not known.{f' Did you mean {near[0]}?' if near else ''}",
+        f"network: {name!r} is not known.{suggestion(name, NAMES)}",
         f"There are {', '.join(NAMES)}; one of your own is MODULE:FUNCTION or FILE.py:FUNCTION.",
     )
 
