@@ -1,4 +1,14 @@
-"""Commands as the documents give them: what a newcomer copies is what a journey runs."""
+"""Commands as the documents give them: what a newcomer copies is what a journey runs.
+
+| job | where |
+|---|---|
+| own photographs, mixed formats, report, predict, retrain twice, roll back | `test_own_photographs.py` |
+| start from ImageNet weights, scout | `test_imagenet_start.py` |
+| MLflow, TensorBoard, ONNX, TensorFlow Lite | `test_exports.py` |
+| the client of a served model | `tests/documentation/test_serving.py` |
+| compile, check, GitOps | `test_to_a_cluster.py` |
+| from Python | `test_from_python.py`; the notebook: `tests/api/test_api.py` |
+"""
 
 from __future__ import annotations
 
