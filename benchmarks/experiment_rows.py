@@ -45,7 +45,8 @@ class Outcome:
         The notebook is one process: its imports count once, the target images are loaded once. Where fewer than
         COUNTED_RUNS were run, their mean counts for the others.
         """
-        once = ("import-source", "pretrain", "import-intermediate", "finetune", "select", "final", "report")
+        imports = ("import-source", "import-intermediate", "select")
+        once = (*imports, "precision", "pretrain", "finetune", "final", "report")
         arms = {arm: self.runs(arm) for arm in ("baseline", "transfer")}
         prepared = all(name in self.ours for name in once) and {"pretrain", "finetune"} <= set(self.book)
         if not prepared or not all(arms.values()):

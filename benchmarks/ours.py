@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-PATHS = ("dataset", "initial_model", "record", "model", "saved_model", "folder", "packed", "output")
+PATHS = ("dataset", "initial_model", "record", "model", "saved_model", "folder", "packed", "output", "precision")
 
 
 def main() -> None:
@@ -26,10 +26,15 @@ def main() -> None:
         from headstart.components.datasets.selection import select_classes
 
         select_classes(**arguments)
+    elif spec["part"] == "precision":
+        from headstart.components.training import precision
+
+        precision.write(arguments.pop("output"), precision.choose(precision.EXPERIMENT, **arguments))
     elif spec["part"] == "stage":
+        from headstart.components.training import precision
         from headstart.components.training.stages import run_stage
 
-        record = run_stage(**arguments)
+        record = run_stage(**arguments | {"precision": precision.read(arguments["precision"])})
         if record.status != "succeeded":
             raise SystemExit(f"{record.name}: {record.status}: {record.reason}")
     elif spec["part"] == "report":

@@ -80,10 +80,16 @@ def measure(work: Path, repeats: int) -> list[results.Entry]:
         "image": "",
     }
     log = work / "log.txt"
-    first = {"inputs": {"dataset": dataset}, "outputs": {"record": work / "first.json", "model": work / "models/0"}}
+    precision = work / "precision"
+    precision.write_bytes(b"")  # none was chosen
+    first = {
+        "inputs": {"dataset": dataset, "precision": precision},
+        "outputs": {"record": work / "first.json", "model": work / "models/0"},
+    }
     start = {**how, "seed": 1, "preparation": 0}
     run_measured(executor(work, component_source(pretrain), "pretrain", start, first), log)
-    given = {"inputs": {"dataset": dataset, "prepared": work / "models"}, "outputs": {"records": work / "records"}}
+    inputs = {"dataset": dataset, "prepared": work / "models", "precision": precision}
+    given = {"inputs": inputs, "outputs": {"records": work / "records"}}
     ours = executor(work, component_source(train_runs), "train_runs", {**how, "cells": "1/0/0:transfer"}, given)
     bare = executor(work, NOTHING, "nothing", {"count": 1}, {})
     wall: dict[str, list[float]] = {"ours": [], "peer": []}

@@ -84,6 +84,17 @@ class Parts:
         (self.folder / "ours").mkdir(exist_ok=True)
         self.run("ours", name, command, lambda: read(result) if result else None)
 
+    def how(self) -> dict[str, Any]:
+        """What is the same for all that trains."""
+        settings = self.options.settings or {}
+        return {
+            "run_id": "benchmark",
+            "preset": self.options.preset,
+            "settings": settings,
+            "accelerators": 0,
+            "image": "",
+        }
+
     def stage(
         self, arm: str, name: str, dataset: str, initial: str | None, seed: int = 0, *, keep: bool = False
     ) -> None:
@@ -97,12 +108,9 @@ class Parts:
             dataset=str(place / dataset),
             initial_model=str(place / initial) if initial else None,
             seed=seed,
-            run_id="benchmark",
-            preset=self.options.preset,
-            settings=self.options.settings or {},
+            **self.how(),
             checkpoints=str(place / "checkpoints" / name),
-            accelerators=0,
-            image="",
+            precision=str(place / "precision.json"),
             record=str(record),
             model=str(place / f"{name}-model") if keep else None,
             saved_model=str(place / "saved-model") if arm == "final" else None,
@@ -124,6 +132,9 @@ def run(options: Options) -> Path:
     place, images = parts.folder / "ours", options.images
     importing = {"image_size": options.image_size, "incomplete_classes": "drop"}
     parts.ours("import", "import-source", None, uri=str(images.source), folder=str(place / "source"), **importing)
+    chosen = str(place / "precision.json")
+    dataset = str(place / "source")
+    parts.ours("precision", "precision", None, dataset=dataset, checkpoints="", output=chosen, **parts.how())
     parts.stage("pretrain", "pretrain", "source", None, keep=True)
     parts.notebook("pretrain", "pretrain")
     folder = str(place / "intermediate")

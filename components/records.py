@@ -211,6 +211,37 @@ class Sample(_Part):
     probability: Fraction
 
 
+class Precision(_Part):
+    """How `precision: auto` was decided, once for all runs of an experiment: by timing training steps in both."""
+
+    chosen: Literal["float32", "bfloat16"]
+    float32_seconds: Seconds | None = Field(None, description="median of the steps; null: not timed")
+    bfloat16_seconds: Seconds | None = None
+    ratio: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="median over the rounds of the bfloat16 step's time by that of the float32 step beside it",
+    )
+    rounds: int = Field(0, ge=0)
+    stage: StageName | None = Field(None, description="whose recipe and frozen layers were timed")
+    batch_size: int = Field(0, ge=0)
+    image_size: int = Field(0, ge=0, description="pixels of a side of the images that a step was given")
+    device: str = Field("", description="name of the device it was timed on")
+    reason: str = Field("", description="why it could not be timed")
+
+    def __str__(self) -> str:
+        """Say what was chosen and why, in one line."""
+        if self.float32_seconds is None or self.bfloat16_seconds is None or self.ratio is None:
+            return f"{self.chosen}, since it could not be timed: {self.reason or 'no reason is recorded'}"
+        times = [f"{1000 * seconds:.3g} ms" for seconds in (self.float32_seconds, self.bfloat16_seconds)]
+        return (
+            f"{self.chosen}: a training step of {self.stage} took {times[0]} in float32 and {times[1]} in bfloat16, "
+            f"{self.ratio:.2f} times as long (medians of {self.rounds} rounds; {self.batch_size} images of "
+            f"{self.image_size} pixels)"
+        )
+
+
 class RunRecord(_Part):
     """One run of one arm."""
 
@@ -232,6 +263,9 @@ class RunRecord(_Part):
     data: Data | None = None
     preset: str = Field("", description="recipe preset: paper, fast, demo")
     recipe: dict[str, Any] = Field(default_factory=dict, description="every setting as used")
+    precision: Precision | None = Field(
+        None, description="how the recipe's precision was decided where auto was asked for; null: it was set"
+    )
     stage: dict[str, Any] = Field(default_factory=dict, description="freezing and model settings as used")
     network: str = Field("", description="name of the network; empty: the paper's")
     started_from: list[Ancestor] = Field(

@@ -116,13 +116,24 @@ def curve(
             "data",
             "Fetch the prepared models",
         )
+        how = training_inputs(
+            placed,
+            where,
+            selected,
+            ["baseline"],
+            (fetched,),
+            run_id=run_id,
+            preset=preset,
+            settings=settings,
+            checkpoints=checkpoints,
+        )
         with dsl.ParallelFor(items=fetched.outputs["Output"], parallelism=parallelism, name="runs") as cells:
             trained = placed(
                 train_runs(
                     dataset=selected.outputs["dataset"],
                     prepared=fetched.outputs["prepared"],
                     cells=cells,
-                    **training_inputs(where, run_id=run_id, preset=preset, settings=settings, checkpoints=checkpoints),
+                    **how,
                 ),
                 "training",
                 "Run every arm at every size",

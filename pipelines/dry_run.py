@@ -23,6 +23,7 @@ from headstart.components.datasets.packed import write_packed
 from headstart.components.design import Plan, check_sizes, plan
 from headstart.components.errors import HeadstartError
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
+from headstart.components.training import precision
 from headstart.components.training.settings import resolve
 from headstart.components.training.stages import run_stage
 from headstart.pipelines.local_experiment import ExperimentRequest, check_request
@@ -192,29 +193,37 @@ def _speeds(
     short = {"epochs": 2, "patience": 0, "stop_at_accuracy": 0.0, "samples": 0}
     settings = {key: value for key, value in parameters["settings"].items() if key.rpartition(".")[2] not in short}
     with tempfile.TemporaryDirectory(prefix="headstart-dry-run-") as scratch, _silence():
+
+        def images(name: str) -> Path:
+            _, classes = sizes.get(STAGES[name].data, (0, 3))
+            batch = resolve(planned.preset, name, parameters["settings"]).recipe.batch_size
+            folder = Path(scratch, f"{STAGES[name].data}-{batch}")
+            if not folder.exists():
+                _noise(folder, BATCHES * batch, max(2, classes), parameters["image_size"])
+            return folder
+
+        how: dict[str, Any] = {
+            "run_id": "dry-run",
+            "preset": planned.preset,
+            "settings": settings | short,
+            "checkpoints": "",
+            "accelerators": 0,
+            "image": "",
+        }
+        how["precision"] = precision.choose(precision.EXPERIMENT, dataset=images("baseline"), **how)
         models: dict[str, Path] = {}
         for name in (*PREPARATION, PRODUCT, *planned.arms):
             row = STAGES[name]
-            _, classes = sizes.get(row.data, (0, 3))
-            batch = resolve(planned.preset, name, parameters["settings"]).recipe.batch_size
-            folder = Path(scratch, f"{row.data}-{batch}")
-            if not folder.exists():
-                _noise(folder, BATCHES * batch, max(2, classes), parameters["image_size"])
             model = Path(scratch, name) if row.role == "preparation" else None
             record = run_stage(
                 arm=name,
-                dataset=folder,
+                dataset=images(name),
                 initial_model=models.get(row.starts_from or ""),
                 seed=1,
-                run_id="dry-run",
-                preset=planned.preset,
-                settings=settings | short,
-                checkpoints="",
-                accelerators=0,
-                image="",
                 record=Path(scratch, f"{name}.json"),
                 model=model,
                 saved_model=None,
+                **how,
             )
             if record.status != "succeeded" or len(record.epochs) < 2:
                 raise HeadstartError(f"{name}: the short measurement failed: {record.reason}.")

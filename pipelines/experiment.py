@@ -13,6 +13,7 @@ from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import report, verify
 from headstart.components.stages import DEFAULT_ARMS
 from headstart.components.training.component import final, finetune, gather_prepared, pretrain, train_runs
+from headstart.components.training.precision import EXPERIMENT
 from headstart.pipelines.placement import Placement, pipeline_config
 from headstart.pipelines.tasks import described, import_and_select, placing, training_inputs
 
@@ -102,10 +103,6 @@ def experiment(
             "preflight",
             "Check what the run needs, and plan it",
         )
-        # A cached time would be a lie: `place` turns caching off for what trains, and the run id is among the inputs in
-        # case someone submits with caching forced on.
-        how = training_inputs(where, run_id=run_id, preset=preset, settings=settings, checkpoints=checkpoints)
-
         imports = {"image_size": image_size, "seed": preparation_seed, "settings": data_settings}
         source = placed(
             import_dataset(uri=source_data, layout=source_layout, **imports),
@@ -138,6 +135,19 @@ def experiment(
         )
 
         # Nothing timed runs beside anything else of ours: all data are ready first, and one timed task follows another.
+        # A cached time would be a lie: `place` turns caching off for what trains, and the run id is among the inputs in
+        # case someone submits with caching forced on.
+        how = training_inputs(
+            placed,
+            where,
+            selected,
+            list(EXPERIMENT),
+            (source, unseen),
+            run_id=run_id,
+            preset=preset,
+            settings=settings,
+            checkpoints=checkpoints,
+        )
         # kfp.local 2.17 loops only over an output that is called Output, and in a loop takes every other parameter that
         # is a task's output for the loop's item: so no task in a loop is given one.
         with dsl.ParallelFor(items=ready.outputs["Output"], parallelism=1, name="preparations") as preparation:
@@ -152,7 +162,7 @@ def experiment(
                 ),
                 "training",
                 "Pretrain on the source set",
-            ).after(unseen)
+            )
             finetuned = placed(
                 finetune(
                     dataset=unseen.outputs["dataset"],

@@ -21,6 +21,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import RunRecord
 from headstart.components.regular_files import read_json
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
+from headstart.components.training import precision
 from headstart.components.training.checkpoint import FINISHED
 from headstart.components.training.networks import own_network
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
@@ -112,6 +113,9 @@ def _rows(request: ExperimentRequest) -> list[Row]:
     runs = [
         Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", sizes * len(planned.cells)) for arm in planned.arms
     ]
+    stages = ("baseline",) if _on_prepared_models(request) else precision.EXPERIMENT
+    automatic = precision.automatic(stages, planned.preset, request.parameters["settings"])
+    chosen = [Row("choose-precision", "Choose the precision")] if automatic else []
     if _on_prepared_models(request):
         before = [
             Row("import-dataset", "Import intermediate set"),
@@ -121,6 +125,7 @@ def _rows(request: ExperimentRequest) -> list[Row]:
         return [
             Row("preflight", "Check this machine"),
             *before,
+            *chosen,
             *runs,
             Row("report-curve", "Report"),
             Row("verify", "Verify"),
@@ -143,6 +148,7 @@ def _rows(request: ExperimentRequest) -> list[Row]:
     return [
         Row("preflight", "Check this machine"),
         *rows,
+        *chosen,
         *(Row(name, title, repeats.get(name, 1)) for name, title in titles.items()),
         *runs,
         Row("report", "Report"),
@@ -299,12 +305,12 @@ def _extends(before: dict[str, Any], now: dict[str, Any]) -> bool:
 
 
 def _keep_finished(work: Path) -> None:
-    """Remove what tasks left, except for finished runs, from which a longer run goes on."""
+    """Remove what tasks left, except for finished runs and their precision, from which a longer run goes on."""
     for child in work.iterdir():
         if child.name != "checkpoints":
             shutil.rmtree(child, ignore_errors=True) if child.is_dir() else child.unlink()
     for file in (work / "checkpoints").rglob("*"):
-        if file.is_file() and file.name != FINISHED:
+        if file.is_file() and file.name not in (FINISHED, precision.FILE):
             file.unlink()
 
 

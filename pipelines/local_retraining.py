@@ -18,6 +18,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.commit import in_use, keep_failure
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import Outcome
+from headstart.components.training import precision
 from headstart.components.training.networks import NAMES
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
@@ -188,11 +189,13 @@ def with_network(settings: dict[str, Any], network: str) -> dict[str, Any]:
 
 
 def _rows(request: RetrainingRequest) -> list[Row]:
+    automatic = precision.automatic(("final",), request.parameters["preset"], request.parameters["settings"])
     return [
         Row("preflight", "Check this machine"),
         Row("import-dataset", "Import the data"),
         Row("select-classes", "Select the classes"),
         Row("check-for-retraining", "Anything to learn?"),
+        *([Row("choose-precision", "Choose the precision")] if automatic else []),
         Row("final", "Train the last stage", len(request.parameters["seeds"])),
         Row("promote", "Promote what is better"),
     ]

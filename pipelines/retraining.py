@@ -111,15 +111,23 @@ def retraining(
         placed(require_end(status=checked.outputs["Output"], store=store), "report", "Are the data usable?")
         # What takes from a loop inside a condition must be inside the condition too.
         with dsl.If(checked.outputs["Output"] == "train", name="train-and-promote"):
+            how = training_inputs(
+                placed,
+                where,
+                selected,
+                ["final"],
+                run_id=run_id,
+                preset=preset,
+                settings=settings,
+                checkpoints=checkpoints,
+            )
             with dsl.ParallelFor(items=seeds, parallelism=parallelism, name="seeds") as seed:
                 trained = placed(
                     final(
                         dataset=selected.outputs["dataset"],
                         initial_model=checked.outputs["initial_model"],
                         seed=seed,
-                        **training_inputs(
-                            where, run_id=run_id, preset=preset, settings=settings, checkpoints=checkpoints
-                        ),
+                        **how,
                     ),
                     "training",
                     "Train the last stage",

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from kfp import dsl
 
 from headstart.components.datasets.component import import_dataset, select_classes
+from headstart.components.training.component import choose_precision
 from headstart.pipelines.placement import Kind, Placement, place
 
 Placed = Callable[[dsl.PipelineTask, Kind, str], dsl.PipelineTask]
@@ -42,9 +43,25 @@ def import_and_select(
     return imported, placed(selected, "data", titles[1])
 
 
-def training_inputs(where: Placement, **parameters: Any) -> dict[str, Any]:
-    """Return what every training task takes: the pipeline's run_id, preset, settings and checkpoints, and its place."""
-    return {**parameters, "accelerators": where.accelerators_used, "image": where.image_for("training")}
+def training_inputs(
+    placed: Placed,
+    where: Placement,
+    selected: dsl.PipelineTask,
+    stages: list[str],
+    after: tuple[dsl.PipelineTask, ...] = (),
+    **parameters: Any,
+) -> dict[str, Any]:
+    """Return what every training task takes: the pipeline's run_id, preset, settings and checkpoints, its place, and
+    the precision that a task chooses for all of them, on the images of the task `selected` and once `after` are done.
+
+    It is an artifact: in a loop, kfp.local takes a parameter that is a task's output for the loop's item. `stages` are
+    those of the pipeline, see `choose_precision`.
+    """
+    how = {**parameters, "accelerators": where.accelerators_used, "image": where.image_for("training")}
+    chosen = choose_precision(dataset=selected.outputs["dataset"], stages=stages, **how)
+    # Placed where training runs: other nodes may be faster in the other precision.
+    placed(chosen, "training", "Choose the precision").after(*after)
+    return {**how, "precision": chosen.outputs["precision"]}
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

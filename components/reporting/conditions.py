@@ -114,9 +114,11 @@ def _preset_values(record: RunRecord) -> dict[str, Any]:
     from headstart.components.training.recipes import recipe
 
     try:
-        return recipe(record.preset, record.arm).model_dump(mode="json")
+        values = recipe(record.preset, record.arm).model_dump(mode="json")
     except HeadstartError:
         return {}
+    # What auto came to does not differ from it.
+    return values | {"precision": record.precision.chosen} if record.precision else values
 
 
 def _setting(value: Any) -> str:
@@ -199,6 +201,7 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
         ["interrupted and resumed", str(sum(len(record.attempts) > 1 for record in experiment.records))],
         ["TensorFlow imported", _imported(experiment)],
         ["outputs of frozen layers computed once", _ranges_of_prefix(experiment)],
+        *(["precision, timed once for all runs", text] for text in _precisions(experiment)),
     ]
     if given := experiment.given:
         hours = "cost not known" if given.hours is None else units.duration(3600 * given.hours)
@@ -207,6 +210,10 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
     if summary.headstart_version:
         rows.append(["Headstart", summary.headstart_version])
     return Table(caption="Runs", columns=["", ""], rows=rows)
+
+
+def _precisions(experiment: Experiment) -> list[str]:
+    return list(dict.fromkeys(str(record.precision) for record in experiment.records if record.precision))
 
 
 def _ranges_of_prefix(experiment: Experiment) -> str:

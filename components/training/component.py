@@ -13,6 +13,44 @@ IMAGE = "headstart:0.1.0"
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def choose_precision(
+    dataset: Input[Dataset],
+    stages: list,
+    run_id: str,
+    preset: str,
+    settings: dict,
+    checkpoints: str,
+    accelerators: int,
+    image: str,
+    precision: Output[Artifact],
+):
+    """Where the recipe's precision is auto, time a few training steps in float32 and bfloat16 and choose for all runs.
+
+    Args:
+        dataset: The packed target images, of which size and classes count here.
+        stages: Stages of the run; the first whose precision is auto is timed.
+        run_id: The pipeline run this belongs to.
+        preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
+        settings: Settings to override, by name.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints, where the choice is kept; empty for none.
+        accelerators: Accelerators that the runs are given.
+        image: Container image, for the record.
+        precision: What was chosen, and the times.
+    """
+    from headstart.components.training.shells import choose_precision
+
+    how: dict = {
+        "run_id": run_id,
+        "preset": preset,
+        "settings": settings,
+        "checkpoints": checkpoints,
+        "accelerators": accelerators,
+        "image": image,
+    }
+    choose_precision(dataset, stages, precision, **how)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def pretrain(
     dataset: Input[Dataset],
     preparation: int,
@@ -23,6 +61,7 @@ def pretrain(
     checkpoints: str,
     accelerators: int,
     image: str,
+    precision: Input[Artifact],
     record: Output[Artifact],
     model: Output[Model],
     metrics: Output[Metrics],
@@ -41,6 +80,7 @@ def pretrain(
         checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
+        precision: What was chosen where the recipe's precision is auto.
         record: The run record.
         model: The trained model.
         metrics: Accuracies and times, for the KFP UI and what compares its runs.
@@ -56,6 +96,7 @@ def pretrain(
         "checkpoints": checkpoints,
         "accelerators": accelerators,
         "image": image,
+        "precision": precision,
     }
     result = begin(dataset, seed, preparation, prepared, preparation_hours, record, model, **how)
     log_scalars([result], metrics)
@@ -73,6 +114,7 @@ def finetune(
     checkpoints: str,
     accelerators: int,
     image: str,
+    precision: Input[Artifact],
     record: Output[Artifact],
     model: Output[Model],
     metrics: Output[Metrics],
@@ -90,6 +132,7 @@ def finetune(
         checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
+        precision: What was chosen where the recipe's precision is auto.
         record: The run record.
         model: The trained model.
         metrics: Accuracies and times, for the KFP UI and what compares its runs.
@@ -103,6 +146,7 @@ def finetune(
         "checkpoints": checkpoints,
         "accelerators": accelerators,
         "image": image,
+        "precision": precision,
     }
     result = prepare("finetune", dataset, initial_model, seed, preparation, record, model, **how)
     log_scalars([result], metrics)
@@ -188,6 +232,7 @@ def final(
     checkpoints: str,
     accelerators: int,
     image: str,
+    precision: Input[Artifact],
     record: Output[Artifact],
     model: Output[Model],
     saved_model: Output[Model],
@@ -206,6 +251,7 @@ def final(
         checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
+        precision: What was chosen where the recipe's precision is auto.
         record: The run record.
         model: The trained model.
         saved_model: The same as a SavedModel that takes raw images.
@@ -221,6 +267,7 @@ def final(
         "checkpoints": checkpoints,
         "accelerators": accelerators,
         "image": image,
+        "precision": precision,
     }
     result = stage("final", dataset, initial_model, seed, record=record, model=model, saved_model=saved_model, **how)
     log_metrics(result, metrics, classification)
@@ -237,6 +284,7 @@ def train_runs(
     checkpoints: str,
     accelerators: int,
     image: str,
+    precision: Input[Artifact],
     records: Output[Artifact],
     metrics: Output[Metrics],
 ):
@@ -252,6 +300,7 @@ def train_runs(
         checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
+        precision: What was chosen where the recipe's precision is auto.
         records: A folder with the run record of each.
         metrics: Means of each arm, for the KFP UI and what compares its runs.
     """
@@ -264,5 +313,6 @@ def train_runs(
         "checkpoints": checkpoints,
         "accelerators": accelerators,
         "image": image,
+        "precision": precision,
     }
     log_scalars(runs(cells, dataset, prepared, records, **how), metrics)

@@ -1,4 +1,4 @@
-"""Where a run runs, for its record: device, precision, versions; and TensorFlow made ready for it."""
+"""Where a run runs, for its record: device, versions; and TensorFlow made ready for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 import importlib.metadata
 import os
 import platform
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,18 +30,6 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {("tensorflow" if name == "tensorflow-cpu" else name): version for name, version in found.items()}
-
-
-def precision(asked: str, accelerators: int, described: str | None = None) -> str:
-    """Return the precision to compute in, where `auto` is asked for: bfloat16 where the processor multiplies in it.
-
-    Elsewhere TensorFlow imitates bfloat16 and is slower than in float32. An accelerator gets float32, since which ones
-    have bfloat16 is not known before TensorFlow is imported; asking for `bfloat16` by name works on all.
-    """
-    if asked != "auto":
-        return asked
-    name = machine.processor() if described is None else described
-    return "bfloat16" if not accelerators and re.search(r"\b(avx512_bf16|amx_bf16)\b", name) else "float32"
 
 
 def describe(*, threads: int, image: str) -> Environment:

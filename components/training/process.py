@@ -62,10 +62,11 @@ def main(arguments: list[str]) -> int:
         with clock.phase("startup"):
             environment.prepare_tensorflow(facts.threads, spec.accelerators)
             from headstart.components.training.fit import Terminated
+            from headstart.components.training.precision import trial
             from headstart.components.training.run import execute
         clock.seconds["startup"] += max(entered - spec.spawned, 0.0) if spec.spawned else 0.0
         try:
-            record = execute(spec, clock, facts, stop.is_set)
+            record = (trial if spec.trial else execute)(spec, clock, facts, stop.is_set)
         except Terminated:
             return TERMINATED
     except HeadstartError as error:

@@ -73,7 +73,8 @@ class Recipe(BaseModel):
     )
     stop_at_accuracy: float = Field(0.0, ge=0, le=1, description="stop at this validation accuracy; 0: never")
     precision: Literal["float32", "bfloat16", "auto"] = Field(
-        "float32", description="of the arithmetic; weights are float32; auto: bfloat16 where the processor has it"
+        "float32",
+        description="of the arithmetic; weights are float32; auto: the faster of both, timed once per experiment",
     )
     jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")
     cache_features: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")

@@ -12,7 +12,7 @@ from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
 from headstart.components.records import Arm, RunRecord
 from headstart.components.stages import PREPARATION
-from headstart.components.training import starts
+from headstart.components.training import precision, starts
 from headstart.components.training.cells import run_cells
 from headstart.components.training.stages import run_stage
 
@@ -34,8 +34,8 @@ def stage(
     A run of an arm that fails is one failed run among several. A preparation that fails leaves nothing to start from:
     HeadstartError ends the task, so that the platform tries it again and starts nothing that depends on it.
 
-    `how` holds the arguments that every run of a pipeline shares: run_id, preset, settings, checkpoints, accelerators
-    and image.
+    `how` holds the arguments that every run of a pipeline shares: run_id, preset, settings, checkpoints, accelerators,
+    image, and the artifact that `choose_precision` wrote.
     """
     how["checkpoints"] = checkpoint_place(how["checkpoints"], record, how["run_id"])
     result = run_stage(
@@ -99,6 +99,14 @@ def begin(
     return None
 
 
+def choose_precision(dataset: Any, stages: Sequence[str], artifact: Any, **how: Any) -> None:
+    """Call `precision.choose` with the local paths of KFP artifacts and write the choice into `artifact`."""
+    how["checkpoints"] = checkpoint_place(how["checkpoints"], artifact, how["run_id"])
+    chosen = precision.choose(stages, dataset=Path(dataset.path), **_plain(how))
+    precision.write(Path(artifact.path), chosen)
+    artifact.metadata["precision"] = str(chosen) if chosen else "as set"
+
+
 def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> list[RunRecord]:
     """Call `run_cells` with the local paths of KFP artifacts and count the outcomes in the records' metadata."""
     how["checkpoints"] = checkpoint_place(how["checkpoints"], records, how["run_id"])
@@ -136,7 +144,8 @@ def _path(artifact: Any | None) -> Path | None:
 
 
 def _plain(how: dict[str, Any]) -> dict[str, Any]:
-    return {**how, "settings": dict(how["settings"]), "accelerators": int(how["accelerators"])}
+    chosen = {"precision": precision.read(Path(how["precision"].path))} if how.get("precision") else {}
+    return {**how, "settings": dict(how["settings"]), "accelerators": int(how["accelerators"]), **chosen}
 
 
 def log_scalars(records: Sequence[RunRecord | None], metrics: Any) -> None:

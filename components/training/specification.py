@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from headstart.components import machine
-from headstart.components.records import Arm, Environment, RunRecord, Subset
+from headstart.components.records import Arm, Environment, Precision, RunRecord, Subset
 from headstart.components.regular_files import read_json
 from headstart.components.training import environment
 from headstart.components.training.networks import code_digest
@@ -32,6 +32,7 @@ class RunSpecification(BaseModel):
     run_id: str = ""
     preset: str
     settings: dict[str, Any] = {}
+    precision: Precision | None = None
     dataset: Path
     initial_model: Path | None = None
     checkpoints: str = ""
@@ -43,12 +44,19 @@ class RunSpecification(BaseModel):
     parent: int = 0
     process: Literal["separate", "forked"] = "separate"
     spawned: float = 0.0  # on the monotonic clock, which processes of one machine share
+    trial: bool = False  # only times steps, see `precision.py`
+
+    def asked(self) -> Settings:
+        """Settings of this run's arm; SettingError where one is wrong."""
+        return resolve(self.preset, self.arm, self.settings, self._image_size())
 
     def resolved(self) -> Settings:
-        """Settings of this run's arm, the precision as it is here; SettingError where one is wrong."""
-        settings = resolve(self.preset, self.arm, self.settings, self._image_size())
-        precision = environment.precision(settings.recipe.precision, self.accelerators)
-        return settings._replace(recipe=settings.recipe.model_copy(update={"precision": precision}))
+        """Return `asked`, with the chosen precision for auto; without a choice float32."""
+        settings = self.asked()
+        if settings.recipe.precision != "auto":
+            return settings
+        chosen = self.precision.chosen if self.precision else "float32"
+        return settings._replace(recipe=settings.recipe.model_copy(update={"precision": chosen}))
 
     def _image_size(self) -> int:
         try:
@@ -75,6 +83,7 @@ class RunSpecification(BaseModel):
             preset=self.preset,
             network="" if stage.network == "paper" else stage.network,
             recipe=recipe.model_dump(mode="json"),
+            precision=self.precision if self.asked().recipe.precision == "auto" else None,
             # What is frozen is known once the network is built.
             stage=stage.model_dump(mode="json") | {"frozen": []},
             environment=facts,

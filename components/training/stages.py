@@ -23,7 +23,7 @@ from typing import Any
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import printable
 from headstart.components.progress import emit
-from headstart.components.records import Arm, RunRecord, Subset, read_record
+from headstart.components.records import Arm, Precision, RunRecord, Subset, read_record
 from headstart.components.regular_files import read_json
 from headstart.components.training import attempts, checkpoint, environment, preloading
 from headstart.components.training.specification import RunSpecification
@@ -53,14 +53,16 @@ def run_stage(
     preparation: int = 0,
     draw: int = 0,
     subset: Subset | None = None,
+    precision: Precision | None = None,
 ) -> RunRecord:
     """Train one run of `arm` in a process of its own and return its record, which is also written to `record`.
 
     An empty `preset` is demo for demonstration data, else paper. `settings` overrides settings by name (see
     `settings.py`), `checkpoints` is empty, a local folder or a gs:// or s3:// prefix, `model` and `saved_model` are the
-    folders to write. A run that fails, diverges or is killed more often than `kill_retries` allows gives a record that
-    says so. Raises SettingError for a wrong setting, before anything starts, and SystemExit(143) after SIGTERM, once
-    the process has left a checkpoint, so that the platform tries again.
+    folders to write, `precision` is what was chosen where the recipe's is auto (see `precision.py`; None: float32). A
+    run that fails, diverges or is killed more often than `kill_retries` allows gives a record that says so. Raises
+    SettingError for a wrong setting, before anything starts, and SystemExit(143) after SIGTERM, once the process has
+    left a checkpoint, so that the platform tries again.
     """
     if seed < 0:
         raise SettingError(f"seed: {seed} is negative; it is a whole number from 0.")
@@ -71,8 +73,9 @@ def run_stage(
         draw=draw,
         subset=subset,
         run_id=run_id,
-        preset=preset or _default_preset(dataset),
+        preset=preset or default_preset(dataset),
         settings=settings,
+        precision=precision,
         dataset=Path(dataset).absolute(),
         initial_model=Path(initial_model).absolute() if initial_model else None,
         # Below the run id: what another pipeline run finished must never be taken for a result of this one.
@@ -90,7 +93,7 @@ def run_stage(
     )
     spec.resolved()
     emit("begin", arm=arm, seed=seed)
-    result = _reuse(spec) or _missing_model(spec) or _spawn(spec)
+    result = _reuse(spec) or _missing_model(spec) or spawn(spec)
     result.write(spec.record)
     emit(
         "run",
@@ -105,7 +108,8 @@ def run_stage(
     return result
 
 
-def _default_preset(dataset: Path) -> str:
+def default_preset(dataset: Path) -> str:
+    """Return the preset of a stage on `dataset` where none is named."""
     try:
         source = str(read_json(dataset / "dataset.json")["source"])
     except (OSError, ValueError, KeyError):
@@ -168,7 +172,7 @@ def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
     return record
 
 
-def _spawn(spec: RunSpecification) -> RunRecord:
+def spawn(spec: RunSpecification) -> RunRecord:
     """Train in a process, again where it is killed, and return its record; SystemExit after SIGTERM."""
     spec.record.unlink(missing_ok=True)
     retries = spec.resolved().process.kill_retries

@@ -161,6 +161,21 @@ def same_recipe(experiment: Experiment, settings: ReportSettings) -> Iterable[Br
             lambda record: {"learning_rate": record.recipe.get("learning_rate")},
             "recipe settings",
         )
+    # What `precision: auto` came to is one choice for all stages.
+    yield from _differences(
+        succeeded(experiment.records),
+        lambda record: record.precision.model_dump() if record.precision else None,
+        "choices of the precision",
+    )
+    yield from grouped(
+        Problem(
+            "precision",
+            record,
+            f"{record.name} trained in {record.recipe.get('precision')}, and {record.precision.chosen} was chosen.",
+        )
+        for record in succeeded(experiment.records)
+        if record.precision and record.recipe.get("precision") != record.precision.chosen
+    )
 
 
 @rule("error")
