@@ -224,6 +224,7 @@ class Precision(_Part):
         description="median over the rounds of the bfloat16 step's time by that of the float32 step beside it",
     )
     rounds: int = Field(0, ge=0)
+    faster_rounds: int = Field(0, ge=0, description="in how many of them bfloat16 took less time")
     stage: StageName | None = Field(None, description="whose recipe and frozen layers were timed")
     batch_size: int = Field(0, ge=0)
     image_size: int = Field(0, ge=0, description="pixels of a side of the images that a step was given")
@@ -237,8 +238,8 @@ class Precision(_Part):
         times = [f"{1000 * seconds:.3g} ms" for seconds in (self.float32_seconds, self.bfloat16_seconds)]
         return (
             f"{self.chosen}: a training step of {self.stage} took {times[0]} in float32 and {times[1]} in bfloat16, "
-            f"{self.ratio:.2f} times as long (medians of {self.rounds} rounds; {self.batch_size} images of "
-            f"{self.image_size} pixels)"
+            f"{self.ratio:.2f} times as long (medians; {self.batch_size} images of {self.image_size} pixels), and less "
+            f"in {self.faster_rounds} of {self.rounds} rounds"
         )
 
 

@@ -31,12 +31,12 @@ from headstart.components.training.stages import default_preset, spawn
 
 FILE = "precision.json"
 PRECISIONS = ("float32", "bfloat16")
-# bfloat16 rounds more coarsely, so it must be faster, and by more than chance: its step takes at most this share of the
-# time of the float32 step beside it, in the median round.
-SHARE = 0.95
+# bfloat16 rounds more coarsely, so it must be faster by more than chance: its step takes at most this share of the time
+# of the float32 step beside it in the median round, and less time in at least this share of the rounds.
+SHARE, FASTER = 0.95, 2 / 3
 # The stages of an experiment, the one whose recipe is timed first: what is compared is the arms.
 EXPERIMENT = ("baseline", *reversed(PREPARATION))
-LEAST_ROUNDS, MOST_ROUNDS, SECONDS = 3, 25, 1.0
+LEAST_ROUNDS, MOST_ROUNDS, SECONDS = 3, 25, 2.0
 
 
 def automatic(stages: Sequence[str], preset: str, settings: Mapping[str, Any]) -> str | None:
@@ -181,12 +181,14 @@ def step_times(
 def decide(times: Mapping[str, Sequence[float]], **about: Any) -> Precision:
     """Choose by the `times` of the steps in both precisions, round by round; `about`: further fields of the choice."""
     wide, narrow = times["float32"], times["bfloat16"]
-    ratio = statistics.median(after / max(before, 1e-9) for before, after in zip(wide, narrow, strict=True))
+    ratios = [after / max(before, 1e-9) for before, after in zip(wide, narrow, strict=True)]
+    ratio, faster = statistics.median(ratios), sum(each < 1 for each in ratios)
     return Precision(
-        chosen="bfloat16" if ratio <= SHARE else "float32",
+        chosen="bfloat16" if ratio <= SHARE and faster >= FASTER * len(ratios) else "float32",
         float32_seconds=statistics.median(wide),
         bfloat16_seconds=statistics.median(narrow),
         ratio=ratio,
-        rounds=len(wide),
+        rounds=len(ratios),
+        faster_rounds=faster,
         **about,
     )

@@ -15,7 +15,7 @@ from headstart.pipelines.placement import Placement, Toleration, image_problem
 from headstart.pipelines.placement_options import read_placement
 from headstart.pipelines.retraining import retraining
 
-TRAINING = {"pretrain", "finetune", "final", "train-runs"}
+TRAINING = {"choose-precision", "pretrain", "finetune", "final", "train-runs"}
 IMAGE = "registry.example/headstart:0.1.0"
 
 
@@ -74,6 +74,19 @@ def test_timed_tasks_are_never_cached_and_carry_the_run(package: Package) -> Non
         }, task
     for task in ("report", "verify", "preflight"):
         assert tasks(package)[task]["cachingOptions"] == {}, task
+
+
+def test_all_that_train_take_the_same_precision(package: Package) -> None:
+    root = package.specification["root"]["dag"]["tasks"]
+    choice = {"taskOutputArtifact": {"outputArtifactKey": "precision", "producerTask": "choose-precision"}}
+    inner = "pipelinechannel--choose-precision-precision"
+    for task in TRAINING - {"choose-precision"}:
+        given = tasks(package)[task]["inputs"]["artifacts"]["precision"]
+        assert given in (choice, {"componentInputArtifact": inner}), task
+    loops = [task["inputs"]["artifacts"].get(inner) for name, task in root.items() if name in package.loops()]
+    assert loops == [choice] * len(loops) and loops
+    # Nothing runs beside it: the data are there.
+    assert {"hold-out", "import-dataset"} <= set(root["choose-precision"]["dependentTasks"])
 
 
 def test_retries_have_room_for_whole_attempts(package: Package) -> None:

@@ -64,19 +64,3 @@ def test_versions_and_processor_are_known_without_tensorflow():
     described = environment.describe(threads=2, image="registry/image:1")
     assert (described.threads, described.image, described.device_kind) == (2, "registry/image:1", "unknown")
     assert described.cores > 0
-
-
-@pytest.mark.parametrize(
-    ("asked", "accelerators", "described", "expected"),
-    [
-        ("auto", 0, "AMD EPYC (avx2 avx512f avx512_bf16)", "bfloat16"),
-        ("auto", 0, "Intel Xeon (avx2 avx512f amx_bf16)", "bfloat16"),
-        ("auto", 0, "Intel Xeon (avx2 avx512f avx512_vnni)", "float32"),
-        ("auto", 0, "", "float32"),
-        ("auto", 1, "AMD EPYC (avx2 avx512f avx512_bf16)", "float32"),
-        ("bfloat16", 1, "", "bfloat16"),
-        ("float32", 0, "AMD EPYC (avx512_bf16)", "float32"),
-    ],
-)
-def test_bfloat16_is_chosen_where_the_processor_multiplies_in_it(asked, accelerators, described, expected):
-    assert environment.precision(asked, accelerators, described) == expected

@@ -237,6 +237,7 @@ COPIES = [
     Plant("the baseline ended with the fine-tuned weights", "not_copied", take(BASELINE, "finetune", "final_weights")),
 ]
 
+TIMED = {"chosen": "float32", "float32_seconds": 0.01, "bfloat16_seconds": 0.012, "ratio": 1.2, "rounds": 25}
 LIKENESS = [
     Plant("other images in one run", "same_data", put(TRANSFER, "data.digest", "7" * 64)),
     Plant("more training images in one arm", "same_data", put(TRANSFERS, "data.counts.train", plus(60))),
@@ -251,6 +252,16 @@ LIKENESS = [
     Plant("another preset named", "same_recipe", put(BASELINE, "preset", "paper")),
     Plant("a setting of the recipe missing", "same_recipe", lambda r: r[BASELINE]["recipe"].pop("weight_decay")),
     Plant("another recipe in the second pretraining", "same_recipe", put("pretrain-p1", "recipe.weight_decay", 0.5)),
+    Plant(
+        "precision chosen by other times in one stage",
+        "same_recipe",
+        both(put("*", "precision", TIMED), put("pretrain", "precision", {**TIMED, "float32_seconds": 0.5})),
+    ),
+    Plant(
+        "another precision than the one chosen",
+        "same_recipe",
+        both(put("*", "precision", TIMED), put("*", "recipe.precision", "bfloat16")),
+    ),
     Plant("more processors in one arm", "same_hardware", put(TRANSFERS, "environment.cores", 16.0)),
     Plant(
         "another device",
