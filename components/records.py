@@ -237,9 +237,9 @@ class Precision(_Part):
             return f"{self.chosen}, since it could not be timed: {self.reason or 'no reason is recorded'}"
         times = [f"{1000 * seconds:.3g} ms" for seconds in (self.float32_seconds, self.bfloat16_seconds)]
         return (
-            f"{self.chosen}: a training step of {self.stage} took {times[0]} in float32 and {times[1]} in bfloat16, "
-            f"{self.ratio:.2f} times as long (medians; {self.batch_size} images of {self.image_size} pixels), and less "
-            f"in {self.faster_rounds} of {self.rounds} rounds"
+            f"{self.chosen}: a training step of {self.stage} took {times[0]} in float32 and {times[1]} in bfloat16 "
+            f"(medians; {self.batch_size} images of {self.image_size} pixels); in the median of {self.rounds} rounds "
+            f"bfloat16 took {self.ratio:.2f} times as long, in {self.faster_rounds} it took less"
         )
 
 

@@ -275,7 +275,8 @@ def test_a_preparation_that_is_killed_is_retried_or_stops_what_depends_on_it(tmp
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> None:
     folder = tmp_path / "output"
-    process = start("--runs", "2", *LONGER, folder=folder)
+    given = ["--runs", "2", *LONGER, "--set", "precision=auto"]
+    process = start(*given, folder=folder)
     wait_for(folder / "run.log", r"event=epoch arm=baseline seed=2 ")
     process.send_signal(signal.SIGINT)
     status, out = finish(process)
@@ -286,7 +287,7 @@ def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> 
     assert "baseline-01" in kept
     assert "baseline-02" not in kept
 
-    status, out = finish(start("--runs", "2", *LONGER, folder=folder))
+    status, out = finish(start(*given, folder=folder))
     assert status in (0, 3), out
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["arms"]["baseline"]["succeeded"] == summary["arms"]["transfer"]["succeeded"] == 2
@@ -295,6 +296,9 @@ def test_an_interrupted_run_goes_on_and_trains_nothing_twice(tmp_path: Path) -> 
         assert now.final_weights == earlier["final_weights"]
         assert now.started_at == earlier["started_at"]
         assert now.phases.train == earlier["phases"]["train"]
+    # Both precisions were timed once, by the first start, and every stage and arm has what was chosen.
+    chosen = {str(read_record(path).precision) for path in (folder / "records").iterdir()}
+    assert len(chosen) == 1 and "ms in bfloat16" in chosen.pop()
 
 
 @pytest.mark.slow
