@@ -266,11 +266,11 @@ def print_description(description: Description, folder: Path) -> None:
     if description.converted:
         facts.append(("converted", ", ".join(f"{n:,} {mode}" for mode, n in description.converted.items())))
     if description.skipped:
-        facts.append(("skipped", f"{description.skipped:,} images that cannot be read"))
-    facts.append(("duplicates", f"{description.duplicates_across_splits:,} test images are also in training"))
+        facts.append(("skipped", f"{description.skipped:,} (images that cannot be read)"))
+    facts.append(("duplicates", f"{description.duplicates_across_splits:,} (test images that are also in training)"))
     if description.near_duplicates_across_splits is not None:
-        near = f"{description.near_duplicates_across_splits:,} test images have a near-twin in training"
-        facts.append(("near-duplicates", near))
+        near = description.near_duplicates_across_splits
+        facts.append(("near-duplicates", f"{near:,} (test images with a near-twin in training)"))
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
         console.print(f"{name:<{width}}  {value}", soft_wrap=True)
