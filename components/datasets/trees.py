@@ -116,10 +116,9 @@ def read_split_tree(root: Path, name: str, settings: ImportSettings, within: Pat
             continue
         if split not in labelled:
             _refuse_unlabelled(named[split][0], split, own, labelled, pooled)
-        notes.append(
-            counted(len(own), f"image in {named[split][0].name} lies", f"images in {named[split][0].name} lie")
-            + f" in no class folder, such as {own[0].path}; left out, having no label."
-        )
+        place = named[split][0].name
+        lie = counted(len(own), f"image in {place} lies", f"images in {place} lie")
+        notes.append(f"{lie} in no class folder, such as {own[0].path}; left out, having no label.")
     _refuse_detection({file.parts[0] for _, file in files}, root)
     _refuse_splits_within_splits(root, files)
     notes += _beside(within or root, [folder for folders in named.values() for folder in folders])
