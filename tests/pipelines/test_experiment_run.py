@@ -178,7 +178,7 @@ def test_every_arm_on_several_preparations_and_draws(tmp_path: Path) -> None:
     status, out = finish(start(*design, folder=folder))
     assert status in (0, 3), out
     records = {path.stem: read_record(path) for path in (folder / "records").iterdir()}
-    cells = ["07", "p1-d0-03", "p0-d1-05"]
+    cells = ["07", "p1-d1-03", "p0-d1-05"]
     runs = [f"{arm}-{cell}" for arm in arms.split(",") for cell in cells]
     assert sorted(records) == sorted([*runs, "pretrain", "pretrain-p1", "finetune", "finetune-p1", "final"])
     assert all(record.status == "succeeded" for record in records.values())
