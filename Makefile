@@ -34,8 +34,8 @@ lint: .venv/.development ## check style, types and import contracts
 check: lint ## lint, and the quick tests: about a minute
 	.venv/bin/python -m pytest -n 2 -m "not slow and not docker and not browser" $(QUICK)
 
-coverage: .venv/.development ## the lines that the quick tests run, fails below 52 %; of the whole suite: make test ARGS=--cov
-	.venv/bin/python -m pytest -n 2 -m "not slow and not docker and not browser" --cov --cov-fail-under=52 $(QUICK)
+coverage: .venv/.development ## the lines that the quick tests run, fails below 50 %; of the whole suite: make test ARGS=--cov
+	.venv/bin/python -m pytest -n 2 -m "not slow and not docker and not browser" --cov --cov-fail-under=50 $(QUICK)
 
 golden: .venv/.development ## renew the committed golden of the compiled packages
 	HEADSTART_RENEW_GOLDEN=1 .venv/bin/python -m pytest tests/pipelines/test_golden.py
