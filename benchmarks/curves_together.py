@@ -31,12 +31,15 @@ def table(found: dict[str, Summary]) -> str:
     """Return a row per run: accuracies at the smallest and the largest size, and the labels saved."""
     first = next(iter(found.values()))
     names = _names(first)
-    rows = ["| prepared on | smallest size | largest size | labels saved at the largest |", "|---|---|---|---|"]
+    rows = ["| prepared on | smallest size | largest size | labels saved at the largest | at a smaller one |"]
+    rows.append("|---|---|---|---|---|")
     points = [_points(first, names[0])[end] for end in (0, -1)]
-    rows.append(f"| not prepared | {_accuracy(points[0])} | {_accuracy(points[1])} | |")
+    rows.append(f"| not prepared | {_accuracy(points[0])} | {_accuracy(points[1])} | | |")
     for name, summary in found.items():
         points = [_points(summary, _names(summary)[1])[end] for end in (0, -1)]
-        rows.append(f"| {name} | {_accuracy(points[0])} | {_accuracy(points[1])} | {_saved(summary.labels_saved)} |")
+        smaller = summary.learning_curve.labels_saved_measured if summary.learning_curve else None
+        cells = [name, *map(_accuracy, points), _saved(summary.labels_saved), _saved(smaller) if smaller else ""]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
@@ -89,7 +92,7 @@ def _saved(saved: LabelsSaved | None) -> str:
         return "not determined" if saved is None else f"not determined: {saved.note}"
     low = "below what was measured" if saved.low is None else f"{saved.low:,.0f}"
     high = "more than was measured" if saved.high is None else f"{saved.high:,.0f}"
-    return f"{saved.estimate:,.0f} of {saved.size:,} ({low} to {high}){', extrapolated' if saved.extrapolated else ''}"
+    return f"{saved.estimate:,.0f} at {saved.size:,} ({low} to {high}){', extrapolated' if saved.extrapolated else ''}"
 
 
 if __name__ == "__main__":

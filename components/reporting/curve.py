@@ -117,10 +117,12 @@ def gain(control: Curve, treatment: Curve, confidence: float) -> Interval:
 
 
 def band(arm: Curve, confidence: float) -> Interval:
-    """Mean accuracy of a curve of one size with its interval, over all that was sampled."""
+    """Mean accuracy of a curve of one size with its interval, over all that was sampled; its ends lie in 0 to 1."""
     nothing = np.zeros((2, 1))
     right = None if arm.right is None else np.zeros((2, arm.right.shape[1]), dtype=bool)
-    return gain(Curve(arm.sizes, nothing, (), (), right), arm, confidence)
+    found = gain(Curve(arm.sizes, nothing, (), (), right), arm, confidence)
+    ends = {"low": found.low and max(found.low, 0.0), "high": found.high and min(found.high, 1.0)}
+    return found.model_copy(update=ends)
 
 
 def _sign(found: Interval) -> int:

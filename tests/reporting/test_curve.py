@@ -14,6 +14,7 @@ from headstart.components.records import Result, RunRecord, Subset
 from headstart.components.reporting.curve import (
     Curve,
     back_test,
+    band,
     equal_size,
     extrapolated_size,
     inverse,
@@ -88,6 +89,14 @@ def test_more_spread_makes_a_wider_interval() -> None:
         found = equal_size(noisy(SLOW, 1, spread), noisy(FAST, 2, spread), 0)
         widths.append((found.high or 1e9) / (found.low or 1.0))
     assert widths[0] < widths[1]
+
+
+def test_an_accuracy_near_one_has_an_interval_that_ends_at_one() -> None:
+    wide = Curve(SIZES[:1], np.array([[0.90], [0.99], [1.0], [0.97]]), (), [0, 1, 2, 0])
+    found = band(wide, 0.95)
+    assert found.estimate == pytest.approx(0.965)
+    assert found.high == 1.0
+    assert found.low is not None and 0 < found.low < 0.965
 
 
 def test_where_transfer_stops_paying() -> None:
