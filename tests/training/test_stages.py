@@ -108,7 +108,7 @@ def test_a_finished_run_is_not_trained_again(final, tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(stages, "_spawn", refuse)
+    monkeypatch.setattr(stages, "spawn", refuse)
     outputs = {"record": tmp_path / "again.json", "model": tmp_path / "model", "saved_model": tmp_path / "served"}
     again = stages.run_stage(**given | outputs)
     assert again == record
@@ -236,7 +236,7 @@ def test_an_accelerator_that_is_not_there_fails_the_run_at_once(target_set, tmp_
 
 
 def test_what_cannot_start_says_so_without_a_process(target_set, tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "_spawn", None)
+    monkeypatch.setattr(stages, "spawn", None)
     record = stages.run_stage(**tiny_images.call(tmp_path, "transfer", target_set, initial_model=tmp_path / "absent"))
     assert record.status == "failed"
     assert "no initial model" in record.reason

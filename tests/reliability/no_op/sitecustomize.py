@@ -28,4 +28,4 @@ def train(spec: RunSpecification) -> RunRecord:
     return record
 
 
-stages._spawn = train
+stages.spawn = train
