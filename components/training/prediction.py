@@ -6,6 +6,7 @@ memory does not grow with their number. What can be wrong with a path is said be
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -68,7 +69,7 @@ def kind_of(model: Path) -> tuple[str, Path]:
             _check_description(place)
             return "keras", place
     if model.is_file() and zipfile.is_zipfile(model):
-        with zipfile.ZipFile(model) as archive:
+        with contextlib.suppress(zipfile.BadZipFile, NotImplementedError), zipfile.ZipFile(model) as archive:
             if {"config.json", "model.weights.h5"} <= set(archive.namelist()):
                 raise HeadstartError(
                     f"{model}: a Keras model without its suffix.",
