@@ -78,8 +78,7 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     What is absent, empty or 0 takes its default: the preset `demo` where both data sets are drawn, else `paper`; the
     number of preparations and draws as the preset has it, as far as there are runs for them. Run number i is on
     preparation i mod K and draw (i + i div lcm(K, D)) mod D: few runs already vary both, all pairs come up equally
-    often, and a longer list of seeds
-    keeps the cells of a shorter one that it begins with.
+    often, and a longer list of seeds keeps the cells of a shorter one that it begins with.
     """
     preset = str(parameters.get("preset") or _default_preset(parameters))
     arms = chosen_arms(_texts("arms", parameters.get("arms") or DEFAULT_ARMS))

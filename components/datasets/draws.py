@@ -104,7 +104,7 @@ def divide_anew(packed: str | Path, folder: str | Path, *, seed: int, draw: int)
 
 
 def images_per_class(description: Description) -> int:
-    """Return how many training images a class has, the mean of all classes, rounded; at least 1."""
+    """Return the mean number of training images per class, rounded; at least 1."""
     return max(1, round(description.counts["train"] / len(description.classes)))
 
 

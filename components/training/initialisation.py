@@ -12,7 +12,7 @@ import numpy.typing as npt
 DAMPING = 1e-2
 # How much of a kernel's first filters is the identity; the rest stays as drawn.
 IDENTITY = 0.7
-# Every so many pixels in both directions, patches of neighbours being nearly equal.
+# Pixels from one patch to the next, in both directions: patches that overlap more are nearly equal.
 STRIDE = 4
 
 
