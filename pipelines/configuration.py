@@ -50,7 +50,11 @@ def _take_defaults_from(ctx: click.Context, _: click.Parameter, file: Path | Non
         assert option.name is not None
         if option.name in values:
             raise SettingError(f"--config {file}: {key!r} says again what another line says.", "Keep one of them.")
-        values[option.name] = _value(file, key, value, option)
+        values[option.name] = found = _value(file, key, value, option)
+        try:
+            option.process_value(ctx, found)
+        except click.BadParameter as error:
+            raise SettingError(f"--config {file}: {key!r}: {error.message}") from error
     ctx.default_map = {**(ctx.default_map or {}), **values}
 
 
@@ -67,11 +71,12 @@ def _value(file: Path, key: str, value: Any, option: click.Option) -> Any:
 
     def text(value: Any) -> str:
         try:
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        except TypeError as error:
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
             raise SettingError(
-                f"--config {file}: {key!r}: found {value!r}; expected a text, a number, true or false, or a list.",
-                "Put a date into quotes.",
+                f"--config {file}: {key!r}: found {value!r}; expected a text, a finite number, true or false, or a "
+                "list.",
+                "Put a date into quotes." if isinstance(error, TypeError) else "",
             ) from error
 
     if isinstance(value, dict):

@@ -249,6 +249,7 @@ def show(found: Forecast) -> None:
     from rich.text import Text
 
     from headstart.components.console import Console
+    from headstart.components.reporting.units import counted
     from headstart.pipelines.live_display import duration
 
     console = Console()
@@ -267,17 +268,23 @@ def show(found: Forecast) -> None:
     stages = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("stage", "runs", "images", "epochs at most", "batch", "frozen", "training at most"):
         stages.add_column(title, justify="left" if title in ("stage", "frozen") else "right", overflow="fold")
-    for stage in found.stages:
+    for stage in (stage for stage in found.stages if stage.runs):
         time = "not measured" if stage.seconds is None else duration(stage.seconds)
         frozen = f"{len(stage.frozen)} layers, to {stage.frozen[-1]}" if stage.frozen else "nothing"
         frozen = "by the network's rule" if stage.frozen is None else frozen
         stages.add_row(
-            stage.stage, str(stage.runs), f"{stage.images:,}", str(stage.epochs), str(stage.batch_size), frozen, time
+            stage.stage,
+            str(stage.runs),
+            f"{stage.images:,}" if stage.images else "not known",
+            str(stage.epochs),
+            str(stage.batch_size),
+            frozen,
+            time,
         )
     console.print()
     console.print(stages)
     console.print(
-        f"\npreset {found.preset}, {found.preparations} preparation(s), {found.draws} draw(s). "
+        f"\npreset {found.preset}, {counted(found.preparations, 'preparation')}, {counted(found.draws, 'draw')}. "
         + ("Training takes " if found.seconds is None else f"Training takes at most about {duration(found.seconds)}, ")
         + ("a time that was not measured" if found.seconds is None else "by a few batches of each stage")
         + "; start-up, import and evaluation come on top.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -366,7 +367,8 @@ def _end(
 def _interrupted(output: Path, records: int) -> str:
     runs = f"{records} finished {'run is' if records == 1 else 'runs are'} kept in {_short(output / 'records')}"
     kept = runs if records else "No run had finished; what was trained of the first is kept as a checkpoint"
-    return f"Interrupted. {kept}. The same command with --output {_short(output)} goes on where this stopped."
+    again = f"The same command with --output {shlex.quote(_short(output))} goes on where this stopped."
+    return f"Interrupted. {kept}. {again}"
 
 
 def _short(path: Path) -> str:

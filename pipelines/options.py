@@ -104,16 +104,24 @@ confidence_option = click.option(
     show_default=True,
     help="Coverage of the intervals.",
 )
-# The command receives a dict from class name to words.
-classes_option = click.option(
-    "--classes",
-    multiple=True,
-    metavar="NAME=WORDS",
-    callback=_classes_callback,
-    show_default=False,
-    help="Target classes, each with the words that its source classes carry; * takes the rest: "
-    "--classes cherry=cherry other='*'.  [default: apple=apple pears=pear noise=*]",
-)
+
+
+def classes_option(first: str = "") -> Callable[[Function], Function]:
+    """Add --classes, of which the command receives a dict from class name to words.
+
+    `first` is a default that comes before the paper's classes.
+    """
+    return click.option(
+        "--classes",
+        multiple=True,
+        metavar="NAME=WORDS",
+        callback=_classes_callback,
+        show_default=False,
+        help="Target classes, each with the words that its source classes carry; * takes the rest: "
+        f"--classes cherry=cherry other='*'.  [default: {first}apple=apple pears=pear noise=*]",
+    )
+
+
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a recipe or stage setting; repeatable."
 )

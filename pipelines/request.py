@@ -79,6 +79,10 @@ def experiment_request(
     layouts = {"source": source_layout, "intermediate": intermediate_layout}
     if target and not prepared and not str(target).startswith("demo:"):
         _refuse_drawn_preparation(str(target), [role for role, uris in given.items() if not any(uris)])
+    own_sets = {"source": source, "intermediate": intermediate, "target": target}
+    for role, layout in {**layouts, "target": target_layout}.items():
+        if layout != "auto" and str(own_sets[role]) in ("", NONE):
+            raise SettingError(f"--{role}-layout: there is no --{role} whose layout it would be.", "Leave it out.")
     sets: dict[str, Any] = {}
     for role, (own, published) in given.items():
         alias, drawn = ROLES[role]

@@ -86,7 +86,7 @@ DESCRIPTIONS = {
     "settings": "Training settings that differ from the preset, by name.",
     "classes": "Target classes: new name to words of the names it takes in; *: the rest; empty: as they are.",
     "images_per_class": "Training images of each target class; 0: as the preset has it.",
-    "test_images_per_class": "Test images of each target class; 0: all.",
+    "test_images_per_class": "Test images of each target class; 0: as many as every class has.",
     "image_size": "Height and width of images in pixels.",
     "preparation_seed": "Seed of the first preparation.",
     "data_settings": "Import settings that differ from their defaults, by name.",

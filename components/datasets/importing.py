@@ -156,7 +156,8 @@ def describe(
     folder: Path, collection: Collection, packing: Packing, source: str, options: ImportSettings
 ) -> Description:
     """Count, hash and look for leakage in what was packed."""
-    found = leakage.examine(folder, packing.labels, options.image_size, options.near_duplicates)
+    strict = set(SPLITS) if collection.groups_given else leakage.strictly_split(options.model_dump())
+    found = leakage.examine(folder, packing.labels, options.image_size, options.near_duplicates, strict)
     classes = collection.classes
     examples = [f"{path}: {why}" for path, why in packing.failures[:10]]
     notes = collection.notes + found.notes

@@ -120,7 +120,7 @@ def _no_data_set(path: Path) -> HeadstartError:
     )
     return HeadstartError(
         f"{path.name}: {what} ({', '.join(sorted(TABLES))}).",
-        _REMEDIES.get(kind, "Name a folder, an archive or a CSV."),
+        _REMEDIES.get(kind, "Name a folder, an archive or a table."),
     )
 
 

@@ -74,9 +74,9 @@ def assign_classes(names: list[str], classes: dict[str, str]) -> dict[str, list[
             taken[new].append(name)
     for new, sources in taken.items():
         if not sources:
+            known = ", ".join(names[:8]) + ", …" * (len(names) > 8)
             raise SettingError(
-                f"Setting classes: {new}={classes[new]} takes in none of the {len(names)} classes "
-                f"({', '.join(names[:8])}, …)."
+                f"Setting classes: {new}={classes[new]} takes in none of the {len(names)} classes ({known})."
             )
     return taken
 
@@ -214,7 +214,8 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
             groups,
         )
         new_labels = {split: arrays[split][1] for split in SPLITS}
-        found = leakage.examine(partial, new_labels, about.image_size, options.near_duplicates)
+        strict = leakage.strictly_split(about.settings, options.model_dump())
+        found = leakage.examine(partial, new_labels, about.image_size, options.near_duplicates, strict)
         description.duplicates_across_splits = found.duplicates
         description.near_duplicates_across_splits = found.near_duplicates
         description.notes += found.notes

@@ -56,6 +56,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     )
     check_sizes(given.get("sizes", []), known)
     _check_start(given)
+    _check_target(given)
     asked = given.get("arms") or []
     for arm in dict.fromkeys([*NAMES, *asked]):
         settings = resolve(str(given.get("preset") or "paper"), arm, given.get("settings"))
@@ -107,6 +108,24 @@ def _check_start(given: Mapping[str, Any]) -> None:
             "that preparing the model took, 0 or more.",
             "Leave it out where they are not known: -1.",
         )
+
+
+def _check_target(given: Mapping[str, Any]) -> None:
+    """Raise SettingError where something selects classes or images, and the target is a set of its own."""
+    from headstart.components.datasets.settings import PAPER_CLASSES
+
+    if not given.get("target_data"):
+        return
+    remedy = {
+        "classes": "Leave it out; its folders, or the labels of its table, name the classes.",
+        "images_per_class": "Leave it out, or give the data setting images_per_class, which thins every set.",
+        "test_images_per_class": "Leave it out: all its test images are used.",
+    }
+    for name in _SELECTION:
+        if given.get(name) and given[name] != PAPER_CLASSES:
+            raise SettingError(
+                f"{name}: it selects from the intermediate set, and target_data is a set of its own.", remedy[name]
+            )
 
 
 _URIS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")

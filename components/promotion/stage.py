@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,4 +106,5 @@ def require_end(status: str, store_uri: str) -> None:
         "failed": "No run of the last stage succeeded; this retraining changed nothing.",
     }
     if status in texts:
-        raise HeadstartError(texts[status], f"`headstart models history --store {store_uri}` and the report say why.")
+        history = f"headstart models history --store {shlex.quote(store_uri)}"
+        raise HeadstartError(texts[status], f"`{history}` and the report say why.")

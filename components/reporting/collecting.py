@@ -13,6 +13,9 @@ from headstart.components.records import RunRecord, read_record
 from headstart.components.reporting.report import write_report, write_side_by_side
 from headstart.components.reporting.summary import Summary
 
+# What else Headstart writes into folders that are named for their records by mistake.
+_NO_RECORDS = ("summary.json", "run.json", "dataset.json")
+
 
 def find_records(paths: Sequence[Path]) -> list[Path]:
     """Files as named, and from folders: `records/*.json` of a run's output, or the `*.json` of the folder itself.
@@ -24,10 +27,11 @@ def find_records(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(path.glob("records/*.json")) or sorted(path.glob("*/records/*.json"))
-            inside = inside or [file for file in sorted(path.glob("*.json")) if file.name != "summary.json"]
+            inside = inside or [file for file in sorted(path.glob("*.json")) if file.name not in _NO_RECORDS]
             if not inside:
                 raise SettingError(
-                    f"{path}: holds no run records.", "They are in the folder records of a run's output."
+                    f"{path}: holds no run records.",
+                    "They are in the folder records of a run's output, as soon as it has finished a stage.",
                 )
             found.update(dict.fromkeys(inside))
         elif path.is_file():

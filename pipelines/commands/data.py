@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shlex
 import sys
 import time
 import typing
@@ -47,8 +48,9 @@ def setting_options(model: type[BaseModel]) -> Callable[[Any], Any]:
             if field.annotation is bool:
                 flag = f"{flag}/--no-{name.replace('_', '-')}"
             command = click.option(
-                flag, name, type=kind, default=field.default, show_default=True, help=sentence(str(field.description))
-            )(command)
+                flag, name, type=kind, default=field.default, show_default=field.default != "",
+                help=sentence(str(field.description)),
+            )(command)  # fmt: skip
         return command
 
     return decorate
@@ -236,7 +238,7 @@ def fetch(name: str, output: Path, as_json: bool) -> None:
         return
     echo(f"{path} ({checked}; published at {file.source})")
     kind = "cifar100" if name.startswith("cifar100") else name
-    echo(f"Import it with: headstart data {kind} {path} --output packed-{kind}")
+    echo(f"Import it with: headstart data {kind} {shlex.quote(str(path))} --output packed-{kind}")
 
 
 _ROWS = 40

@@ -41,15 +41,25 @@ from headstart.pipelines.options import (
     type=ADDRESS,
     metavar="URI",
     default="",
+    show_default=False,
     help="Fine-tuned model to start from, such as "
     "OUTPUT/model/finetuned.keras; the store keeps it.  [default: the one it keeps]",
 )
-@click.option("--layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
-@classes_option
+@click.option(
+    "--layout",
+    type=LAYOUTS,
+    default="auto",
+    show_default=False,
+    help="How that set is laid out.  [default: that of the version in use; without one auto]",
+)
+@classes_option("those of the version in use; without one ")
 @click.option("--as-is", is_flag=True, help="Take the classes of the data as they are, without selecting any.")
 @click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images of each class.")
 @click.option(
-    "--test-images-per-class", type=click.IntRange(min=0), default=0, help="Test images of each class; 0: all."
+    "--test-images-per-class",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Test images of each class; 0: as many as every class has.",
 )
 @click.option(
     "--image-size",
@@ -89,8 +99,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     Exit status: 0 promoted, or not for a reason that is in order (not better, nothing new); 1 failed, or the data
     could not be trained on; 2 wrong use; 130 interrupted.
-
-    Layout and classes are those of the version in use, where they are not given.
     """
     from headstart.components.promotion.store import open_store
     from headstart.pipelines.local_retraining import (
@@ -110,6 +118,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     known = open_store(store).current()
     if known is not None and known.rule is not None and not options["as_is"] and _left_out(ctx, "classes"):
         classes = known.rule
+    for option in ("classes", "images_per_class", "test_images_per_class"):
+        if not classes and not _left_out(ctx, option):
+            raise SettingError(
+                f"--{option.replace('_', '-')}: it selects images, and the classes of the data are taken as they are.",
+                "Leave it or --as-is out." if options["as_is"] else "Leave it out, or select with --classes.",
+            )
     if known is not None and known.layout and _left_out(ctx, "layout"):
         layout = known.layout
     # Asked here, so that a missing model is said at once and not after the import.

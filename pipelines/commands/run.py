@@ -58,11 +58,19 @@ def _by_preset(place: int) -> str:
 )
 @click.option("--source-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option(
-    "--intermediate", type=ADDRESS, metavar="URI", help="Intermediate set of your own, or none.  [default: drawn]"
+    "--intermediate",
+    type=ADDRESS,
+    metavar="URI",
+    help="Intermediate set of your own, or none.  [default: drawn demonstration data]",
 )
 @click.option("--intermediate-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option(
-    "--target", type=ADDRESS, metavar="URI", default="", help="Target set of your own.  [default: selected classes]"
+    "--target",
+    type=ADDRESS,
+    metavar="URI",
+    default="",
+    show_default=False,
+    help="Target set of your own.  [default: classes selected from the intermediate set]",
 )
 @click.option("--target-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
 @click.option(
@@ -77,14 +85,17 @@ def _by_preset(place: int) -> str:
     type=click.FloatRange(min=0),
     help="What preparing that model took.  [default: as its run measured it, else not known]",
 )
-@classes_option
+@classes_option()
 @click.option(
     "--images-per-class",
     type=click.IntRange(min=1),
     help="Training images of each target class.  [default: 400; preset demo: 250]",
 )
 @click.option(
-    "--test-images-per-class", type=click.IntRange(min=0), default=0, help="Test images of each class; 0: all."
+    "--test-images-per-class",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Test images of each class; 0: as many as every class has.",
 )
 @click.option(
     "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     "--network",
     metavar="NAME|MODULE:FUNCTION",
     default="",
+    show_default=False,
     help="Network of the models that do not say theirs: weights, and models of other programs at another image size.",
 )
 @click.option(

@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from headstart.components.console import Console
-from headstart.components.datasets import downloads
+from headstart.components.datasets import downloads, preview
 from headstart.pipelines.commands import data
 from tests.datasets import drawn_files
+from tests.json_results import read_result
 
 
 def headstart(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,6 +50,15 @@ def test_import_show_and_select(tmp_path: Path) -> None:
     assert "apple/pears/noise: 3 classes" in selected.stdout
 
 
+def test_the_sheet_writes_every_class_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert preview.font_for("apple")[1] == "apple"
+    # As in a container, where there are no fonts but Pillow's own.
+    monkeypatch.setattr(preview, "_FONTS", ())
+    preview._fonts.cache_clear()
+    assert preview.font_for("Äpfel (rot)")[1] == "Apfel (rot)"
+    preview._fonts.cache_clear()
+
+
 def test_wrong_use_is_explained(tmp_path: Path) -> None:
     missing = headstart("folder", str(tmp_path / "nothing"), "--output", str(tmp_path / "out"))
     assert missing.returncode == 2
@@ -78,13 +88,16 @@ def test_fetch_downloads_checks_and_says_what_to_do_next(tmp_path: Path, monkeyp
     checksum = f"md5={hashlib.md5(content).hexdigest()}"
     # The address alone is another; everything behind it is the real thing.
     monkeypatch.setitem(downloads.FILES, "cifar100", downloads.PublishedFile(url, checksum, "a page"))
-    done = CliRunner().invoke(data.command, ["fetch", "cifar100", "--output", str(tmp_path / "in")])
+    fetch = ["fetch", "cifar100", "--output", str(tmp_path / "put in")]
+    done, again = (CliRunner().invoke(data.command, [*fetch, *more]) for more in ([], ["--json"]))
     server.shutdown()
     server.server_close()
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "in" / "set.tar.gz").read_bytes() == content
+    file = tmp_path / "put in" / "set.tar.gz"
+    assert file.read_bytes() == content
     assert "its published MD5 is right" in done.output
-    assert "headstart data cifar100" in done.output
+    assert f"headstart data cifar100 '{file}' --output packed-cifar100" in done.output
+    assert read_result("data fetch", again.stdout) == {"files": [str(file)]}
 
 
 def _content(folder: Path) -> dict[str, bytes]:

@@ -1,6 +1,8 @@
 """Splits are stratified, seeded and, if asked for, kept apart by film; leakage across them is counted."""
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +84,27 @@ def test_duplicates_are_found_across_classes(tmp_path: Path) -> None:
     description = import_dataset(str(root), tmp_path / "out", image_size=16)
     assert description.duplicates_across_splits == 1
     assert description.near_duplicates_across_splits == 0, "near-twins are counted within a class"
+
+
+def test_near_twins_are_reported_with_advice_that_is_not_followed_yet(tmp_path: Path) -> None:
+    # Each class is one colour: every test image has a twin.
+    for film in range(4):
+        for frame, label in itertools.product(range(5), ("a", "b")):
+            (tmp_path / "in" / label).mkdir(parents=True, exist_ok=True)
+            colour = (60 + frame % 2, 60, 60) if label == "a" else (60, 60 + frame % 2, 200)
+            Image.new("RGB", (16, 16), colour).save(tmp_path / "in" / label / f"film{film}_{frame}.png")
+
+    def advice(**settings: Any) -> list[str]:
+        out = tmp_path / "-".join(["out", *settings])
+        notes = import_dataset(str(tmp_path / "in"), out, image_size=16, **settings).notes
+        (about_test,), (validation,) = (
+            [n for n in notes if f"of the {s} images have" in n] for s in ("test", "validation")
+        )
+        return [note.partition("; ")[2] for note in (about_test, validation)]
+
+    assert advice() == ["split_by=film or variety is stricter.", "validation_by=film is stricter."]
+    assert advice(split_by="film") == ["", ""]
+    assert advice(validation_by="film") == ["split_by=film or variety is stricter.", ""]
 
 
 def test_thumbnails_are_means_of_areas() -> None:

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
 from tests.journeys.documented import ROOT, command, run
 
-# What the CustomResourceDefinitions of Kubeflow Pipelines 2.17 know of a `spec`; anything else would be dropped.
-KNOWN = {
-    "Pipeline": {"displayName", "description"},
-    "PipelineVersion": {
-        "codeSourceURL", "description", "displayName", "pipelineName", "pipelineSpec", "pipelineSpecURI",
-        "platformSpec", "tags", "versionName",
-    },
+TEXT: dict[str, Any] = {"type": "string", "minLength": 1}
+TAGS = {"type": "object", "additionalProperties": {"type": "string"}}
+NAME = {**TEXT, "pattern": r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "maxLength": 253}
+
+
+def custom(kind: str, required: list[str], **spec: dict[str, Any]) -> dict[str, Any]:
+    """A schema of one of Kubeflow Pipelines' kinds, in which nothing is left that an API server would drop."""
+    metadata = {"name": NAME, "namespace": NAME, "labels": TAGS, "annotations": TAGS}
+    closed = {"type": "object", "additionalProperties": False}
+    return {
+        **closed,
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {
+            "apiVersion": {"const": "pipelines.kubeflow.org/v2beta1"},
+            "kind": {"const": kind},
+            "metadata": {**closed, "required": ["name"], "properties": metadata},
+            "spec": {**closed, "required": required, "properties": spec},
+        },
+    }
+
+
+# As the CustomResourceDefinitions of Kubeflow Pipelines 2.17 have it; "spec" there admits any fields of a package.
+PACKAGE = {"type": "object", "required": ["pipelineInfo", "root", "components", "deploymentSpec", "schemaVersion"]}
+SCHEMAS = {
+    "Pipeline": custom("Pipeline", [], displayName=TEXT, description=TEXT, tags=TAGS),
+    "PipelineVersion": custom(
+        "PipelineVersion", ["pipelineSpec"], displayName=TEXT, description=TEXT, tags=TAGS, pipelineName=TEXT,
+        versionName=NAME, codeSourceURL=TEXT, pipelineSpecURI=TEXT, pipelineSpec=PACKAGE,
+        platformSpec={"type": "object", "required": ["platforms"]},
+    ),
 }  # fmt: skip
 
 
@@ -48,21 +72,18 @@ def test_what_gitops_applies_is_valid(tmp_path: Path) -> None:
     resources = ["base", "pipeline-objects.yaml"]
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": "team", "resources": resources}))
     built = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, check=True)
-    objects = {entry["kind"]: entry for entry in yaml.safe_load_all(built.stdout)}
-    ours = {kind: objects.pop(kind) for kind in KNOWN}
+    objects = list(yaml.safe_load_all(built.stdout))
+    ours = {entry["kind"]: entry for entry in objects if entry["kind"] in SCHEMAS}
+    assert list(ours) == list(SCHEMAS)
     for kind, entry in ours.items():
-        assert entry["apiVersion"] == "pipelines.kubeflow.org/v2beta1"
-        assert set(entry) == {"apiVersion", "kind", "metadata", "spec"}
+        jsonschema.Draft202012Validator(SCHEMAS[kind]).validate(entry)
         assert entry["metadata"]["namespace"] == "team"
-        assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", entry["metadata"]["name"])
-        assert entry["spec"].keys() <= KNOWN[kind]
-    version, packed = (
-        ours["PipelineVersion"]["spec"],
-        list(yaml.safe_load_all((tmp_path / "experiment.yaml").read_text())),
-    )
+    version = ours["PipelineVersion"]["spec"]
+    packed = list(yaml.safe_load_all((tmp_path / "experiment.yaml").read_text()))
     assert [version["pipelineSpec"], version["platformSpec"]] == packed
     # What the webhook asks for: the version's pipeline is there, and is the one that was compiled.
     assert version["pipelineName"] == packed[0]["pipelineInfo"]["name"] == ours["Pipeline"]["metadata"]["name"]
-    assert "ServiceAccount" in objects
-    for entry in objects.values():
+    others = [entry for entry in objects if entry["kind"] not in SCHEMAS]
+    assert {"ServiceAccount", "Role", "NetworkPolicy"} <= {entry["kind"] for entry in others}
+    for entry in others:
         kubernetes_validate.validate(entry, "1.33", strict=True)

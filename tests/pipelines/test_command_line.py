@@ -116,6 +116,7 @@ def test_every_option_explains_itself_and_its_default(name: str, option: click.O
     assert text.rstrip().endswith((".", "]")), text
     nothing = option.is_flag or option.default in (None, "", ()) or "UNSET" in repr(option.default)
     assert nothing or "[default:" in text or "; default: " in text, text
+    assert text.count("default: ") <= 1 and 'default: ""' not in text, text
     assert ("--output" in option.opts) == ("-o" in option.opts)
 
 

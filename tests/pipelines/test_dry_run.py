@@ -1,5 +1,6 @@
 """`run --dry-run`: it counts what an import would import, writes nothing, and its plan is the run's."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from headstart.components.datasets.importing import import_dataset, survey
 from headstart.pipelines.dry_run import forecast
+from headstart.pipelines.json_output import plain
 from headstart.pipelines.request import experiment_request
 from tests.json_results import read_result
 
@@ -56,7 +58,9 @@ def test_the_forecast_is_of_the_run_that_is_asked_for(photographs: Path, tmp_pat
 def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(photographs: Path, tmp_path: Path) -> None:
     sets = {"source": photographs, "intermediate": photographs, "target": photographs}
     request = experiment_request(**sets, preset="fast", runs=3, draws=1, sizes=[3, 6, 12], output=tmp_path / "out")
-    rows = {row.stage: row for row in forecast(request, measure=False).stages}
+    found = forecast(request, measure=False)
+    read_result("curve --dry-run", json.dumps(plain(found)))
+    rows = {row.stage: row for row in found.stages}
     assert list(rows) == ["pretrain", "finetune", "final", "baseline", "transfer"]
     assert (rows["pretrain"].runs, rows["baseline"].runs, rows["transfer"].runs) == (3, 9, 9)
     assert rows["baseline"].steps == 2  # 36 images in batches of 32

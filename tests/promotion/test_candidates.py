@@ -21,6 +21,7 @@ from headstart.components.promotion.gate import Rules
 from headstart.components.promotion.retention import prune
 from headstart.components.promotion.store import ModelStore, open_store
 from tests.commands import invoke
+from tests.json_results import read_result
 
 HASHES = [f"{number:016x}{0:016x}" for number in range(40)]
 
@@ -49,7 +50,9 @@ def test_a_candidate_waits_and_is_approved(store: ModelStore, models: Callable[.
     assert "waits for approval" in models("list").output
     refused = models("rollback", "--to", str(version))
     assert "was never in use; it is a candidate" in str(refused.exception)
-    assert "Version 2 is in use (was 1)." in models("approve", "2", "--reason", "looked at it").output
+    approved = models("approve", "2", "--reason", "looked at it", "--json")
+    assert "Version 2 is in use (was 1)." in approved.stderr
+    assert read_result("models approve", approved.stdout)["previous"] == 1
     pointer, _ = store.pointer()
     assert pointer is not None
     assert (pointer.version, pointer.previous) == (2, 1)
@@ -71,7 +74,9 @@ def test_a_candidate_is_rejected_and_its_data_do_not_come_back(
     assert ended.title == "Candidate: version 2 waits for approval; version 1 stays in use."
     stopped, _ = check_data(data, store, Rules())
     assert stopped is not None and "waits for approval" in stopped.title
-    assert "Version 2 is rejected." in models("reject", "2", "--reason", "bad on Mondays").output
+    rejected = models("reject", "2", "--reason", "bad on Mondays", "--json")
+    assert "Version 2 is rejected." in rejected.stderr
+    assert read_result("models reject", rejected.stdout)["version"] == 2
     assert "was rejected" in str(models("approve", "2").exception)
     assert "bad on Mondays" in str(models("reject", "2", "--reason", "again").exception)
     stopped, _ = check_data(data, store, Rules())

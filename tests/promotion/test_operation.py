@@ -234,4 +234,5 @@ def test_the_manifest_is_an_inference_service_with_digest_and_share(bucket: str,
     refused = models("manifest", "--canary", "10", "--store", store.uri)
     assert "the rest of the requests would go to version 2, which was rolled back" in str(refused.exception)
     service = yaml.safe_load(models("manifest", "--store", store.uri).output)
+    assert read_result("models manifest", models("manifest", "--store", store.uri, "--json").stdout) == service
     assert "headstart/previous-storage-uri" not in service["metadata"]["annotations"]

@@ -16,6 +16,7 @@ from headstart.components.promotion.commit import keep_candidate
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.uses import count, read_uses
 from tests.commands import invoke
+from tests.json_results import read_result
 
 FILES = ("current.json", "prepared.json", "test-images.json")
 Keys = tuple[Path, Path]
@@ -112,7 +113,9 @@ def test_a_set_back_pointer_is_put_right_by_signing(
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
         assert store.pointer()[0].version == 1  # type: ignore[union-attr]
-    assert "Version 1 is in use" in models("sign", "--store", store.uri).output
+    signed = models("sign", "--store", store.uri, "--json")
+    assert "Version 1 is in use" in signed.stderr
+    assert read_result("models sign", signed.stdout)["version"] == 1
     assert models("rollback", "--to", "2", "--store", store.uri).exception is None
     assert store.pointer()[0].version == 2  # type: ignore[union-attr]
     assert store.pointer()[0].sequence == 4  # type: ignore[union-attr]

@@ -69,6 +69,53 @@ def test_an_empty_store_has_the_usual_defaults(asked: list[dict[str, Any]], tmp_
     assert (asked[0]["classes"], asked[0]["layout"]) == (PAPER_CLASSES, "auto")
 
 
+@pytest.mark.parametrize(
+    ("known", "given", "option"),
+    [
+        ({}, ["--as-is", "--classes", "x=a"], "--classes"),
+        ({}, ["--as-is", "--images-per-class", "5"], "--images-per-class"),
+        ({"rule": {}}, ["--test-images-per-class", "5"], "--test-images-per-class"),
+    ],
+)
+def test_what_selects_is_refused_where_classes_are_taken_as_they_are(
+    asked: list[dict[str, Any]], tmp_path: Path, known: dict[str, Any], given: list[str], option: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    words = ["retrain", "--data", str(tmp_path / "data"), "--store", store_with(tmp_path, **known), *given]
+    with pytest.raises(SettingError, match=f"{option}: it selects images"):
+        CliRunner().invoke(headstart, words, catch_exceptions=False)
+    assert not asked
+
+
+FILE = """
+data = "{data}"
+store = "{store}"
+as-is = true
+runs = 2
+notify = "https://host.example/hook"
+set = ["epochs=3"]
+[rule]
+margin = 0.01
+[data-setting]
+fit = "pad"
+"""
+
+
+def test_a_file_gives_the_options_of_a_retraining(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "nightly.toml"
+    file.write_text(FILE.format(data=tmp_path / "data", store=tmp_path / "store"), encoding="utf-8")
+    ended = CliRunner().invoke(headstart, ["retrain", "--config", str(file), "--runs", "3"], catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    (found,) = asked
+    assert (found["data"], found["store"]) == (str(tmp_path / "data"), str(tmp_path / "store"))
+    assert (found["classes"], found["seeds"], found["settings"]) == ({}, [1, 2, 3], {"epochs": 3})
+    assert (found["promotion"], found["data_settings"]) == ({"margin": 0.01}, {"fit": "pad"})
+    file.write_text("stroe = 'x'")
+    with pytest.raises(SettingError, match=r"nightly\.toml: 'stroe' is not an option .*Did you mean store\?"):
+        CliRunner().invoke(headstart, ["retrain", "--config", str(file)], catch_exceptions=False)
+
+
 def test_data_say_how_their_classes_came_about(tmp_path: Path) -> None:
     import_dataset("demo:source", tmp_path / "packed", image_size=8, near_duplicates=False, images_per_class=6)
     source = PackedDataset(tmp_path / "packed", checked=False)

@@ -141,6 +141,13 @@ def test_the_process_that_fetches_passes_on_what_is_wrong(tmp_path: Path) -> Non
 SETS = {"source_data": "none", "intermediate_data": "none", "target_data": "/photos", "prepared": "/m.keras"}
 
 
+def test_what_would_select_from_a_set_of_ones_own_is_refused() -> None:
+    for name, value in {"classes": {"a": "x", "b": "*"}, "images_per_class": 10, "test_images_per_class": 5}.items():
+        check_parameters({"target_data": "", name: value})
+        with pytest.raises(SettingError, match=f"^{name}: it selects"):
+            check_parameters({"target_data": "/photos", name: value})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
