@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterable
 
-INSTALL_TENSORFLOW = "Install it with: pip install 'headstart[cpu]', or 'headstart[gpu]' for an NVIDIA GPU."
+PIP_INSTALL = f"{shlex.quote(sys.executable)} -m pip install"
+"""The beginning of a command that installs into the environment that this is running in."""
+INSTALL_TENSORFLOW = f"Install it with: {PIP_INSTALL} 'headstart[cpu]', or 'headstart[gpu]' for an NVIDIA GPU."
 
 
 class HeadstartError(Exception):

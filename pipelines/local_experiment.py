@@ -38,6 +38,7 @@ from headstart.pipelines.own_files import (
     WORK_FOLDER,
     check_report_folder,
     earlier_run,
+    nothing_trained,
     remove_results,
 )
 from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
@@ -266,7 +267,9 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
     """Return the run id: the earlier one where this goes on with an interrupted run, else a new one."""
     file = output / REQUEST_FILE
     earlier = earlier_run(output)
-    if earlier is not None and request.restart:
+    if earlier is not None and (
+        request.restart or (earlier.request != request.identity() and nothing_trained(output, earlier))
+    ):
         remove_results(output)
         earlier = None
     if earlier is None:

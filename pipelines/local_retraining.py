@@ -18,6 +18,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.commit import in_use, keep_failure
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import Outcome
+from headstart.components.reporting.units import counted
 from headstart.components.training import precision
 from headstart.components.training.networks import NAMES
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
@@ -212,7 +213,8 @@ def _print(console: Console, store: ModelStore, outcome: Outcome) -> None:
         runs = outcome.candidate["runs"]
         seconds = duration(sum(run["train_seconds"] for run in runs))
         best = outcome.candidate.get("seed", "–")
-        console.print(_indented(f"{len(runs)} runs, {seconds} of training; best by validation: seed {best}."))
+        trained = f"{counted(len(runs), 'run')}, {seconds} of training"
+        console.print(_indented(f"{trained}; best by validation: seed {best}."))
     if outcome.removed:
         console.print(_indented(f"Retention removed version {', '.join(map(str, outcome.removed))}."))
     pointer, _ = store.pointer()

@@ -60,6 +60,14 @@ def placement_options(function: Function) -> Function:
     return function
 
 
+# What a field of this name holds, where its text does not fit; of any other, a name.
+_EXPECTED = {
+    **dict.fromkeys(("cpu", "cpu_limit"), "processors such as 4 or 500m"),
+    **dict.fromkeys(("memory", "memory_limit", "shared_memory"), "an amount such as 16Gi"),
+    "accelerator_type": "a resource such as nvidia.com/gpu",
+}
+
+
 def read_placement(
     placement_file: Path | None = None,
     *,
@@ -99,4 +107,8 @@ def read_placement(
         where = ".".join(str(part) for part in first["loc"]) or "placement"
         origin = f"{placement_file}: " if placement_file else ""
         found = f" (found {first['input']!r})" if isinstance(first["input"], str | int | float) else ""
-        raise SettingError(f"{origin}{where}: {first['msg'].removeprefix('Value error, ')}{found}.") from error
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_pattern_mismatch":
+            name = "a name of lower-case letters, digits, dots and dashes"
+            message = f"expected {_EXPECTED.get(str(first['loc'][-1]), name)}"
+        raise SettingError(f"{origin}{where}: {message}{found}.") from error

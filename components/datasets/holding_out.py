@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.components.datasets.collection import counted
 from headstart.components.datasets.draws import draw_folders
 from headstart.components.datasets.packed import (
     DESCRIPTION_FILE,
@@ -185,11 +186,10 @@ def _write(
     held = settings["held_out"]
     what = "all classes of the target" if held["target_classes"] else "what the target tests on"
     some = ", ".join(held["classes"][:5]) + (", …" if len(held["classes"]) > 5 else "")
-    note = (
-        f"Held out for the target {target} was {what}: {sum(held['images'].values())} images"
-        + (f", among them all of {len(held['classes'])} classes ({some})" if held["classes"] else "")
-        + "."
-    )
+    gone = counted(sum(held["images"].values()), "image", "images")
+    whole = counted(len(held["classes"]), "class", "classes")
+    note = f"Held out for the target {target} was {what}: {gone}"
+    note += f", among them all of {whole} ({some})." if held["classes"] else "."
     fields = about.model_dump(
         include={
             "name",

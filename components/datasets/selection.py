@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.components.datasets import leakage
+from headstart.components.datasets.collection import counted
 from headstart.components.datasets.left_out import left_out
 from headstart.components.datasets.packed import (
     PREVIEW_FILE,
@@ -141,7 +142,8 @@ def choose_rows(
         for new, rows in zip(new_names, available, strict=True):
             drawn = rows[draw_evenly(labels[rows], wanted, generator(options.seed, "select", split, new, *draw))]
             if len(drawn) < wanted:
-                notes.append(f"{new}: {len(drawn)} {split} images; {wanted} were asked for.")
+                there = counted(len(drawn), f"{split} image", f"{split} images")
+                notes.append(f"{new}: {there}; {wanted} were asked for.")
             if not len(drawn):
                 raise HeadstartError(f"Class {new} has no {split} images to select.", "Import more images.")
             chosen[split].append(drawn)

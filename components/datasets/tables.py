@@ -18,7 +18,7 @@ from headstart.components.datasets.images import SUFFIXES
 from headstart.components.datasets.settings import ImportSettings
 from headstart.components.datasets.split_names import split_of
 from headstart.components.datasets.splitting import check_class_names
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import PIP_INSTALL, HeadstartError
 from headstart.components.regular_files import LARGEST_TEXT, read_regular
 
 _SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -188,7 +188,7 @@ def _parquet(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except ImportError as error:
         raise HeadstartError(
-            f"{path}: Parquet needs pyarrow, which is not installed.", "pip install pyarrow, or save it as CSV."
+            f"{path}: Parquet needs pyarrow, which is not installed.", f"{PIP_INSTALL} pyarrow, or save it as CSV."
         ) from error
     except Exception as error:  # its readers raise nearly anything on damaged input
         raise HeadstartError(f"{path}: cannot be read as Parquet: {error}.") from error

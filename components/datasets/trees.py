@@ -238,9 +238,9 @@ def read_class_tree(root: Path, name: str, settings: ImportSettings) -> Collecti
             if settings.class_level == "first" and not settings.class_below:
                 _refuse_same_subfolders(root, files)
     if len(classes) == 1:
-        count = sum(may_be_image(file.path) for _, file in files)
+        count = counted(sum(may_be_image(file.path) for _, file in files), "image", "images")
         raise HeadstartError(
-            f"{root}: one class folder only ({min(classes)}, {count} images); a classifier needs two or more.",
+            f"{root}: one class folder only ({min(classes)}, {count}); a classifier needs two or more.",
             "Name the folder above the class folders, or add another class.",
         )
     if loose and classes:

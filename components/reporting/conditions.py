@@ -66,8 +66,12 @@ def data_table(experiment: Experiment) -> Table:
 
 
 def _data_notes(experiment: Experiment) -> list[str]:
-    notes = (note for record in experiment.records if record.data for note in record.data.notes)
-    return [note if note.endswith(".") else f"{note}." for note in dict.fromkeys(notes)]
+    found: dict[str, dict[str, None]] = {}
+    for record in experiment.records:
+        if record.data and record.data.notes:
+            notes = [note if note.endswith(".") else f"{note}." for note in record.data.notes]
+            found.setdefault(STAGES[record.arm].data, {}).update(dict.fromkeys(notes))
+    return [f"The {role} set: {' '.join(notes)}" for role, notes in found.items()]
 
 
 def recipe_table(experiment: Experiment) -> Table:

@@ -104,7 +104,7 @@ def compare(
         results.append(_accuracy(f"{arm} test accuracy", one.accuracy, two.accuracy, accuracy_tolerance, judge_data))
         results.append(_success(f"{arm} runs that succeeded", one, two, judge_data))
     results.append(_single("preparation", a.preparation_seconds, b.preparation_seconds, units.duration))
-    results.append(_single("final test accuracy", a.final_accuracy, b.final_accuracy, units.percent))
+    results.append(_single("final test accuracy", a.final_accuracy, b.final_accuracy, units.percent, points=True))
     results = decide(results, 1 - confidence)
     # That no run failed in either says nothing of times and accuracies.
     if not any(judgement.seen or judgement.verdict in ("worse", "better") for judgement in results):
@@ -223,8 +223,12 @@ def _success(quantity: str, a: Arm, b: Arm, judged: bool) -> Judgement:
     return Judgement(quantity, *texts, f"{units.signed_points(change)} points", "same", p_worse=worse, p_better=better)
 
 
-def _single(quantity: str, a: float | None, b: float | None, render: Callable[[float | None], str]) -> Judgement:
-    change = f"{100 * (b - a) / a:+.1f} %".replace("-", "−") if a and b is not None and math.isfinite(b) else ""
+def _single(
+    quantity: str, a: float | None, b: float | None, render: Callable[[float | None], str], points: bool = False
+) -> Judgement:
+    change = ""
+    if a and b is not None and math.isfinite(b):
+        change = f"{units.signed_points(b - a)} points" if points else f"{100 * (b - a) / a:+.1f} %".replace("-", "−")
     return Judgement(quantity, render(a), render(b), change or units.MISSING, "not judged", note="one run")
 
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from headstart.components import machine
 from headstart.components.atomic_files import whole_file
 from headstart.components.datasets.reading import Reading, reading_of
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import PIP_INSTALL, HeadstartError, SettingError
 from headstart.components.training import environment
 from headstart.components.training.prediction import Served, kind_of
 
@@ -147,7 +147,7 @@ def _check_packages() -> None:
         import tf2onnx  # noqa: F401
     except ModuleNotFoundError as error:
         raise HeadstartError(
-            f"The package {error.name} is not installed.", "Install it with: pip install 'headstart[onnx]'"
+            f"The package {error.name} is not installed.", f"Install it with: {PIP_INSTALL} 'headstart[onnx]'"
         ) from error
 
 

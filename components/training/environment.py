@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import os
 import platform
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headstart.components import machine
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Environment
 
+NOISE = (b"All log messages before absl::InitializeLog()", b"oneDNN custom operations are on")
+"""What TensorFlow writes when it is imported, whatever its log level."""
 _VERSIONED = ("headstart", "tensorflow-cpu", "tensorflow", "keras", "numpy")
 
 
@@ -52,6 +56,23 @@ def for_import(environ: Mapping[str, str], accelerators: int) -> dict[str, str]:
     return chosen if accelerators else {**chosen, "CUDA_VISIBLE_DEVICES": "-1"}
 
 
+@contextlib.contextmanager
+def without_noise() -> Iterator[None]:
+    """Keep off standard error what TensorFlow writes there at every import; all else is written at the end."""
+    with tempfile.TemporaryFile() as kept:
+        ours = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(ours, 2)
+            os.close(ours)
+            kept.seek(0)
+            for line in kept:
+                if not any(noise in line for noise in NOISE):
+                    os.write(2, line)
+
+
 def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     """Import TensorFlow with `threads` threads and check that it sees the accelerators that the run was given.
 
@@ -60,7 +81,8 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     processor instead would report its time as theirs.
     """
     os.environ.update(for_import(os.environ, accelerators))
-    import tensorflow as tf
+    with without_noise():
+        import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)

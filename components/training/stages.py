@@ -31,8 +31,6 @@ from headstart.components.training.specification import RunSpecification
 TERMINATED = 143
 # Set where tasks are plain processes: the image that the pipeline names is then not what they run in.
 NO_CONTAINER = "HEADSTART_NO_CONTAINER"
-# What TensorFlow says at every start, before its log level applies.
-NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on")
 
 
 def run_stage(
@@ -248,7 +246,7 @@ def _wait(spec: RunSpecification, child: subprocess.Popen[bytes] | preloading.Fo
 
 
 def _forward(child: subprocess.Popen[bytes] | preloading.Forked, each_time: Callable[[], None]) -> str:
-    """Write what `child` writes to stderr to ours, without what says nothing, and return the last line of it.
+    """Write what `child` writes to stderr to ours, and return the last line of it.
 
     In this thread: a process with threads cannot be forked. `each_time` is called at least twice a second.
     """
@@ -262,9 +260,8 @@ def _forward(child: subprocess.Popen[bytes] | preloading.Forked, each_time: Call
         *lines, rest = (rest + read).split(b"\n")
         for raw in [*lines, rest] if over and rest else lines:
             line = raw.decode(errors="replace")
-            if not any(noise in line for noise in NOISE):
-                last = line.strip() or last
-                sys.stderr.write(line + "\n")
+            last = line.strip() or last
+            sys.stderr.write(line + "\n")
         if over:
             return last
         each_time()

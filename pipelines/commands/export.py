@@ -87,7 +87,7 @@ def onnx(model: str, out: Path, images: tuple[str, ...], tolerance: float, as_js
     """Write a model as an ONNX file, with the class names in its metadata.
 
     MODEL is what `headstart predict` takes, OUT the file. The answers of ONNX Runtime are compared with the model's.
-    It needs the packages of `pip install 'headstart[onnx]'`.
+    It needs tf2onnx, onnx and onnxruntime.
     """
     _convert(model, out, "onnx", images, tolerance, as_json)
 

@@ -126,7 +126,7 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
         "image size": f"{manifest.image_size} × {manifest.image_size}",
         "data": f"{manifest.data_source or '–'}  {manifest.data_digest}",
         "images": ", ".join(f"{count} {split}" for split, count in manifest.data_counts.items()),
-        "promoted": manifest.reason,
+        "reason": manifest.reason,
         "replaced": f"version {manifest.compared_with}" if manifest.compared_with else "–",
         "pinned": (pins[number].reason or "yes") if number in pins else "no",
         "serve from": store.serving_uri(number),
@@ -135,7 +135,8 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
     if pointer:
         changes = [change for change in pointer.history if change.version == number]
         for change in changes:
-            echo(f"  {change.at}  {change.action}  by {change.by or '–'}")
+            why = f": {change.reason}" if change.reason and change.reason != manifest.reason else ""
+            echo(f"  {change.at}  {change.action}  by {change.by or '–'}{why}")
 
 
 def _print_pairs(lines: dict[str, str]) -> None:

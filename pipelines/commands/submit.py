@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from headstart.components.console import Console
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError, suggestion
 from headstart.pipelines.json_output import Submitted, json_option, print_json
 from headstart.pipelines.options import connection_options, parameter_option, read_parameters
 from headstart.pipelines.own_files import check_report_folder
@@ -29,6 +29,7 @@ from headstart.pipelines.submission.results import download_results, read_artifa
 from headstart.pipelines.submission.workflow import Workflow, run_page
 
 CANCELED_STATUS = 3
+_PIPELINES = ("experiment", "curve", "retraining")
 
 
 @click.command()
@@ -130,14 +131,15 @@ def _ended(done: Submitted, as_json: bool) -> int:
 
 
 def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
-    if pipeline in ("experiment", "curve", "retraining"):
+    if pipeline in _PIPELINES:
         build = {"parallelism": parallelism or 1} if pipeline != "retraining" else {}
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"{pipeline}.yaml"
             return compile_package(pipeline, file, read_placement(**placement), **build)  # type: ignore[arg-type]
     path = Path(pipeline)
     if not path.is_file():
-        raise SettingError(f"{pipeline}: none of experiment, curve and retraining, nor a file.")
+        near = suggestion(pipeline, _PIPELINES)
+        raise SettingError(f"{pipeline}: none of {', '.join(_PIPELINES)}, nor a file.{near}")
     if parallelism is not None or any(value not in (None, ()) for value in placement.values()):
         raise SettingError(
             f"{path} is compiled already; where its tasks run, and how many at once, is fixed in it.",

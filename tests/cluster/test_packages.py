@@ -233,7 +233,9 @@ def test_images_are_pinned(image: str, problem: str) -> None:
         ({"tolerations": ["a:Sometimes"]}, "effect"),
         ({"node_selectors": ["zone"]}, "KEY=VALUE"),
         ({"node_selectors": ["zone=a b"]}, "label"),
-        ({"volume_claim": "Not A Name"}, "volume_claim"),
+        ({"volume_claim": "Not A Name"}, "volume_claim: expected a name of lower-case letters"),
+        ({"memory": "5Q"}, "training.memory: expected an amount such as 16Gi \\(found '5Q'\\)"),
+        ({"cpu": "two"}, "training.cpu: expected processors such as 4 or 500m"),
     ],
 )
 def test_wrong_placement_is_named(options: dict[str, Any], word: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from headstart.components.errors import SettingError
 from headstart.components.records import RunRecord
-from headstart.pipelines.own_files import begin_log, check_report_folder, earlier_run, remove_results
+from headstart.pipelines.own_files import begin_log, check_report_folder, earlier_run, nothing_trained, remove_results
 
 RUN = {"state": "running", "run_id": "20261125-100000-abcdef", "request": {"parameters": {}}}
 
@@ -96,6 +96,26 @@ def test_a_restart_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> 
     assert earlier_run(tmp_path) is not None
     remove_results(tmp_path)
     assert contents(tmp_path) == mine
+
+
+def test_a_run_that_ended_before_any_training_gives_way(tmp_path: Path) -> None:
+    """Its error may ask for another setting, which `--restart` should not be needed for."""
+
+    def gives_way() -> bool:
+        found = earlier_run(tmp_path)
+        assert found is not None
+        return nothing_trained(tmp_path, found)
+
+    (tmp_path / ".work/checkpoints/pretrain").mkdir(parents=True)
+    (tmp_path / ".work/headstart-experiment-1").mkdir()
+    (tmp_path / ".work/headstart-experiment-1/images.npy").touch()
+    (tmp_path / "run.json").write_text(json.dumps({**RUN, "state": "running"}))
+    assert gives_way()
+    (tmp_path / "run.json").write_text(json.dumps({**RUN, "state": "finished"}))
+    assert not gives_way()
+    (tmp_path / "run.json").write_text(json.dumps({**RUN, "state": "running"}))
+    (tmp_path / ".work/checkpoints/pretrain/state").touch()
+    assert not gives_way()
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md", "reproduce.py", "runs.csv", "summary.json"])

@@ -58,6 +58,7 @@ def test_a_candidate_waits_and_is_approved(store: ModelStore, models: Callable[.
     assert (pointer.version, pointer.previous) == (2, 1)
     assert "looked at it" in pointer.reason
     assert candidates(store) == {}
+    assert "looked at it" in models("show", "2").output
     assert "is no candidate" in str(models("approve", "2").exception)
     assert "Version 1 is in use (was 2)." in models("rollback").output
 

@@ -9,6 +9,7 @@ from test_planted import PLANTS
 from headstart.components.design import Cell
 from headstart.components.errors import SettingError
 from headstart.components.records import Attempt, FrozenLayer, RunRecord
+from headstart.components.reporting.conditions import data_table
 from headstart.components.reporting.experiment import experiment
 from headstart.components.reporting.settings import report_settings
 from headstart.components.reporting.summary import Finding
@@ -179,6 +180,26 @@ def test_a_near_duplicate_in_hundreds_does_not_cost_the_sound() -> None:
         if record.data:
             record.data.near_duplicates_across_splits = record.data.counts["test"] // 100
     assert found(records) == []
+
+
+def test_images_that_every_draw_of_a_set_lacks_are_counted_once() -> None:
+    records = builders.experiment()
+    for record in records:
+        if record.data and record.arm in ("baseline", "transfer"):
+            record.data.digest, record.data.skipped = f"{record.seed % 3:064}", 3
+    messages = [finding.message for finding in found(records) if finding.rule == "nothing_skipped"]
+    assert messages == ["3 images could not be read and left out of the data."]
+
+
+def test_notes_say_which_set_they_are_of() -> None:
+    records = builders.experiment()
+    for record in records:
+        if record.data:
+            record.data.notes = ["Few twins" if record.arm == "pretrain" else "Many twins", "All square."]
+    assert data_table(experiment(records)).note == (
+        "The source set: Few twins. All square. The intermediate set: Many twins. All square. "
+        "The target set: Many twins. All square."
+    )
 
 
 def test_work_of_the_experiment_itself_is_told_from_other_work() -> None:

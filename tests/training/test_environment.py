@@ -1,5 +1,6 @@
 """What a container may use, read from trees of control groups as kernels lay them out."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,15 @@ def test_memory_limit(tmp_path):
 @pytest.mark.parametrize(("cores", "threads"), [(0.5, 1), (1.0, 1), (1.5, 1), (2.0, 2), (3.9, 3)])
 def test_threads_never_exceed_the_quota_but_there_is_one(cores, threads):
     assert machine.thread_count(cores) == threads
+
+
+def test_what_tensorflow_writes_at_every_import_is_kept_off_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+    noise = "I0000 port.cc:153] oneDNN custom operations are on. You may see slightly different results\n"
+    with pytest.raises(ImportError), environment.without_noise():
+        os.write(2, f"WARNING: All log messages before absl::InitializeLog() is called\n{noise}no driver\n".encode())
+        raise ImportError
+    os.write(2, b"later\n")
+    assert capfd.readouterr().err == "no driver\nlater\n"
 
 
 def test_versions_and_processor_are_known_without_tensorflow():

@@ -35,7 +35,7 @@ def draw(record: RunRecord, identity: str) -> Figure | None:
         y = top + cell_height * index + cell_height / 2 + 4
         drawing.text((left - 8, y), shorten(name, 14), "label" if numbered else "small", "end")
         if numbered:
-            drawing.text((left + side * (index + 0.5), top - 10), shorten(name, int(side / 6.8)), "label", "middle")
+            drawing.text((left + side * (index + 0.5), top - 10), shorten(name, int((side - 6) / 7)), "label", "middle")
     for i, row in enumerate(matrix):
         total = sum(row)
         for j, cell in enumerate(row):

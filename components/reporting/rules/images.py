@@ -188,6 +188,8 @@ def nothing_skipped(experiment: Experiment, settings: ReportSettings) -> Iterabl
     skipped: dict[str, int] = {}
     for record in experiment.records:
         if record.data:
-            skipped[record.data.digest] = max(record.data.skipped, skipped.get(record.data.digest, 0))
+            # Draws of one set lack the same images.
+            source = record.data.source or record.data.digest
+            skipped[source] = max(record.data.skipped, skipped.get(source, 0))
     if sum(skipped.values()):
         yield f"{counted(sum(skipped.values()), 'image')} could not be read and left out of the data.", []
