@@ -106,6 +106,14 @@ def test_genuine_records_pass(name: str) -> None:
     assert wanted - TRUE <= {finding.rule for finding in found}
 
 
+def test_seeds_of_which_all_arms_began_alike_pass() -> None:
+    records = copy.deepcopy(DEMO)
+    first = next(record["seed"] for record in records.values() if record["arm"] == "baseline")
+    for record in records.values():
+        record["process"] = "forked" if record["seed"] == first else "separate"
+    assert "same_start" not in {finding.rule for finding in findings(records, PLANNED)}
+
+
 @pytest.mark.parametrize("name", ["demo", "recent", "fast", "paper", "resumed"])
 def test_genuine_records_as_version_1_wrote_them_pass(name: str) -> None:
     records = {key: value for key, value in read(name).items() if not value["preparation"] and not value["draw"]}

@@ -12,7 +12,7 @@ from headstart.components.reporting.experiment import Experiment, succeeded
 from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted
-from headstart.components.stages import STAGES
+from headstart.components.stages import STAGES, order
 
 
 def _arms(experiment: Experiment) -> list[RunRecord]:
@@ -222,12 +222,9 @@ def same_machine(experiment: Experiment, settings: ReportSettings) -> Iterable[B
     # On a cluster each task has a name of its own; then only the arms that one task ran can be compared.
     if len(hosts) < 2:
         return
-    cells: dict[tuple[int, int, int], list[RunRecord]] = {}
-    for record in arms:
-        cells.setdefault((record.seed, record.preparation, record.draw), []).append(record)
     split = [
         record
-        for runs in cells.values()
+        for runs in _cells(arms)
         if len({run.environment.hostname for run in runs if run.environment.hostname}) > 1
         for record in runs
     ]
@@ -237,4 +234,27 @@ def same_machine(experiment: Experiment, settings: ReportSettings) -> Iterable[B
         yield (
             f"{counted(len(odd), 'run')} ran on another machine than the other arms of the same seed.",
             names(odd),
+        )
+
+
+def _cells(records: Iterable[RunRecord]) -> Iterable[list[RunRecord]]:
+    """The runs of the arms on the same seed, preparation and draw."""
+    cells: dict[tuple[int, int, int], list[RunRecord]] = {}
+    for record in records:
+        cells.setdefault((record.seed, record.preparation, record.draw), []).append(record)
+    return cells.values()
+
+
+@rule("warning")
+def same_start(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A forked run imports no TensorFlow of its own: beside a run in a separate process its start-up is too short."""
+    mixed = [runs for runs in _cells(_arms(experiment)) if len({run.process for run in runs}) > 1]
+    forked = [run for runs in mixed for run in runs if run.process == "forked"]
+    if forked:
+        arms = sorted({run.arm for run in forked}, key=order)
+        yield (
+            f"{counted(len(forked), 'run')} of {', '.join(arms)} began as a fork of a process that had imported "
+            "TensorFlow, and other arms of the same seed in a separate process: start-up, and times that count every "
+            "phase, are not comparable between these arms. Training times are.",
+            names(forked),
         )

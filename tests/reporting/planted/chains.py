@@ -275,6 +275,8 @@ LIKENESS = [
     Plant("another container image", "same_image", put(BASELINES, "environment.image", "headstart:other")),
     Plant("another machine in one arm", "same_machine", put(BASELINES, "environment.hostname", "node-b")),
     Plant("another machine in one run", "same_machine", put(TRANSFER, "environment.hostname", "node-b")),
+    Plant("one arm forked, the others in separate processes", "same_start", put(TRANSFERS, "process", "forked")),
+    Plant("one run forked, the other arms of its seed not", "same_start", put(BASELINE, "process", "forked")),
     Plant(
         "preparation on other hardware",
         "same_for_preparation",
