@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart.components import machine
 from headstart.components.datasets.importing import Survey, survey
 from headstart.components.datasets.left_out import NONE
-from headstart.components.datasets.packed import write_packed
+from headstart.components.datasets.packed import SPLITS
+from headstart.components.datasets.selection import assign_classes
+from headstart.components.datasets.settings import SelectionSettings, parse_settings
 from headstart.components.design import Plan, check_sizes, plan
-from headstart.components.errors import HeadstartError
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
-from headstart.components.training import precision
 from headstart.components.training.settings import resolve
-from headstart.components.training.stages import run_stage
 from headstart.pipelines.local_experiment import ExperimentRequest, check_request
-
-# Batches of the short measurement: the first epoch warms up, the second is timed.
-BATCHES = 6
+from headstart.pipelines.pace import Images, Pace, Times, paces
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,8 @@ class StageForecast:
 
     Of an arm on a learning curve `runs` are those of all sizes, `images` and `steps` those of the largest. `frozen` is
     None where the network would have to be built to know it. `seconds` is the training clock of all its
-    runs together at the maximum of epochs; None: not measured.
+    runs together at the maximum of epochs, `processor_seconds` its processor time, `evaluation_seconds` what validation
+    and test take beside it; None: not measured.
     """
 
     stage: str
@@ -50,6 +41,8 @@ class StageForecast:
     steps: int
     frozen: list[str] | None
     seconds: float | None
+    processor_seconds: float | None
+    evaluation_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +56,8 @@ class Forecast:
     remote: list[str]
     stages: list[StageForecast]
     seconds: float | None
+    processor_seconds: float | None
+    evaluation_seconds: float | None
     disk_bytes: int
     disk_free_bytes: int
     memory_bytes: int
@@ -92,17 +87,19 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
             image_size=parameters["image_size"],
             **parameters["data_settings"],
         )
-    sizes = {role: (found.counts["train"], len(found.classes)) for role, found in sets.items()}
+    sizes = {role: Images.of(found.per_class.values()) for role, found in sets.items()}
     if "target" not in sets and "intermediate" in sets:
-        sizes["target"] = _selected(parameters["classes"], planned, sets["intermediate"])
-    speeds = _speeds(request, planned, sizes) if measure else {}
+        sizes["target"] = _selected(parameters, planned, sets["intermediate"])
     # A curve on models that there are makes none.
     made = () if isinstance(parameters.get("prepared"), list) else (*PREPARATION, PRODUCT)
-    stages = [_stage(name, request, planned, sizes, speeds) for name in (*made, *planned.arms)]
-    times = [stage.seconds for stage in stages]
+    runs = {name: _runs(name, parameters, planned) for name in (*made, *planned.arms)}
+    trained = [name for name, count in runs.items() if count] if measure else []
+    classes = {role: images.classes for role, images in sizes.items()}
+    pace = paces(trained, planned.preset, parameters["settings"], parameters["image_size"], classes)
+    stages = [_stage(name, count, request, planned, sizes, pace.get(name)) for name, count in runs.items()]
     pixels = parameters["image_size"] ** 2 * 3
     packed = sum(sum(found.counts.values()) for found in sets.values()) * pixels
-    largest = max((images for images, _ in sizes.values()), default=0) * pixels
+    largest = max((images.train for images in sizes.values()), default=0) * pixels
     return Forecast(
         preset=planned.preset,
         preparations=len(planned.preparations),
@@ -110,7 +107,9 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
         sets=sets,
         remote=remote,
         stages=stages,
-        seconds=None if None in times else sum(time for time in times if time is not None),
+        seconds=_sum([stage.seconds for stage in stages]),
+        processor_seconds=_sum([stage.processor_seconds for stage in stages]),
+        evaluation_seconds=_sum([stage.evaluation_seconds for stage in stages]),
         disk_bytes=packed,
         disk_free_bytes=shutil.disk_usage(_existing(request.output)).free,
         # Images as bytes and as what the network computes with; TensorFlow itself takes 0.7 GiB.
@@ -126,121 +125,76 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _selected(rule: dict[str, str], planned: Plan, intermediate: Survey) -> tuple[int, int]:
-    """Training images and classes of a selection: at most as many images per class as are asked for."""
+def _sum(times: list[float | None]) -> float | None:
+    known = [time for time in times if time is not None]
+    return sum(known) if len(known) == len(times) else None
+
+
+def _selected(parameters: Mapping[str, Any], planned: Plan, intermediate: Survey) -> Images:
+    """Images of a selection from the intermediate set, as `selection.choose_rows` counts them."""
+    rule, there = parameters["classes"], intermediate.per_class
     if not rule:
-        return intermediate.counts["train"], len(intermediate.classes)
-    return min(planned.images_per_class * len(rule), intermediate.counts["train"]), len(rule)
+        return Images.of(there.values())
+    taken = assign_classes(intermediate.classes, rule).values()
+    counts = [{split: sum(there[name][split] for name in names) for split in SPLITS} for names in taken]
+    given = {name: value for name, value in parameters["data_settings"].items() if name != "images_per_class"}
+    share = parse_settings(SelectionSettings, given).validation_share
+    most = {
+        "train": planned.images_per_class,
+        "validation": max(1, round(share * planned.images_per_class)),
+        "test": parameters.get("test_images_per_class") or min(count["test"] for count in counts),
+    }
+    return Images.of({split: min(count, most[split]) for split, count in each.items()} for each in counts)
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Send standard output to nowhere, that of child processes too: progress events are for a runner."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+def _runs(name: str, parameters: Mapping[str, Any], planned: Plan) -> int:
+    """How often a stage is trained; of an arm on a learning curve, at each size."""
+    row = STAGES[name]
+    if row.role == "preparation":
+        return 0 if parameters.get(f"{row.data}_data", NONE) == NONE else len(planned.preparations)
+    return 1 if name == PRODUCT else len(planned.cells)
 
 
 def _stage(
     name: str,
+    runs: int,
     request: ExperimentRequest,
     planned: Plan,
-    sizes: dict[str, tuple[int, int]],
-    speeds: dict[str, tuple[float, list[str]]],
+    sizes: dict[str, Images],
+    pace: Pace | None,
 ) -> StageForecast:
-    row = STAGES[name]
-    settings = resolve(planned.preset, name, request.parameters["settings"])
-    images, classes = sizes.get(row.data, (0, 0))
-    runs = 1 if name == PRODUCT else len(planned.cells)
-    if row.role == "preparation":
-        absent = request.parameters.get(f"{row.data}_data", NONE) == NONE
-        runs = 0 if absent else len(planned.preparations)
-    steps = [math.ceil(images / settings.recipe.batch_size)]
-    if name in planned.arms and classes and request.parameters.get("sizes"):
-        per_class = check_sizes(request.parameters["sizes"], images // classes)
-        steps = [math.ceil(size * classes / settings.recipe.batch_size) for size in per_class]
-        runs *= len(steps)
-    each, frozen = speeds.get(name, (None, None))
+    images = sizes.get(STAGES[name].data, Images(0, 0, 0, 0))
+    settings = resolve(planned.preset, name, request.parameters["settings"], request.parameters["image_size"])
+    recipe = settings.recipe
+    each = [images]
+    if name in planned.arms and images.classes and request.parameters.get("sizes"):
+        trained = [
+            size * images.classes for size in check_sizes(request.parameters["sizes"], images.train // images.classes)
+        ]
+        # Validation images shrink alike.
+        each = [
+            images._replace(train=count, validation=math.ceil(images.validation * count / images.train))
+            for count in trained
+        ]
+    times = Times(0.0, 0.0, 0.0) if not runs else None
+    if pace and images.train:
+        times = Times.sum((pace.seconds(size, recipe.epochs, recipe.batch_size) for size in each), runs)
+    frozen = pace.frozen if pace else None
     if frozen is None and settings.stage.network == "paper":
         frozen = list(settings.stage.frozen_layers(name))
-    seconds = None if each is None or not images else each * sum(steps) / len(steps) * settings.recipe.epochs * runs
     return StageForecast(
         stage=name,
-        runs=runs,
-        images=images,
-        classes=classes,
-        epochs=settings.recipe.epochs,
-        batch_size=settings.recipe.batch_size,
-        steps=steps[-1],
+        runs=runs * len(each),
+        images=images.train,
+        classes=images.classes,
+        epochs=recipe.epochs,
+        batch_size=recipe.batch_size,
+        steps=math.ceil(each[-1].train / recipe.batch_size),
         frozen=frozen,
-        seconds=seconds if runs else 0.0,
+        seconds=times and times.train,
+        processor_seconds=times and times.processor,
+        evaluation_seconds=times and times.evaluation,
     )
-
-
-def _speeds(
-    request: ExperimentRequest, planned: Plan, sizes: dict[str, tuple[int, int]]
-) -> dict[str, tuple[float, list[str]]]:
-    """Seconds per step and frozen layers of each stage: a few batches of noise through the very code that trains."""
-    found: dict[str, tuple[float, list[str]]] = {}
-    parameters = request.parameters
-    short = {"epochs": 2, "patience": 0, "stop_at_accuracy": 0.0, "samples": 0}
-    settings = {key: value for key, value in parameters["settings"].items() if key.rpartition(".")[2] not in short}
-    with tempfile.TemporaryDirectory(prefix="headstart-dry-run-") as scratch, _silence():
-
-        def images(name: str) -> Path:
-            _, classes = sizes.get(STAGES[name].data, (0, 3))
-            batch = resolve(planned.preset, name, parameters["settings"]).recipe.batch_size
-            folder = Path(scratch, f"{STAGES[name].data}-{batch}")
-            if not folder.exists():
-                _noise(folder, BATCHES * batch, max(2, classes), parameters["image_size"])
-            return folder
-
-        how: dict[str, Any] = {
-            "run_id": "dry-run",
-            "preset": planned.preset,
-            "settings": settings | short,
-            "checkpoints": "",
-            "accelerators": 0,
-            "image": "",
-        }
-        how["precision"] = precision.choose(precision.EXPERIMENT, dataset=images("baseline"), **how)
-        models: dict[str, Path] = {}
-        for name in (*PREPARATION, PRODUCT, *planned.arms):
-            row = STAGES[name]
-            model = Path(scratch, name) if row.role == "preparation" else None
-            record = run_stage(
-                arm=name,
-                dataset=images(name),
-                initial_model=models.get(row.starts_from or ""),
-                seed=1,
-                record=Path(scratch, f"{name}.json"),
-                model=model,
-                saved_model=None,
-                **how,
-            )
-            if record.status != "succeeded" or len(record.epochs) < 2:
-                raise HeadstartError(f"{name}: the short measurement failed: {record.reason}.")
-            if model is not None:
-                models[name] = model
-            found[name] = record.epochs[-1].train_seconds / BATCHES, [layer.layer for layer in record.frozen]
-    return found
-
-
-def _noise(folder: Path, images: int, classes: int, size: int) -> None:
-    random = np.random.default_rng(0)
-    splits: dict[str, Any] = {}
-    for split, count in (("train", images), ("validation", classes), ("test", classes)):
-        pixels = random.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-        splits[split] = (pixels, np.arange(count, dtype=np.int32) % classes)
-    folder.mkdir()
-    write_packed(folder, {"name": "noise", "source": "noise", "classes": [f"c{n:04}" for n in range(classes)]}, splits)
 
 
 def show(found: Forecast) -> None:
@@ -266,10 +220,12 @@ def show(found: Forecast) -> None:
         for note in seen.notes:
             console.print(f"{role}: {note}", highlight=False)
     stages = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("stage", "runs", "images", "epochs at most", "batch", "frozen", "training at most"):
+    for title in ("stage", "runs", "images", "epochs at most", "batch", "frozen", "training at most", "evaluation"):
         stages.add_column(title, justify="left" if title in ("stage", "frozen") else "right", overflow="fold")
     for stage in (stage for stage in found.stages if stage.runs):
-        time = "not measured" if stage.seconds is None else duration(stage.seconds)
+        times = [
+            "not measured" if time is None else duration(time) for time in (stage.seconds, stage.evaluation_seconds)
+        ]
         frozen = f"{len(stage.frozen)} layers, to {stage.frozen[-1]}" if stage.frozen else "nothing"
         frozen = "by the network's rule" if stage.frozen is None else frozen
         stages.add_row(
@@ -279,15 +235,22 @@ def show(found: Forecast) -> None:
             str(stage.epochs),
             str(stage.batch_size),
             frozen,
-            time,
+            *times,
         )
     console.print()
     console.print(stages)
+    total = (found.seconds, found.processor_seconds, found.evaluation_seconds)
+    if None in total:
+        long = "Training takes a time that was not measured"
+    else:
+        train, processor, evaluation = (duration(time) for time in total if time is not None)
+        long = (
+            f"Training takes at most about {train} ({processor} of processor time) and evaluation {evaluation}, by a "
+            "few batches on this machine as busy as it is now, in float32 unless the settings name another precision"
+        )
     console.print(
         f"\npreset {found.preset}, {counted(found.preparations, 'preparation')}, {counted(found.draws, 'draw')}. "
-        + ("Training takes " if found.seconds is None else f"Training takes at most about {duration(found.seconds)}, ")
-        + ("a time that was not measured" if found.seconds is None else "by a few batches of each stage")
-        + "; start-up, import and evaluation come on top.",
+        f"{long}; start-up, compiling and import come on top.",
         highlight=False,
     )
     gib = 2**30

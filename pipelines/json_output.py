@@ -170,10 +170,19 @@ class Agreeing(_Result):
 
     estimate: str
     arm: str
+    images: int = Field(description="that the arm was trained on")
     models: int
     same: int = Field(description="pairs of models in the same order")
     pairs: int
     tau: float | None = Field(description="Kendall's, from -1 to 1; null: one of the two orders is all ties")
+
+
+class MeasuredArm(_Result):
+    """Mean test accuracy of the runs of an arm that started from a model."""
+
+    arm: str
+    images: int = Field(description="that they were trained on")
+    accuracy: float
 
 
 class ScoutedModel(_Result):
@@ -186,7 +195,7 @@ class ScoutedModel(_Result):
     probe: float = Field(description="accuracy on the validation images, a fraction")
     weights: str = Field(description="digest; empty: random weights")
     seen: int | None = Field(description="training images of the target that it was trained on; null: not known")
-    measured: dict[str, float] = Field(description="mean test accuracy of each arm that started from it")
+    measured: list[MeasuredArm] = Field(description="by --against")
 
 
 class Ranked(_Result):

@@ -40,11 +40,12 @@ from headstart.components.regular_files import check_regular
 
 @dataclass(frozen=True)
 class Survey:
-    """What would be imported: classes, images per split, and what is worth saying about them."""
+    """What would be imported: classes, images per split and of each class, and what is worth saying about them."""
 
     source: str
     classes: list[str]
     counts: dict[str, int]
+    per_class: dict[str, dict[str, int]]
     notes: list[str]
 
 
@@ -93,8 +94,14 @@ def survey(uri: str, *, layout: str = "auto", image_size: int = 52, seed: int = 
         assign_splits(collection, options)
         check_classes(collection, source, options)
         thin_out(collection, options)
-        counts = {name: int((collection.splits == number).sum()) for number, name in enumerate(SPLITS)}
-        return Survey(source, list(collection.classes), counts, list(collection.notes))
+        splits = [collection.labels[collection.splits == number] for number in range(len(SPLITS))]
+        by_class = np.stack([np.bincount(labels, minlength=len(collection.classes)) for labels in splits], axis=1)
+        per_class = {
+            name: dict(zip(SPLITS, row, strict=True))
+            for name, row in zip(collection.classes, by_class.tolist(), strict=True)
+        }
+        counts = dict(zip(SPLITS, by_class.sum(axis=0).tolist(), strict=True))
+        return Survey(source, list(collection.classes), counts, per_class, list(collection.notes))
 
 
 def _local_source(uri: str) -> Path | None:

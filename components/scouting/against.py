@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -13,7 +14,17 @@ from scipy.stats import kendalltau
 from headstart.components.errors import SettingError
 from headstart.components.records import RunRecord
 from headstart.components.reporting.collecting import find_records, group
-from headstart.components.stages import STAGES
+from headstart.components.stages import STAGES, order
+
+
+class Measure(NamedTuple):
+    """What was measured: an arm, trained on so many images."""
+
+    arm: str
+    images: int
+
+    def __str__(self) -> str:
+        return f"{self.arm} on {self.images:,} images"
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class Agreement:
     Attributes:
         estimate: logme or probe.
         arm: whose mean test accuracy the models were ordered by.
+        images: that the arm was trained on.
         models: how many had been measured.
         same: pairs of models in the same order; of `pairs`, ties in neither.
         tau: Kendall's τ-b, from -1 to 1; None where one of the two orders is all ties.
@@ -30,19 +42,20 @@ class Agreement:
 
     estimate: str
     arm: str
+    images: int
     models: int
     same: int
     pairs: int
     tau: float | None
 
 
-def measured(runs: Sequence[Path], weights: Sequence[str], classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return weights → arm → mean test accuracy, from the records of `runs`, for those of `weights` that they name.
+def measured(runs: Sequence[Path], weights: Sequence[str], classes: Sequence[str]) -> dict[str, dict[Measure, float]]:
+    """Return weights → measure → mean test accuracy, from the records of `runs`, for those of `weights` that they name.
 
     SettingError where a run is about other classes, where runs that name these models were tested on different images,
     and where none names any.
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[Measure, list[float]]] = {}
     tested: dict[str, tuple[int, str]] = {}
     for name, records in group(find_records(runs)).items():
         for record in records:
@@ -53,8 +66,9 @@ def measured(runs: Sequence[Path], weights: Sequence[str], classes: Sequence[str
             if sorted(record.data.classes) != sorted(classes):
                 raise SettingError(f"--against {name}: is about {len(record.data.classes)} other classes.")
             tested[name] = (record.data.counts.get("test", 0), record.data.source)
-            arms = found.setdefault(record.initial_model, {})
-            arms.setdefault(record.arm, []).append(record.result.test_accuracy)
+            measures = found.setdefault(record.initial_model, {})
+            measure = Measure(record.arm, record.data.counts.get("train", 0))
+            measures.setdefault(measure, []).append(record.result.test_accuracy)
     if not found:
         raise SettingError(
             "--against: no run there started from any of these models.",
@@ -63,7 +77,13 @@ def measured(runs: Sequence[Path], weights: Sequence[str], classes: Sequence[str
     if len(set(tested.values())) > 1:
         shown = "; ".join(f"{name}: {count:,} test images of {source}" for name, (count, source) in tested.items())
         raise SettingError(f"--against: the runs were tested on different images ({shown}).")
-    return {own: {arm: float(np.mean(each)) for arm, each in arms.items()} for own, arms in found.items()}
+    return {own: {key: float(np.mean(each)) for key, each in measures.items()} for own, measures in found.items()}
+
+
+def measures(accuracies: Mapping[str, Mapping[Measure, float]]) -> list[Measure]:
+    """Return what was measured of any model, by arm and number of images."""
+    every = {measure for each in accuracies.values() for measure in each}
+    return sorted(every, key=lambda measure: (order(measure.arm), measure.images))
 
 
 def _counts(record: RunRecord, weights: Sequence[str]) -> bool:
@@ -73,22 +93,20 @@ def _counts(record: RunRecord, weights: Sequence[str]) -> bool:
 
 
 def agreements(
-    estimates: Mapping[str, Mapping[str, float]], accuracies: Mapping[str, Mapping[str, float]]
+    estimates: Mapping[str, Mapping[str, float]], accuracies: Mapping[str, Mapping[Measure, float]]
 ) -> list[Agreement]:
-    """Compare estimates (name → weights → value) with accuracies (weights → arm → value), for every arm of two models.
+    """Compare estimates (name → weights → value) with what `measured` returned, for each measure of two models.
 
-    Where an arm was measured of fewer than two of the models, nothing is said of it.
+    Where fewer than two of the models were measured, nothing is said.
     """
-    arms = sorted({arm for each in accuracies.values() for arm in each}, key=list(STAGES).index)
     found = []
-    for (estimate, values), arm in itertools.product(estimates.items(), arms):
-        names = [own for own in values if arm in accuracies.get(own, {})]
+    for (estimate, values), measure in itertools.product(estimates.items(), measures(accuracies)):
+        names = [own for own in values if measure in accuracies.get(own, {})]
         if len(names) < 2:
             continue
-        x, y = [values[own] for own in names], [accuracies[own][arm] for own in names]
+        x, y = [values[own] for own in names], [accuracies[own][measure] for own in names]
         signs = [np.sign(x[i] - x[j]) * np.sign(y[i] - y[j]) for i, j in itertools.combinations(range(len(x)), 2)]
         tau = float(kendalltau(x, y).statistic)
-        found.append(
-            Agreement(estimate, arm, len(names), signs.count(1), sum(map(bool, signs)), None if np.isnan(tau) else tau)
-        )
+        same, pairs = signs.count(1), sum(map(bool, signs))
+        found.append(Agreement(estimate, *measure, len(names), same, pairs, None if np.isnan(tau) else tau))
     return found

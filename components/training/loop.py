@@ -28,12 +28,11 @@ from headstart.components.training.inputs import Resident, Streamed
 from headstart.components.training.layers import computing, logits, trained_normalizations
 from headstart.components.training.networks.blocks import blocks
 from headstart.components.training.optimizer import build_optimizer
-from headstart.components.training.recipes import Recipe
+from headstart.components.training.recipes import STATISTICS_IMAGES, Recipe
 
 Array = npt.NDArray[Any]
 AUTOMATIC_CROP = 0.92  # of an image's side: 48 of 52 pixels
 PART_SECONDS, LONG_SECONDS = 1.0, 10.0
-STATISTICS_IMAGES = 2048
 
 
 class TrainingLoop:

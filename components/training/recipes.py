@@ -19,6 +19,8 @@ Preset = Literal["paper", "fast", "demo"]
 PRESETS: tuple[str, ...] = get_args(Preset)
 # The recipes; the three groups of stages that have settings of their own.
 RECIPES: tuple[str, ...] = get_args(RecipeName)
+# Training images, at most, from which `batch_norm_statistics=recomputed` computes after each epoch.
+STATISTICS_IMAGES = 2048
 
 
 class Recipe(BaseModel):

@@ -7,7 +7,7 @@ import dataclasses
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,17 +17,36 @@ from headstart.components.foreign_text import echo
 from headstart.components.training.networks import NAMES, own_network
 from headstart.pipelines.commands.data import watched
 from headstart.pipelines.json_output import json_option, print_json
-from headstart.pipelines.options import ADDRESS, LAYOUTS, data_settings_option, parse_settings
+from headstart.pipelines.options import (
+    ADDRESS,
+    LAYOUTS,
+    ClassesCommand,
+    data_settings_option,
+    parse_classes,
+    parse_settings,
+)
 
 if TYPE_CHECKING:
-    from headstart.components.scouting.against import Agreement
+    from headstart.components.datasets.packed import Description
+    from headstart.components.scouting.against import Agreement, Measure
     from headstart.components.scouting.scout import Scouted
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=ClassesCommand, context_settings={"show_default": True})
 @click.argument("models", nargs=-1, required=True, type=ADDRESS, metavar="MODEL…")
 @click.option("--target", type=ADDRESS, metavar="URI", required=True, help="Target set: your images.")
 @click.option("--target-layout", type=LAYOUTS, default="auto", help="How that set is laid out.")
+@click.option(
+    "--classes",
+    multiple=True,
+    metavar="NAME=WORDS",
+    help="Select these target classes from that set, as `run` does from its intermediate set.  [default: its classes]",
+)
+@click.option(
+    "--images-per-class",
+    type=click.IntRange(min=1),
+    help="Training images of each of --classes.  [default: 400]",
+)
 @click.option(
     "--network",
     metavar="NAME|MODULE:FUNCTION",
@@ -51,6 +70,8 @@ def command(
     models: tuple[str, ...],
     target: str,
     target_layout: str,
+    classes: tuple[str, ...],
+    images_per_class: int | None,
     network: str,
     image_size: int,
     data_settings: tuple[str, ...],
@@ -68,22 +89,28 @@ def command(
             raise SettingError(f"--network {network}: there is no file {own.file}.")
     settings = parse_settings(data_settings, "--data-setting")
     check_data_settings(settings)
+    if images_per_class and not classes:
+        raise SettingError(
+            "--images-per-class: says how many images of each of --classes are selected, and none are given.",
+            "Give --classes, or thin the whole set with --data-setting images_per_class=N.",
+        )
+    rule = parse_classes(classes) if classes else {}
     with watched(), contextlib.suppress(RuntimeError):
         from headstart.components import machine
         from headstart.components.training import environment
 
         environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
-    from headstart.components.datasets.importing import import_dataset
     from headstart.components.scouting.against import agreements, measured
     from headstart.components.scouting.scout import scout
 
     with tempfile.TemporaryDirectory(prefix="headstart-scout-") as scratch, watched():
         packed = Path(scratch, "target")
-        description = import_dataset(target, packed, layout=target_layout, image_size=image_size, **settings)
+        how = {"layout": target_layout, "image_size": image_size, **settings}
+        description = _import(target, packed, how, rule, images_per_class or 400)
         start = time.perf_counter()
         found = scout(models, packed, network)
         took = time.perf_counter() - start
-    accuracies: dict[str, dict[str, float]] = {}
+    accuracies: dict[str, dict[Measure, float]] = {}
     agreed: list[Agreement] = []
     if against:
         accuracies = measured(against, [each.weights for each in found], description.classes)
@@ -92,7 +119,7 @@ def command(
         }
         agreed = agreements(estimates, accuracies)
     if as_json:
-        rows = [{**dataclasses.asdict(each), "measured": accuracies.get(each.weights, {})} for each in found]
+        rows = [{**dataclasses.asdict(each), "measured": _measured(accuracies.get(each.weights, {}))} for each in found]
         print_json({"models": rows, "agreement": agreed, "seconds": took})
         return
     counts = description.counts
@@ -103,18 +130,34 @@ def command(
     _print(found, accuracies, agreed, compared=bool(against))
 
 
+def _import(target: str, folder: Path, how: dict[str, Any], rule: dict[str, str], images_per_class: int) -> Description:
+    """Pack the target set into `folder`; with a `rule`, its classes selected as a run selects them."""
+    from headstart.components.datasets.importing import import_dataset
+    from headstart.components.datasets.selection import select_classes
+
+    if not rule:
+        return import_dataset(target, folder, **how)
+    whole = folder.with_name("whole")
+    import_dataset(target, whole, **how)
+    return select_classes(whole, folder, **{**how, "classes": rule, "images_per_class": images_per_class})
+
+
+def _measured(accuracies: dict[Measure, float]) -> list[dict[str, Any]]:
+    return [{**measure._asdict(), "accuracy": accuracy} for measure, accuracy in sorted(accuracies.items())]
+
+
 def _print(
-    found: list[Scouted], accuracies: dict[str, dict[str, float]], agreed: list[Agreement], *, compared: bool
+    found: list[Scouted], accuracies: dict[str, dict[Measure, float]], agreed: list[Agreement], *, compared: bool
 ) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from headstart.components.console import Console
-    from headstart.components.stages import STAGES
+    from headstart.components.scouting.against import measures
 
-    arms = [arm for arm in STAGES if any(arm in each for each in accuracies.values())]
+    columns = measures(accuracies)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "model", "network", "features", "LogME", "linear probe", *(f"{arm}, measured" for arm in arms)):
+    for column in ("", "model", "network", "features", "LogME", "linear probe", *map(str, columns)):
         table.add_column(column, justify="left" if column in ("model", "network") else "right", overflow="fold")
     for place, each in enumerate(found, start=1):
         own = accuracies.get(each.weights, {}) if each.weights else {}
@@ -126,7 +169,7 @@ def _print(
             f"{each.features:,}",
             f"{each.logme:.3f}",
             f"{100 * each.probe:.1f} %",
-            *(f"{100 * own[arm]:.1f} %" if arm in own else "–" for arm in arms),
+            *(f"{100 * own[measure]:.1f} %" if measure in own else "–" for measure in columns),
         )
     console = Console()
     (console if console.is_terminal else Console(width=250)).print(table)
@@ -139,7 +182,8 @@ def _print(
     for line in agreed:
         tau = "" if line.tau is None else f", Kendall's tau {line.tau:.2f}"
         name = {"logme": "LogME", "probe": "the linear probe"}[line.estimate]
-        echo(f"{name} against {line.arm}: {line.same} of {line.pairs} pairs in the same order{tau}.")
+        arm = f"{line.arm} on {line.images:,} images"
+        echo(f"{name} against {arm}, {line.models} models: {line.same} of {line.pairs} pairs in the same order{tau}.")
     if compared and not agreed:
         echo("An order takes two measured models; fewer of these were.")
     if compared and any(line.models < 6 for line in agreed):

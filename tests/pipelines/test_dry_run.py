@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 from headstart.components.datasets.importing import import_dataset, survey
+from headstart.components.datasets.selection import select_classes
 from headstart.pipelines.dry_run import forecast
 from headstart.pipelines.json_output import plain
+from headstart.pipelines.pace import Images, Pace
 from headstart.pipelines.request import experiment_request
 from tests.json_results import read_result
 
@@ -34,6 +36,8 @@ def test_a_survey_counts_what_an_import_imports(photographs: Path, tmp_path: Pat
     description = import_dataset(str(photographs), tmp_path / "packed", validation_share=0.25)
     assert seen.counts == description.counts
     assert seen.classes == description.classes
+    for split, counts in description.class_counts.items():
+        assert [seen.per_class[name][split] for name in seen.classes] == counts
 
 
 def test_the_forecast_is_of_the_run_that_is_asked_for(photographs: Path, tmp_path: Path) -> None:
@@ -67,22 +71,54 @@ def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(photographs: Path,
     model = tmp_path / "model"
     model.mkdir()
     (model / "model.keras").write_bytes(b"")
-    given = experiment_request(intermediate=photographs, runs=2, sizes=[3, 6], prepared=[model], output=tmp_path / "o")
+    given = experiment_request(
+        intermediate=photographs, classes={"a": "one", "b": "*"}, runs=2, sizes=[3, 6], prepared=[model],
+        output=tmp_path / "o",
+    )  # fmt: skip
     assert [(row.stage, row.runs) for row in forecast(given, measure=False).stages] == [
         ("baseline", 4),
         ("transfer", 4),
     ]
 
 
+def test_a_selection_is_counted_as_it_is_made(photographs: Path, tmp_path: Path) -> None:
+    rule = {"a": "one", "b": "*"}
+    request = experiment_request(
+        source=photographs, intermediate=photographs, classes=rule, images_per_class=10,
+        data_settings={"validation_share": 0.3}, output=tmp_path / "out",
+    )  # fmt: skip
+    row = next(row for row in forecast(request, measure=False).stages if row.stage == "baseline")
+    import_dataset(str(photographs), tmp_path / "packed", validation_share=0.3)
+    made = select_classes(
+        tmp_path / "packed", tmp_path / "target", classes=rule, images_per_class=10, validation_share=0.3
+    )
+    assert (row.images, row.classes) == (made.counts["train"], len(made.classes)) == (20, 2)
+
+
+def test_the_time_of_a_run_follows_from_the_pace_of_each_of_its_parts() -> None:
+    pace = Pace(once=0.01, step=0.1, processor=(0.03, 0.2), statistics=0.05, answer=0.02, frozen=[])
+    train, evaluation, processor = pace.seconds(Images(100, 10, 30, 2), epochs=3, batch_size=32)
+    # Three epochs of three whole batches; after each the statistics of 100 images and 10 answers; then 30 answers.
+    assert train == pytest.approx(0.01 * 100 + 0.1 * 96 * 3)
+    assert processor == pytest.approx(0.03 * 100 + 0.2 * 96 * 3)
+    assert evaluation == pytest.approx(0.01 * 40 + 3 * (0.05 * 100 + 0.02 * 10) + 0.02 * 30)
+    assert pace.seconds(Images(20, 10, 30, 2), 1, 32)[0] == pytest.approx(0.01 * 20 + 0.1 * 20)
+
+
 @pytest.mark.slow
 def test_the_command_measures_and_writes_nothing(photographs: Path, tmp_path: Path) -> None:
     sets = [f"--{role}={photographs}" for role in ("source", "intermediate", "target")]
     done = subprocess.run(
-        [sys.executable, "-m", "headstart", "run", "--dry-run", "--json", *sets, "--runs", "2", "--set", "epochs=1"],
+        [sys.executable, "-m", "headstart", "run", "--dry-run", "--json", *sets, "--runs", "2", "--set", "epochs=1",
+         "--set", "tensorboard=curves"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = read_result("run --dry-run", done.stdout)
     assert found["seconds"] > 0
-    assert all(stage["seconds"] > 0 for stage in found["stages"])
+    parts = ("seconds", "processor_seconds", "evaluation_seconds")
+    assert all(stage[part] > 0 for stage in found["stages"] for part in parts)
+    rows = {stage["stage"]: stage for stage in found["stages"]}
+    assert rows["transfer"]["seconds"] == pytest.approx(2 * rows["final"]["seconds"])  # measured once
+    assert rows["transfer"]["frozen"] and rows["finetune"]["frozen"] and not rows["baseline"]["frozen"]
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from PIL import Image
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import Data, Result, RunRecord
-from headstart.components.scouting.against import agreements, measured
+from headstart.components.scouting.against import Measure, agreements, measured, measures
 from headstart.pipelines.cli import headstart
 from tests.json_results import read_result
 
@@ -91,8 +91,8 @@ def test_models_are_ranked_by_what_their_features_tell(place: Path, tmp_path: Pa
     by_name = dict(zip(names, answer["models"], strict=True))
     assert by_name["good.keras"]["probe"] > 0.8
     assert by_name["blind"]["probe"] < 0.5
-    assert by_name["good.keras"]["measured"] == {"transfer": 0.9}
-    assert by_name["paper"]["measured"] == {}
+    assert by_name["good.keras"]["measured"] == [{"arm": "transfer", "images": 36, "accuracy": 0.9}]
+    assert by_name["paper"]["measured"] == []
     assert {(each["estimate"], each["same"], each["pairs"]) for each in answer["agreement"]} == {
         ("logme", 1, 1),
         ("probe", 1, 1),
@@ -145,7 +145,7 @@ def weights(file: Path) -> str:
 
 def record(file: Path, initial: str, accuracy: float, arm: str = "transfer", **data: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"classes": ["kind0", "kind1", "kind2"], "counts": {"test": 12}, "source": "photos", **data}
+    facts = {"classes": ["kind0", "kind1", "kind2"], "counts": {"train": 36, "test": 12}, "source": "photos", **data}
     RunRecord(
         arm=arm,
         seed=1,
@@ -163,19 +163,48 @@ def test_runs_are_known_by_the_weights_that_they_started_from(tmp_path: Path) ->
         record(tmp_path / name / "records/transfer-01.json", initial, accuracy - 0.1)
         record(tmp_path / name / "records/transfer-02.json", initial, accuracy + 0.1)
     found = measured([tmp_path / "a", tmp_path / "b", tmp_path / "c"], ["w1", "w2"], kinds)
-    assert {own: round(arms["transfer"], 9) for own, arms in found.items()} == {"w1": 0.5, "w2": 0.7}
+    transfer = Measure("transfer", 36)
+    assert {own: round(arms[transfer], 9) for own, arms in found.items()} == {"w1": 0.5, "w2": 0.7}
     with pytest.raises(SettingError, match="no run there started"):
         measured([tmp_path / "a"], ["other"], kinds)
     with pytest.raises(SettingError, match="other classes"):
         measured([tmp_path / "a"], ["w1"], ["x", "y"])
-    record(tmp_path / "b/records/transfer-01.json", "w2", 0.7, counts={"test": 13})
-    record(tmp_path / "b/records/transfer-02.json", "w2", 0.7, counts={"test": 13})
+    record(tmp_path / "b/records/transfer-01.json", "w2", 0.7, counts={"train": 36, "test": 13})
+    record(tmp_path / "b/records/transfer-02.json", "w2", 0.7, counts={"train": 36, "test": 13})
     with pytest.raises(SettingError, match="different images"):
         measured([tmp_path / "a", tmp_path / "b"], ["w1", "w2"], kinds)
 
 
+def test_runs_on_more_images_and_arms_by_depth_are_measures_of_their_own(tmp_path: Path) -> None:
+    runs = [("transfer", 12, 0.5), ("transfer", 100, 0.9), ("transfer@10", 12, 0.4), ("transfer@2", 12, 0.3)]
+    for place, (arm, images, accuracy) in enumerate(runs):
+        for own in ("w1", "w2"):
+            file = tmp_path / f"run/records/{place}-{own}.json"
+            record(file, own, accuracy + 0.05 * (own == "w2"), arm, counts={"train": images, "test": 12})
+    found = measured([tmp_path / "run"], ["w1", "w2"], ["kind0", "kind1", "kind2"])
+    assert [str(each) for each in measures(found)] == [
+        "transfer on 12 images", "transfer on 100 images", "transfer@2 on 12 images", "transfer@10 on 12 images",
+    ]  # fmt: skip
+    assert found["w1"][Measure("transfer", 12)] == 0.5
+    assert {(each.images, each.same) for each in agreements({"probe": {"w1": 0.1, "w2": 0.2}}, found)} == {
+        (12, 1),
+        (100, 1),
+    }
+
+
+def test_target_classes_are_selected_as_a_run_selects_them(place: Path) -> None:
+    rule = ("--classes", "first=kind0", "rest=*", "--images-per-class", "5")
+    answer = read_result("scout", run(*arguments(place, str(place / "good.keras"), *rule, "--json")).stdout)
+    assert len(answer["models"]) == 1
+    shown = run(*arguments(place, str(place / "good.keras"), *rule)).stdout
+    assert "2 classes, 10 training and 2 validation images" in shown
+    with pytest.raises(SettingError, match="none are given"):
+        run(*arguments(place, str(place / "good.keras"), "--images-per-class", "5"))
+
+
 def test_agreement_counts_pairs_and_ties() -> None:
-    accuracies = {"a": {"transfer": 0.1}, "b": {"transfer": 0.2}, "c": {"transfer": 0.3}, "d": {"finetuned": 0.4}}
+    transfer, finetuned = Measure("transfer", 36), Measure("finetuned", 36)
+    accuracies = {"a": {transfer: 0.1}, "b": {transfer: 0.2}, "c": {transfer: 0.3}, "d": {finetuned: 0.4}}
     (same,) = agreements({"logme": {"a": -1.0, "b": 0.5, "c": 0.4, "d": 9.0}}, accuracies)
     # a<b and a<c agree, b and c do not: τ = (2 - 1) / 3.
     assert (same.arm, same.models, same.same, same.pairs) == ("transfer", 3, 2, 3)
