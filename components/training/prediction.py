@@ -7,6 +7,7 @@ memory does not grow with their number. What can be wrong with a path is said be
 from __future__ import annotations
 
 import contextlib
+import shlex
 import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -75,6 +76,11 @@ def kind_of(model: Path) -> tuple[str, Path]:
                     f"{model}: a Keras model without its suffix.",
                     f"Name it {model.stem}.keras and put its description beside it as {model.stem}.json.",
                 )
+    if (model / "current.json").is_file():
+        raise HeadstartError(
+            f"{model}: a model store, which holds several.",
+            f"`headstart models show --store {shlex.quote(str(model))} --uri` prints the folder of the one in use.",
+        )
     raise HeadstartError(
         f"{model}: neither a model (a .keras file with its .json beside it) nor a SavedModel (saved_model.pb).",
         "`headstart run` leaves both below its output folder: model/final.keras and model/saved_model.",

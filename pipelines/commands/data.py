@@ -98,7 +98,8 @@ def watched() -> Iterator[None]:
     """While it lasts, progress events draw a bar on standard error instead of being printed."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
-    progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    columns = (*columns, TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     events = typing.cast(typing.TextIO, _Events(progress, sys.stdout))
     with progress, contextlib.redirect_stdout(events):
         yield
@@ -223,7 +224,8 @@ def fetch(name: str, output: Path, as_json: bool) -> None:
 
     file = FILES[name]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         name_there = file.url.rpartition("/")[2]
         task, tell = progress.add_task(name_there, total=None), lines_instead(progress.console)
 

@@ -51,6 +51,7 @@ def mlflow(run: Path, tracking_uri: str, experiment: str, as_json: bool) -> None
     states = list(done.runs.values())
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("created", "updated", "unchanged"))
     echo(f"{tracking_uri}, experiment {experiment}: run {done.run_id} ({done.state}) with {counts} below it.")
+    echo(done.url)
     if done.left_out:
         echo(f"Files were not stored: {done.left_out}.", err=True)
 
@@ -145,9 +146,9 @@ def _comparison_images(sources: list[Path], size: int) -> Any:
                 raise SettingError(f"--images {source}: has images of {images.shape[1]} pixels, the model {size}.")
             parts.append(images)
             continue
-        files = image_files(source)
-        try:
-            parts.append(np.stack([decode(read_image(file), size)[0] for file in files]))
-        except UnreadableImageError as error:
-            raise HeadstartError(f"--images {source}: an image cannot be read: {error}.") from error
+        for file in image_files(source):
+            try:
+                parts.append(decode(read_image(file), size)[0][np.newaxis])
+            except UnreadableImageError as error:
+                raise HeadstartError(f"--images {file}: {error}.", "Name others, or a folder without it.") from error
     return np.concatenate(parts)

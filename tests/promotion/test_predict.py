@@ -97,6 +97,11 @@ def test_what_is_no_image_is_named_and_the_rest_answered(
         ("{tmp}/renamed", "a.png", "Name it renamed.keras and put its description beside it as renamed.json."),
         ("{tmp}/best.keras", "a.png", "its description best.json is not beside it"),
         ("{tmp}/notes.txt", "a.png", "neither a model"),
+        (
+            "{tmp}/store",
+            "a.png",
+            "a model store, which holds several. `headstart models show --store {tmp}/store --uri`",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_path_is_said_before_tensorflow_is_loaded(
@@ -105,6 +110,8 @@ def test_what_is_wrong_with_a_path_is_said_before_tensorflow_is_loaded(
     for name in ("renamed", "best.keras"):
         shutil.copy(keras_model / "model.keras", tmp_path / name)
     (tmp_path / "notes.txt").write_text("no model")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/current.json").touch()
     script = (
         "import sys\nfrom headstart.pipelines.cli import headstart\n"
         "from headstart.components.errors import HeadstartError\n"
@@ -115,7 +122,7 @@ def test_what_is_wrong_with_a_path_is_said_before_tensorflow_is_loaded(
     ended = subprocess.run(
         [sys.executable, "-c", script, "predict", *given], capture_output=True, text=True, check=True
     )
-    assert told in ended.stdout
+    assert told.format(tmp=tmp_path) in ended.stdout
     assert ended.stdout.endswith("not loaded\n")
 
 

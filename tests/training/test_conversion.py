@@ -140,5 +140,5 @@ def test_images_of_another_size_and_damaged_ones_are_named(model: Any, tmp_path:
     with pytest.raises(SettingError, match="has images of 8 pixels, the model 32"):
         run("tflite", model[1] / "model", tmp_path / "out", "--images", tmp_path / "small")
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(HeadstartError, match=r"torn.png: an image cannot be read"):
+    with pytest.raises(HeadstartError, match=r"--images .*torn\.png: "):
         run("tflite", model[1] / "model", tmp_path / "out", "--images", tmp_path / "torn.png")
