@@ -42,8 +42,11 @@ def _take_defaults_from(ctx: click.Context, _: click.Parameter, file: Path | Non
     for key, value in read_configuration(file).items():
         name = str(key).replace("_", "-")
         if name not in options or name == "config":
+            # `settings` is what Python and a pipeline call --set.
+            called = {(option.name or "").replace("_", "-"): known for known, option in options.items()}
+            near = f" Did you mean {called[name]}?" if name in called else suggestion(name, options)
             raise SettingError(
-                f"--config {file}: {key!r} is not an option of `{ctx.command_path}`.{suggestion(name, options)}",
+                f"--config {file}: {key!r} is not an option of `{ctx.command_path}`.{near}",
                 f"`{ctx.command_path} --help` lists them.",
             )
         option = options[name]

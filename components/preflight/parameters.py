@@ -114,7 +114,8 @@ def _check_target(given: Mapping[str, Any]) -> None:
     """Raise SettingError where something selects classes or images, and the target is a set of its own."""
     from headstart.components.datasets.settings import PAPER_CLASSES
 
-    if not given.get("target_data"):
+    # The check of a retraining calls its data so, from which it may select, and has no intermediate set.
+    if not given.get("target_data") or not given.get("intermediate_data"):
         return
     remedy = {
         "classes": "Leave it out; its folders, or the labels of its table, name the classes.",

@@ -98,8 +98,9 @@ def watched() -> Iterator[None]:
     """While it lasts, progress events draw a bar on standard error instead of being printed."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
-    columns = (*columns, TimeRemainingColumn())
-    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    progress = Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    )
     events = typing.cast(typing.TextIO, _Events(progress, sys.stdout))
     with progress, contextlib.redirect_stdout(events):
         yield

@@ -73,6 +73,7 @@ def test_what_was_given_can_be_given_again_as_a_file(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("a.toml", "rnus = 3", "Did you mean runs?"),
+        ("a.yaml", "settings: {epochs: 2}", "Did you mean set?"),
         ("a.toml", "config = 'b.toml'", "is not an option"),
         ("a.toml", "runs = ", "not TOML"),
         ("a.yaml", "runs: [", "cannot be read as YAML"),

@@ -143,9 +143,12 @@ SETS = {"source_data": "none", "intermediate_data": "none", "target_data": "/pho
 
 def test_what_would_select_from_a_set_of_ones_own_is_refused() -> None:
     for name, value in {"classes": {"a": "x", "b": "*"}, "images_per_class": 10, "test_images_per_class": 5}.items():
-        check_parameters({"target_data": "", name: value})
+        sets = {"intermediate_data": "demo:fruits", "target_data": "/photos"}
+        check_parameters({**sets, "target_data": "", name: value})
         with pytest.raises(SettingError, match=f"^{name}: it selects"):
-            check_parameters({"target_data": "/photos", name: value})
+            check_parameters({**sets, name: value})
+        # As in the preflight of a retraining, which selects from its data.
+        check_parameters({**sets, "intermediate_data": "", name: value})
 
 
 @pytest.mark.parametrize(
