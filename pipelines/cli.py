@@ -135,6 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 _UNUSABLE_NAME = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}
+_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def _explained(error: Exception) -> tuple[str, str]:
@@ -147,10 +148,11 @@ def _explained(error: Exception) -> tuple[str, str]:
         # Files that we write name themselves in a HeadstartError; without a name it is standard output.
         drop_what_is_buffered(sys.stdout)
         return f"Standard output cannot be written: {error.strerror}.", "What the command was to do may have been done."
-    if isinstance(error, OSError) and error.errno in _UNUSABLE_NAME and error.filename is not None:
+    if isinstance(error, OSError) and error.errno in _UNUSABLE_NAME | _NO_RIGHT and error.filename is not None:
         name = os.fsdecode(error.filename)
         shown = name if len(name) < 200 else f"{name[:100]}…"
-        return f"{shown}: cannot be used: {error.strerror}.", "Name another file or folder."
+        remedy = "Give yourself the right to it, or name" if error.errno in _NO_RIGHT else "Name"
+        return f"{shown}: cannot be used: {error.strerror}.", f"{remedy} another file or folder."
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # as Path.expanduser says it
         return "There is no home folder for a name that begins with ~.", "Write the folder out, or ./~NAME for a file."
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # as Path.resolve says it

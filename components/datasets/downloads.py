@@ -88,7 +88,7 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = 
                 raise HeadstartError(
                     f"{masked_address(url)}: the connection broke {_ATTEMPTS} times; the last time: {error}.",
                     f"Try again: what came so far is kept in {partial} and taken up."
-                    if kept
+                    if kept and partial.exists()
                     else "Try again later, or download the file with another program and name it here.",
                 ) from error
             time.sleep(min(_PAUSE * 2**attempt, 5))

@@ -114,7 +114,7 @@ def _check_target(given: Mapping[str, Any]) -> None:
     """Raise SettingError where something selects classes or images, and the target is a set of its own."""
     from headstart.components.datasets.settings import PAPER_CLASSES
 
-    # The check of a retraining calls its data so, from which it may select, and has no intermediate set.
+    # Without an intermediate set it is a retraining, whose preflight reads its prepared model under that name.
     if not given.get("target_data") or not given.get("intermediate_data"):
         return
     remedy = {

@@ -1,6 +1,8 @@
 """What every command owes its user: quick help, clear errors, an exit status, colours that can be turned off."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +16,6 @@ HEAVY = ("tensorflow", "pandas", "scipy", "kubernetes", "google.cloud", "kfp")
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "headstart", *arguments],
         check=False,
@@ -71,6 +71,24 @@ def test_a_name_that_no_file_can_have_is_said_to_be_one(name: str, capfd: pytest
     message = capfd.readouterr().err
     assert "not expected" not in message
     assert "Name another" in message or "Write the folder out" in message
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As the file system refuses it; a test that runs as root is refused nothing."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "photos/lemon")
+
+    monkeypatch.setattr(headstart, "main", refused)
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "folder", "photos", "-o", "packed"])
+    assert ended.value.code == 1
+    assert capfd.readouterr().err == (
+        "Error: photos/lemon: cannot be used: Permission denied.\n"
+        "Give yourself the right to it, or name another file or folder.\n"
+    )
 
 
 def test_version_is_that_of_the_package() -> None:
