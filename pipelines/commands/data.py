@@ -132,7 +132,7 @@ _OUTPUT = click.option("--output", "-o", required=True, type=click.Path(path_typ
 @setting_options(ImportSettings)
 @json_option
 def cifar100(uri: str, output: Path, **settings: Any) -> None:
-    """Import CIFAR-100: the python or binary version, a folder or archive, or class folders of images."""
+    """Import CIFAR-100. It may be the python or binary version, a folder or archive, or class folders of images."""
     _import(uri, output, "cifar100", settings)
 
 
@@ -142,7 +142,7 @@ def cifar100(uri: str, output: Path, **settings: Any) -> None:
 @setting_options(ImportSettings)
 @json_option
 def fruits360(uri: str, output: Path, **settings: Any) -> None:
-    """Import any release of Fruits-360: a folder or an archive with Training and Test in it."""
+    """Import any release of Fruits-360. It is a folder or an archive with Training and Test in it."""
     _import(uri, output, "fruits360", settings)
 
 
@@ -159,7 +159,10 @@ def fruits360(uri: str, output: Path, **settings: Any) -> None:
 @setting_options(ImportSettings)
 @json_option
 def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
-    """Import your own images: <split>/<class>/*, <class>/*, or a CSV of paths and labels; demo:fruits works too."""
+    """Import your own images.
+
+    They lie in <split>/<class>/* or <class>/*, or a table lists paths and labels; demo:fruits works too.
+    """
     _import(uri, output, layout, settings)
 
 
@@ -178,7 +181,7 @@ def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
 @setting_options(SelectionSettings)
 @json_option
 def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) -> None:
-    """Derive a data set of a few merged classes from a packed one, such as apple, pears and noise."""
+    """Derive a data set of a few merged classes from a packed one. By default they are apple, pears and noise."""
     from headstart.components.datasets.selection import select_classes
 
     as_json = settings.pop("as_json")
@@ -219,7 +222,7 @@ def show(packed: Path, verify: bool, as_json: bool) -> None:
 )
 @json_option
 def fetch(name: str, output: Path, as_json: bool) -> None:
-    """Download a published data set; a download that broke is taken up again."""
+    """Download a published data set. A download that broke is taken up again."""
     from headstart.components.datasets.downloads import FILES
     from headstart.components.datasets.downloads import fetch as download
 

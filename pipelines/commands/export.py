@@ -36,7 +36,7 @@ def command() -> None:
 @click.option("--experiment", default="headstart", show_default=True, help="Experiment there; made where it is none.")
 @json_option
 def mlflow(run: Path, tracking_uri: str, experiment: str, as_json: bool) -> None:
-    """Send a run to MLflow: one parent run with the report's files, and one child run per record.
+    """Send a run to MLflow. It becomes a parent run with the report's files, and a child run per record.
 
     RUN is the output folder of `headstart run`, or a folder of records. Given again, the command sends what is new or
     has changed, and nothing twice.
@@ -85,7 +85,7 @@ def _model_options(function: Function) -> Function:
 @command.command("onnx")
 @_model_options
 def onnx(model: str, out: Path, images: tuple[str, ...], tolerance: float, as_json: bool) -> None:
-    """Write a model as an ONNX file, with the class names in its metadata.
+    """Write a model as an ONNX file. The class names are in its metadata.
 
     MODEL is what `headstart predict` takes, OUT the file. The answers of ONNX Runtime are compared with the model's.
     It needs tf2onnx, onnx and onnxruntime.
@@ -96,7 +96,7 @@ def onnx(model: str, out: Path, images: tuple[str, ...], tolerance: float, as_js
 @command.command("tflite")
 @_model_options
 def tflite(model: str, out: Path, images: tuple[str, ...], tolerance: float, as_json: bool) -> None:
-    """Write a model as a TensorFlow Lite file, with the class names as its associated file labels.txt.
+    """Write a model as a TensorFlow Lite file. The class names are in it as the associated file labels.txt.
 
     MODEL is what `headstart predict` takes, OUT the file. The answers of TensorFlow Lite are compared with the model's.
     """

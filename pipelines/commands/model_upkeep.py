@@ -102,7 +102,7 @@ def _shown(value: Any) -> str:
 )
 @json_option
 def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_json: bool) -> None:
-    """Print a KServe InferenceService for the version in use; `kubectl apply -f -` takes it.
+    """Print a KServe InferenceService for the version in use. `kubectl apply -f -` takes it.
 
     With --canary only that share of the requests goes to it, and the rest to the version that was deployed before,
     which should be the one in use before. The SHA-256 of the version's manifest, which holds those of all its files,

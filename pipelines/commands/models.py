@@ -98,7 +98,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
 @json_option
 @click.option("--uri", "only_uri", is_flag=True, help="Print only the folder to point a model server at.")
 def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> None:
-    """Show one version (the one in use, where VERSION is left out) and how it came to be."""
+    """Show one version and how it came to be. Without VERSION it is the one in use."""
     from headstart.components.promotion import signing
     from headstart.components.promotion.store import open_store
 
@@ -163,7 +163,7 @@ def _print_pairs(lines: dict[str, str]) -> None:
 @click.option("--reason", default="", help="Kept in the store's history.")
 @json_option
 def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) -> None:
-    """Put an earlier version into use again, never one that was rolled back unless --to names it.
+    """Put an earlier version into use again. It is never one that was rolled back unless --to names it.
 
     The data that the version in use was trained on do not start a retraining any more, so that a schedule does not
     bring it back; new data do.
@@ -223,7 +223,7 @@ def approve(store_uri: str, version: int, reason: str, as_json: bool) -> None:
 @click.option("--reason", required=True, help="Kept with the version.")
 @json_option
 def reject(store_uri: str, version: int, reason: str, as_json: bool) -> None:
-    """Refuse the candidate VERSION; the data it was trained on no longer start a retraining."""
+    """Refuse the candidate VERSION. The data it was trained on no longer start a retraining."""
     from headstart.components.promotion.candidates import reject
     from headstart.components.promotion.store import open_store, this_user
 
@@ -241,7 +241,7 @@ def reject(store_uri: str, version: int, reason: str, as_json: bool) -> None:
 @click.option("--reason", default="", help="Kept with the pin.")
 @json_option
 def pin(store_uri: str, version: int, remove: bool, reason: str, as_json: bool) -> None:
-    """Keep VERSION from being removed by retention, or stop keeping it."""
+    """Keep VERSION from being removed by retention. --remove stops keeping it."""
     from headstart.components.promotion.store import open_store, this_user
 
     store = open_store(store_uri)
@@ -261,7 +261,7 @@ def pin(store_uri: str, version: int, remove: bool, reason: str, as_json: bool) 
 @click.argument("version", required=False, type=int)
 @json_option
 def verify(store_uri: str, version: int | None, as_json: bool) -> int:
-    """Read every file of VERSION (or of all) and compare it with digests, provenance and signature.
+    """Check every file of VERSION, or of all. It is compared with digests, provenance and signature.
 
     Signatures are asked for where HEADSTART_VERIFYING_KEY names a public key. Ends with status 1 if a version is not
     what was stored.
@@ -337,7 +337,7 @@ def history(store_uri: str, last: int, as_json: bool) -> None:
 @store_option
 @json_option
 def sign(store_uri: str, as_json: bool) -> None:
-    """Sign what the store says now: the version in use, the prepared model, the uses of test images.
+    """Sign what the store says now. That is the version in use, the prepared model and the uses of test images.
 
     For a store from before HEADSTART_SIGNING_KEY was set, or after an intruder changed or set back one of these. Look
     first at `models list`, without HEADSTART_VERIFYING_KEY.

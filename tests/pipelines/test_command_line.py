@@ -57,6 +57,12 @@ def test_every_command_explains_itself(name: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("name", ["data", "export", "models"])
+def test_a_group_lists_its_commands_in_whole_sentences(name: str) -> None:
+    listed = run(name, "--help", COLUMNS="80").stdout.partition("Commands:\n")[2].splitlines()
+    assert listed and all(line.endswith(".") and not line.endswith("..") for line in listed), listed
+
+
 def test_an_unknown_command_is_wrong_use() -> None:
     done = run("rum")
     assert done.returncode == 2
