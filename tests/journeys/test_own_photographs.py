@@ -17,11 +17,11 @@ from tests.journeys.documented import commands, run
 pytestmark = pytest.mark.slow
 DOCUMENT = "docs/own-images.md"
 # What makes a command small; its words stay those of the document.
-TINY = ["--set", "epochs=2", "--set", "patience=0"]
+TINY = ["--set", "epochs=2", "--set", "patience=0", "--set", "precision=float32"]
 SMALLER = {
     "run": ["--preset", "demo", "--runs", "2", "--preparations", "1", "--draws", "1", *TINY],
     # Latency differs by chance on a machine that does other things too.
-    "retrain": ["--runs", "1", "--set", "epochs=12", "--set", "patience=0", "--rule", "latency_ratio=0"],
+    "retrain": ["--runs", "1", *TINY[2:], "--set", "epochs=12", "--rule", "latency_ratio=0"],
 }
 KINDS = ("jpg", "png", "webp", "avif", "gif", "bmp")
 
