@@ -32,7 +32,7 @@ from headstart.components.reporting.summary import (
     LabelsSaved,
     LearningCurve,
 )
-from headstart.components.stages import chain
+from headstart.components.stages import DEFAULT_ARMS, chain
 
 # What `headstart curve` runs where nothing else is asked for.
 OFFERED_RUNS = 6
@@ -46,6 +46,10 @@ _WITH_VALUE = {
     "--source",
     "--source-layout",
     "--cifar100",
+    "--prepared",
+    "--preparation-hours",
+    "--arms",
+    "--frozen",
 }
 _ALONE = {"--restart", "--keep-work", "--hold-out-target"}
 
@@ -215,19 +219,22 @@ def offer(experiment: Experiment, settings: ReportSettings) -> CurveOffer | None
     if not math.isfinite(seconds):
         return None
     return CurveOffer(
-        seconds=seconds, runs=OFFERED_RUNS * len(sizes) * len(arms), command=curve_command(settings.command)
+        seconds=seconds,
+        runs=OFFERED_RUNS * len(sizes) * len(arms),
+        command=curve_command(settings.command, tuple(arms)),
     )
 
 
-def curve_command(command: str) -> str:
-    """The command of a learning curve on the models that the `command` of an experiment made, with the same data."""
+def curve_command(command: str, arms: tuple[str, ...] = DEFAULT_ARMS) -> str:
+    """The command of a learning curve of `arms` on the models in the output of `command`, with its data."""
     try:
         words = shlex.split(command)
     except ValueError:
         words = []
     if words[:2] != ["headstart", "run"]:
         return "headstart curve --prepared FOLDER"
-    return shlex.join(["headstart", "curve", *_kept(words[2:])])
+    chosen = [] if arms == DEFAULT_ARMS else ["--arms", ",".join(arms)]
+    return shlex.join(["headstart", "curve", *_kept(words[2:]), *chosen])
 
 
 def _kept(words: Sequence[str]) -> list[str]:
