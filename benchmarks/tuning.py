@@ -1,10 +1,10 @@
 """Tunes the recipe of the target stage for each arm, on validation, with the same trials and the same limit of cost.
 
 `python -m benchmarks.tuning --target PACKED --prepared MODEL --output FILE.json` trains every arm with the recipe of
-the preset and with eleven others, drawn from a fixed seed: of no more epochs than the preset's, which is the limit of
-cost. The best of an arm has the highest mean validation accuracy, and of equals the lowest mean loss. Test accuracy is
-looked at once, at the end, with new seeds: of what was chosen and of the preset. The same command goes on where it was
-stopped.
+the preset and with eleven others, drawn from a fixed seed: of no more epochs than the preset's, which is the limit
+of cost. The best of an arm has the highest mean validation accuracy, and of equals the lowest mean loss. Test accuracy
+is looked at once, at the end, with new seeds: of what was chosen and of the preset. The same command goes on where it
+was stopped.
 
 `--momenta` asks something else: what the baseline of the preset, whose statistics of batch normalization are computed
 from training images, loses to moving averages of any momentum. Test accuracy then stands beside each.
@@ -37,6 +37,8 @@ def drawn(count: int, epochs: int, seed: int = 20) -> list[Trial]:
     while len(trials) < count:
         trials.append(
             {
+                "optimizer": str(rng.choice(["adamw", "muon"])),
+                "initialisation": str(rng.choice(["drawn", "whitened"])),
                 "learning_rate": float(f"{10 ** rng.uniform(-3.5, -2):.1e}"),
                 "batch_size": int(rng.choice([16, 32, 64])),
                 "weight_decay": float(rng.choice([0.0, 0.005, 0.02, 0.05])),
