@@ -62,7 +62,7 @@ def load_runs(folder: PathLike | Sequence[PathLike]) -> pd.DataFrame:
     Columns: experiment, arm, seed, preparation, draw, images_per_class (of a learning curve's run; missing: all there
     are), training_images, run_id, status, stop_reason, epochs, a column for each phase
     (`train` is the training clock), total, cpu, test_accuracy, best_validation_accuracy, test_loss, best_epoch, digests
-    (data, initial_model, final_weights), trainable_parameters, host. SettingError where there are no records.
+    (dataset, initial_model, final_weights), trainable_parameters, host. SettingError where there are no records.
     """
     import pandas as pd
 
@@ -90,7 +90,7 @@ def load_runs(folder: PathLike | Sequence[PathLike]) -> pd.DataFrame:
                     "total": total_seconds(record),
                     "cpu": record.train_cpu_seconds,
                     **record.result.model_dump(include=set(_RESULT)),
-                    "data": record.data.digest if record.data else None,
+                    "dataset": record.data.digest if record.data else None,
                     "initial_model": record.initial_model,
                     "final_weights": record.final_weights,
                     "trainable_parameters": record.trainable_parameters,

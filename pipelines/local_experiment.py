@@ -118,9 +118,10 @@ def _rows(request: ExperimentRequest) -> list[Row]:
     stages = ("baseline",) if _on_prepared_models(request) else precision.EXPERIMENT
     automatic = precision.automatic(stages, planned.preset, request.parameters["settings"])
     chosen = [Row("choose-precision", "Choose the precision")] if automatic else []
+    absent = {name for name in ("source_data", "intermediate_data") if request.parameters.get(name) == NONE}
     if _on_prepared_models(request):
         before = [
-            Row("import-dataset", "Import intermediate set"),
+            *([] if "intermediate_data" in absent else [Row("import-dataset", "Import intermediate set")]),
             Row("select-classes", "Select target classes"),
             Row("fetch-prepared", "Fetch prepared models"),
         ]
@@ -133,7 +134,6 @@ def _rows(request: ExperimentRequest) -> list[Row]:
             Row("verify", "Verify"),
         ]
     repeats = {name: len(planned.preparations) for name in PREPARATION}
-    absent = {name for name in ("source_data", "intermediate_data") if request.parameters.get(name) == NONE}
     rows = [
         *([] if "source_data" in absent else [Row("import-dataset", "Import source set")]),
         *([] if "intermediate_data" in absent else [Row("import-dataset-2", "Import intermediate set")]),

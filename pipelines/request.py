@@ -74,6 +74,7 @@ def experiment_request(
     if prepared and not sizes:
         # It takes the place of the stages whose data are not given.
         source = source or ("" if cifar100 else NONE)
+    if prepared and (target or not sizes):
         intermediate = intermediate or ("" if fruits360 else NONE)
     given = {"source": (source, cifar100), "intermediate": (intermediate, fruits360)}
     layouts = {"source": source_layout, "intermediate": intermediate_layout}

@@ -250,8 +250,9 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
     """Put the prepared models in `uris` into `prepared`, each as its number from 0, and return how many there are.
 
     The description of each says, as that of `fetch_start` does, which stages the model takes the place of and what its
-    run says it took. No model is loaded. SettingError where a model or its description is missing, where one is named
-    twice, or where it was made for images of another size than `image_size` (pixels).
+    run says it took. Only a model without a description is loaded, to be described. SettingError where a model is
+    missing or named twice, or where its description says that it was made for images of another size than `image_size`
+    (pixels).
     """
     models = [model for uri in uris for model in find_models(uri)]
     if not models:
@@ -260,17 +261,9 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
     with whole_folder(prepared, is_prepared) as new:
         for number, model in enumerate(models):
             place = new / str(number)
-            place.mkdir()
-            _copy_model(model, place)
-            described = _prepared_description(place / DESCRIPTION_FILE, model)
+            described = _prepared_model(model, place, image_size)
             given = Given(left_out=list(PREPARATION), source=masked_address(model), hours=measured_hours(model))
             write_json(place / DESCRIPTION_FILE, {**described, "preparation": number, "given": given.model_dump()})
-            if described.get("image_size") != image_size:
-                raise SettingError(
-                    f"prepared: {model} takes images of {described.get('image_size')} pixels; the target images have "
-                    f"{image_size}.",
-                    f"Set image_size to {described.get('image_size')}.",
-                )
             own = str(described["weights"])
             if own in weights:
                 raise SettingError(
@@ -280,16 +273,27 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
     return len(models)
 
 
-def _prepared_description(file: Path, model: str) -> dict[str, Any]:
+def _prepared_model(model: str, place: Path, image_size: int) -> dict[str, Any]:
+    """Put `model`, the URI of a file NAME.keras, into `place`; return its description, a new one where it has none."""
+    if not storage.exists(f"{model.removesuffix('.keras')}.json"):
+        fetch(model, place, preparation=0, hours=None, preset="", settings={}, image_size=image_size)
+        return dict(read_json(place / DESCRIPTION_FILE))
+    place.mkdir()
+    _copy_model(model, place)
     try:
-        found = read_json(file)
+        found = read_json(place / DESCRIPTION_FILE)
     except (OSError, ValueError) as error:
         raise SettingError(
             f"prepared: the description of {model} cannot be read: {error}.",
-            "A model has its description NAME.json beside it.",
+            "A model that a run prepared has its description NAME.json beside it.",
         ) from error
     if not isinstance(found, dict) or not {"weights", "arm", "seed"} <= found.keys():
         raise SettingError(f"prepared: the file beside {model} does not describe a prepared model.")
+    if found.get("image_size") != image_size:
+        raise SettingError(
+            f"prepared: {model} takes images of {found.get('image_size')} pixels; the target images have {image_size}.",
+            f"Set image_size to {found.get('image_size')}.",
+        )
     return found
 
 

@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import keras
 import pytest
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.training.starts import fetch_prepared, find_models
+from headstart.pipelines.request import experiment_request
 
 
 def model(stem: Path, weights: str, size: int = 52) -> None:
@@ -81,3 +83,28 @@ def test_what_cannot_be_used_is_refused_by_name_and_nothing_is_left(output: Path
     (output / "model" / "finetuned.json").write_text("{}")
     with pytest.raises(SettingError, match="does not describe a prepared model"):
         fetch_prepared([str(output)], tmp_path / "new", 52)
+
+
+def test_a_model_of_somebody_else_is_described_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    theirs = tmp_path / "imagenet.keras"
+    network = keras.Sequential([keras.Input((40, 40, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    network.save(theirs)
+    assert fetch_prepared([str(theirs)], tmp_path / "new", 52) == 1
+    place = tmp_path / "new" / "0"
+    assert (place / "model.keras").read_bytes() == theirs.read_bytes()
+    found = json.loads((place / "model.json").read_text())
+    assert found["given"] == {"left_out": ["pretrain", "finetune"], "source": str(theirs), "hours": None}
+    assert found["preparation"] == 0
+    (tmp_path / "not.keras").write_bytes(b"not a model")
+    with pytest.raises(HeadstartError, match="not\\.keras"):
+        fetch_prepared([str(tmp_path / "not.keras")], tmp_path / "second", 52)
+    assert not (tmp_path / "second").exists()
+
+
+def test_with_a_target_of_its_own_a_curve_reads_no_other_set(output: Path) -> None:
+    def intermediate(**options: str) -> object:
+        return experiment_request(prepared=[str(output)], sizes=["auto"], **options).parameters["intermediate_data"]  # type: ignore[arg-type]
+
+    assert intermediate(target="s3://bucket/photos") == "none"
+    assert intermediate(target="s3://bucket/photos", fruits360="s3://bucket/fruits") == "s3://bucket/fruits"
+    assert intermediate() == "demo:fruits"
