@@ -2,7 +2,7 @@
 
 `python -m benchmarks.demonstrations --count 20 --output FOLDER` runs `headstart run`'s demonstration that many times.
 Each draws its images, prepares its models, draws its training images and seeds its runs by other numbers. The same
-command goes on where it was stopped. An experiment takes two to three minutes on two idle cores.
+command goes on where it was stopped. An experiment takes two minutes on two idle cores.
 
 `grand_mean` says how the intervals are judged. The ratio of processor time is the one that a busy machine should leave
 alone: `--disturb N` repeats the first experiment beside N busy processes, and both intervals must overlap.

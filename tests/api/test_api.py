@@ -52,6 +52,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_notebook_runs_and_its_frames_agree_with_the_summary(ran: Path) -> None:
     summary, runs, epochs = headstart.load_summary(ran), headstart.load_runs(ran), headstart.load_epochs(ran)
     assert sorted(runs.arm) == ["baseline", "baseline", "final", "finetune", "pretrain", "transfer", "transfer"]
+    phases = ["startup", "data", "compile", "train", "evaluate", "checkpoint", "repeated"]
+    assert np.allclose(runs[phases].sum(axis=1), runs.total)
+    assert runs.dataset.str.len().eq(64).all()
     for arm in ("baseline", "transfer"):
         rows = runs[runs.arm == arm]
         assert np.isclose(rows.train.median(), summary.arms[arm].train_seconds.median)
