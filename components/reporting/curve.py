@@ -73,6 +73,11 @@ class Curve:
         return bool((np.diff(self.means) >= 0).all())
 
     @cached_property
+    def line(self) -> interpolate.PchipInterpolator:
+        """The curve: accuracy over the logarithm of the size."""
+        return interpolate.PchipInterpolator(np.log(self.sizes), isotonic(self.means))
+
+    @cached_property
     def _lines(self) -> interpolate.PchipInterpolator:
         """The curve, and for each size the curve with its mean a little higher: columns 1 + S."""
         moved = np.column_stack([self.means, self.means[:, None] + _STEP * np.eye(self.sizes.size)])
@@ -81,7 +86,7 @@ class Curve:
 
     def at(self, size: float) -> float:
         """Accuracy on the curve; `size` lies within the measured sizes."""
-        return float(self._lines(math.log(size))[0])
+        return float(self.line(math.log(size)))
 
     def runs_at(self, size: float) -> Curve:
         """Return the runs as they are on the curve at `size`: a curve of that one size."""
@@ -209,15 +214,20 @@ def _border(inside: float, outside: float, holds: Callable[[float], bool]) -> fl
 
 def inverse(curve: Curve, accuracy: float) -> float:
     """The smallest size at which the curve is at `accuracy`; −∞: below the smallest, ∞: above the largest."""
-    low, high = float(curve.sizes[0]), float(curve.sizes[-1])
-    if accuracy < curve.at(low):
+    levels, logs = isotonic(curve.means), np.log(curve.sizes).tolist()
+    if accuracy < levels[0]:
         return BELOW
-    if accuracy > curve.at(high):
+    if accuracy > levels[-1]:
         return ABOVE
+    # The piece that ends at the first size of that accuracy is a cubic which does not fall.
+    piece = max(int(np.searchsorted(levels, accuracy)), 1) - 1
+    cubic, square, slope, start = curve.line.c[:, piece].tolist()
+    low, high = 0.0, logs[piece + 1] - logs[piece]
     for _ in range(50):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if curve.at(middle) < accuracy else (low, middle)
-    return high
+        middle = (low + high) / 2
+        below = ((cubic * middle + square) * middle + slope) * middle + start < accuracy
+        low, high = (middle, high) if below else (low, middle)
+    return math.exp(logs[piece] + high)
 
 
 def _bootstrap(control: Curve, treatment: Curve, index: int) -> Floats:

@@ -50,6 +50,23 @@ def test_the_inverse_meets_the_known_curve_between_the_sizes() -> None:
     assert inverse(curve, 0.99) == math.inf
 
 
+def test_the_inverse_is_the_smallest_size_at_which_the_curve_is_as_high() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(50):
+        values = np.clip(np.cumsum(random.normal(0.08, 0.1, (3, 6)), axis=1), 0, 1)  # many fall in places
+        curve = Curve(np.array([10.0, 20.0, 50.0, 70.0, 200.0, 210.0]), values)
+        low, high = curve.at(10), curve.at(210)
+        if high <= low:
+            continue
+        wanted = random.uniform(low, high)
+        found = inverse(curve, wanted)
+        assert curve.at(found) == pytest.approx(wanted, abs=1e-9)
+        before = [curve.at(size) for size in np.linspace(10, found * (1 - 1e-6), 50)]
+        assert max(before) < wanted
+    flat = Curve(np.array([10.0, 20.0, 40.0]), np.array([[0.5, 0.5, 0.8]]))
+    assert (inverse(flat, 0.5), inverse(flat, 0.8)) == (pytest.approx(10), pytest.approx(40))
+
+
 def test_equal_size_and_its_interval() -> None:
     found = equal_size(noisy(SLOW, 1), noisy(FAST, 2), 1)  # the fast one needs a quarter: 60 are worth 240
     assert found.estimate == pytest.approx(240, rel=0.1)
