@@ -167,12 +167,14 @@ def _print(
             Text(name),
             Text(each.network),
             f"{each.features:,}",
-            f"{each.logme:.3f}",
+            f"{round(each.logme, 3) + 0.0:.3f}",  # no -0.000
             f"{100 * each.probe:.1f} %",
             *(f"{100 * own[measure]:.1f} %" if measure in own else "–" for measure in columns),
         )
     console = Console()
     (console if console.is_terminal else Console(width=250)).print(table)
+    if columns:
+        echo("In the columns on the right: mean test accuracy of the runs that started from the model.")
     for each in found:
         if each.seen:
             echo(f"{each.model} was trained on {each.seen:,} of these training images: its estimates flatter it.")
@@ -181,7 +183,7 @@ def _print(
         echo(f"The two disagree about the first: by the linear probe it is {best.model}.")
     for line in agreed:
         tau = "" if line.tau is None else f", Kendall's tau {line.tau:.2f}"
-        name = {"logme": "LogME", "probe": "the linear probe"}[line.estimate]
+        name = {"logme": "LogME", "probe": "The linear probe"}[line.estimate]
         arm = f"{line.arm} on {line.images:,} images"
         echo(f"{name} against {arm}, {line.models} models: {line.same} of {line.pairs} pairs in the same order{tau}.")
     if compared and not agreed:
