@@ -259,4 +259,10 @@ def show(found: Forecast) -> None:
         f"Memory: about {found.memory_bytes / gib:.1f} GiB of {found.memory_usable_bytes / gib:.1f} GiB.",
         highlight=False,
     )
+    for what, needed, there in (
+        ("disk", found.disk_bytes, found.disk_free_bytes),
+        ("memory", found.memory_bytes, found.memory_usable_bytes),
+    ):
+        if needed > there:
+            console.print(f"There is not enough {what} for it.", style="bold red", highlight=False)
     console.print("Nothing was written. `headstart settings` lists every setting.", highlight=False)

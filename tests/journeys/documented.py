@@ -20,6 +20,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+NO_TRAINING = {"PYTHONPATH": str(ROOT / "tests/reliability/no_op")}
+"""Variables with which training is a no-op."""
 
 
 def _filled_in(word: str) -> str:
@@ -45,10 +47,11 @@ def command(document: str, *begins: str) -> list[str]:
     return found
 
 
-def run(words: list[str], folder: Path, *more: str, statuses: tuple[int, ...] = (0,)) -> str:
+def run(words: list[str], folder: Path, *more: str, statuses: tuple[int, ...] = (0,), **variables: str) -> str:
     """Run `headstart` with the words of a document, and then `more` that makes it small; return what it printed."""
     given = [sys.executable, "-P", "-m", "headstart", *words, *more]
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "HOME": str(folder), "KUBECONFIG": "/dev/null"}
+    environment |= variables
     done = subprocess.run(
         given, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

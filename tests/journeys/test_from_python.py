@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.datasets.drawn_files import write_tree
-from tests.journeys.documented import ROOT
+from tests.journeys.documented import NO_TRAINING, ROOT
 
 pytestmark = pytest.mark.slow
 (PROGRAM,) = re.findall(
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def test_the_program_imports_runs_and_answers(tmp_path: Path) -> None:
     for place, names in (("photos", "xy"), ("a", "pqr"), ("b", "stu")):
         write_tree(tmp_path / place, dict.fromkeys(names, 30), "PNG", (64, 64))
-    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests/reliability/no_op")}
+    environ = {**os.environ, **NO_TRAINING}
     words = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

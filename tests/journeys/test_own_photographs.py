@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.datasets.drawn_files import tar_of, write_cifar_python
-from tests.journeys.documented import commands, run
+from tests.journeys.documented import NO_TRAINING, commands, run
 
 pytestmark = pytest.mark.slow
 DOCUMENT = "docs/own-images.md"
@@ -71,11 +71,11 @@ def printed(place: Path) -> dict[str, str]:
     """What each command of the document printed, by its words."""
     found = {}
     for words in commands(DOCUMENT):
-        more = SMALLER.get(words[0], [])
+        more, variables = SMALLER.get(words[0], []), {}
         if words[0] == "run" and "--target" not in words:
-            more = [*more, "--dry-run"]
+            more, variables = [*more, "--dry-run"], NO_TRAINING
         # A run of two epochs may well be unsound, which is status 3.
-        found[" ".join(words)] = run(words, place, *more, statuses=(0, 3) if words[0] == "run" else (0,))
+        found[" ".join(words)] = run(words, place, *more, statuses=(0, 3) if words[0] == "run" else (0,), **variables)
     return found
 
 

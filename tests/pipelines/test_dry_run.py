@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from headstart.components.datasets.importing import import_dataset, survey
 from headstart.components.datasets.selection import select_classes
-from headstart.pipelines.dry_run import forecast
+from headstart.pipelines.dry_run import forecast, show
 from headstart.pipelines.json_output import plain
 from headstart.pipelines.pace import Images, Pace
 from headstart.pipelines.request import experiment_request
@@ -40,7 +41,9 @@ def test_a_survey_counts_what_an_import_imports(photographs: Path, tmp_path: Pat
         assert [seen.per_class[name][split] for name in seen.classes] == counts
 
 
-def test_the_forecast_is_of_the_run_that_is_asked_for(photographs: Path, tmp_path: Path) -> None:
+def test_the_forecast_is_of_the_run_that_is_asked_for(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     request = experiment_request(
         source=photographs, intermediate=photographs, target=photographs, preset="fast", runs=4, preparations=2,
         draws=1,
@@ -57,6 +60,11 @@ def test_the_forecast_is_of_the_run_that_is_asked_for(photographs: Path, tmp_pat
     assert rows["transfer"].frozen and not rows["baseline"].frozen
     assert found.seconds is None
     assert not (tmp_path / "out").exists()
+    show(found)
+    assert "There is not enough" not in capsys.readouterr().out
+    show(replace(found, disk_free_bytes=0, memory_usable_bytes=2**20))
+    shown = capsys.readouterr().out
+    assert "There is not enough disk for it." in shown and "There is not enough memory for it." in shown
 
 
 def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(photographs: Path, tmp_path: Path) -> None:
