@@ -267,9 +267,7 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
     """Return the run id: the earlier one where this goes on with an interrupted run, else a new one."""
     file = output / REQUEST_FILE
     earlier = earlier_run(output)
-    if earlier is not None and (
-        request.restart or (earlier.request != request.identity() and nothing_trained(output, earlier))
-    ):
+    if earlier is not None and (request.restart or (earlier.request != request.identity() and nothing_trained(output))):
         remove_results(output)
         earlier = None
     if earlier is None:
@@ -347,7 +345,12 @@ def _end(
     if not result.succeeded and (summary is None or result.failed_task != "verify"):
         raise HeadstartError(
             f"{result.failed_task or 'the local runner'} failed: {result.message}",
-            f"The whole log is {_short(output / LOG_FILE)}; finished runs are kept, and the same command goes on.",
+            f"The whole log is {_short(output / LOG_FILE)}; "
+            + (
+                "nothing was trained yet, so a corrected command may have the same --output."
+                if nothing_trained(output)
+                else "finished runs are kept, and the same command goes on."
+            ),
         )
     assert summary is not None
     earlier = read_json(output / REQUEST_FILE)

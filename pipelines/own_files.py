@@ -140,10 +140,10 @@ def earlier_run(output: Path) -> EarlierRun | None:
     return EarlierRun(state, run_id, {"parameters": {}, **request})
 
 
-def nothing_trained(output: Path, earlier: EarlierRun) -> bool:
+def nothing_trained(output: Path) -> bool:
     """Say whether a run ended before any training, such as at data that it could not read: nothing would be lost."""
     kept = (output / WORK_FOLDER / "checkpoints").rglob("*")
-    return earlier.state != "finished" and not any((output / "records").glob("*")) and not any(map(Path.is_file, kept))
+    return not any((output / "records").glob("*")) and not any(map(Path.is_file, kept))
 
 
 def _left_by_a_start(name: str) -> bool:

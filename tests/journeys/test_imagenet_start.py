@@ -67,7 +67,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_transfer_starts_from_the_imagenet_weights(place: Path) -> None:
-    smaller = ["--runs", "1", "--arms", "baseline,transfer", "--image-size", "48", "--set", "epochs=2"]
+    smaller = ["--runs", "1", "--arms", "baseline,transfer", "--image-size", "48"]
+    smaller += ["--set", "target.epochs=2", "--set", "precision=float32"]
     run(command(DOCUMENT, "run", *NETWORK), place, *smaller, statuses=(0, 3))
     summary = json.loads((place / "groceries/summary.json").read_text())
     assert {arm: found["succeeded"] for arm, found in summary["arms"].items()} == {"baseline": 1, "transfer": 1}

@@ -101,21 +101,15 @@ def test_a_restart_removes_what_a_run_wrote_and_nothing_else(tmp_path: Path) -> 
 def test_a_run_that_ended_before_any_training_gives_way(tmp_path: Path) -> None:
     """Its error may ask for another setting, which `--restart` should not be needed for."""
 
-    def gives_way() -> bool:
-        found = earlier_run(tmp_path)
-        assert found is not None
-        return nothing_trained(tmp_path, found)
-
     (tmp_path / ".work/checkpoints/pretrain").mkdir(parents=True)
     (tmp_path / ".work/headstart-experiment-1").mkdir()
     (tmp_path / ".work/headstart-experiment-1/images.npy").touch()
-    (tmp_path / "run.json").write_text(json.dumps({**RUN, "state": "running"}))
-    assert gives_way()
-    (tmp_path / "run.json").write_text(json.dumps({**RUN, "state": "finished"}))
-    assert not gives_way()
-    (tmp_path / "run.json").write_text(json.dumps({**RUN, "state": "running"}))
-    (tmp_path / ".work/checkpoints/pretrain/state").touch()
-    assert not gives_way()
+    assert nothing_trained(tmp_path)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records/pretrain.json").touch()
+    assert not nothing_trained(tmp_path)
+    (tmp_path / "records/pretrain.json").rename(tmp_path / ".work/checkpoints/pretrain/state")
+    assert not nothing_trained(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md", "reproduce.py", "runs.csv", "summary.json"])
