@@ -214,15 +214,19 @@ def _border(inside: float, outside: float, holds: Callable[[float], bool]) -> fl
 
 def inverse(curve: Curve, accuracy: float) -> float:
     """The smallest size at which the curve is at `accuracy`; −∞: below the smallest, ∞: above the largest."""
-    levels, logs = isotonic(curve.means), np.log(curve.sizes).tolist()
+    return _crossing(curve.line.x, isotonic(curve.means), curve.line.c, accuracy)
+
+
+def _crossing(logs: Floats, levels: Floats, cubics: Floats, accuracy: float) -> float:
+    """`inverse` of a curve through `levels` (S) at `logs` (S), of which `cubics` (4 × S − 1) are the pieces."""
     if accuracy < levels[0]:
         return BELOW
     if accuracy > levels[-1]:
         return ABOVE
     # The piece that ends at the first size of that accuracy is a cubic which does not fall.
     piece = max(int(np.searchsorted(levels, accuracy)), 1) - 1
-    cubic, square, slope, start = curve.line.c[:, piece].tolist()
-    low, high = 0.0, logs[piece + 1] - logs[piece]
+    cubic, square, slope, start = cubics[:, piece].tolist()
+    low, high = 0.0, float(logs[piece + 1] - logs[piece])
     for _ in range(50):
         middle = (low + high) / 2
         below = ((cubic * middle + square) * middle + slope) * middle + start < accuracy
@@ -235,7 +239,7 @@ def _bootstrap(control: Curve, treatment: Curve, index: int) -> Floats:
     rng = np.random.default_rng(0)
     labels = [list(arm.draws) if len(set(arm.draws)) > 1 else [] for arm in (control, treatment)]
     shared = sorted(set(labels[0]) & set(labels[1]), key=str) if all(labels) else []
-    found = []
+    levels, targets = [], []
     for _ in range(REPLICATES):
         drawn = [shared[place] for place in rng.integers(len(shared), size=len(shared))] if shared else []
         rows: list[list[int]] = []
@@ -244,9 +248,11 @@ def _bootstrap(control: Curve, treatment: Curve, index: int) -> Floats:
                 rows.append([row for draw in drawn for row, label in enumerate(own) if label == draw])
             else:
                 rows.append([int(row) for row in rng.integers(len(arm.values), size=len(arm.values))])
-        target = float(treatment.values[rows[1], index].mean())
-        found.append(inverse(Curve(control.sizes, control.values[rows[0]]), target))
-    return np.array(found)
+        targets.append(float(treatment.values[rows[1], index].mean()))
+        levels.append(isotonic(control.values[rows[0]].mean(axis=0)))
+    lines = interpolate.PchipInterpolator(np.log(control.sizes), np.column_stack(levels), axis=0)
+    each = zip(levels, np.moveaxis(lines.c, 2, 0), targets, strict=True)
+    return np.array([_crossing(lines.x, *parts) for parts in each])
 
 
 def stops_paying(control: Curve, treatment: Curve, confidence: float = 0.95) -> Interval:
