@@ -17,6 +17,7 @@ import numpy as np
 from scipy import special
 
 from headstart.components.atomic_files import write_text
+from headstart.components.design import plan
 from headstart.components.reporting import statistics
 from headstart.components.reporting.break_even import break_even
 from headstart.components.reporting.sampling import Bits, Floats, Sample
@@ -239,30 +240,47 @@ def new_images(count: int) -> list[Block]:
 
 @dataclass(frozen=True)
 class Design:
-    """Runs per arm, and how preparations and draws are dealt out to them."""
+    """Runs of each arm, spread over preparations and draws by the very plan that an experiment follows."""
 
-    name: str
+    preparations: int
+    draws: int
     runs: int
-    preparation: Callable[[int], int]
-    draw: Callable[[int], int]
+    used: str = ""
+
+    @property
+    def name(self) -> str:
+        """`3 preparations × 3 draws, 10 runs`, and where it is used."""
+        counts = [(self.preparations, "preparation"), (self.draws, "draw")]
+        parts = " × ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts)
+        return f"{parts}, {self.runs} runs{f' ({self.used})' if self.used else ''}"
 
     def labels(self) -> tuple[list[int], list[int]]:
         """Preparation and draw of each run."""
-        return [self.preparation(i) for i in range(self.runs)], [self.draw(i) for i in range(self.runs)]
+        seeds = range(1, self.runs + 1)
+        cells = plan({"seeds": seeds, "preparations": self.preparations, "draws": self.draws}).cells
+        return [cell.preparation for cell in cells], [cell.draw for cell in cells]
 
 
 DESIGNS = (
-    Design("2 preparations, 1 draw, 6 runs", 6, lambda i: i % 2, lambda i: 0),
-    Design("3 preparations, 1 draw, 3 runs", 3, lambda i: i, lambda i: 0),
-    Design("3 preparations, 1 draw, 9 runs", 9, lambda i: i % 3, lambda i: 0),
-    Design("1 preparation, 3 draws, 9 runs", 9, lambda i: 0, lambda i: i % 3),
-    Design("3 preparations × 3 draws, 9 runs", 9, lambda i: i % 3, lambda i: i // 3),
-    Design("3 preparations × 3 draws, 27 runs", 27, lambda i: i % 3, lambda i: i // 3 % 3),
-    Design("2 preparations × 2 draws, 8 runs", 8, lambda i: i % 2, lambda i: i // 2 % 2),
-    Design("3 preparations with a draw each, 9 runs", 9, lambda i: i % 3, lambda i: i % 3),
-    Design("3 preparations, a draw per run, 9 runs", 9, lambda i: i % 3, lambda i: i),
-    Design("3 preparations × 4 draws, 10 runs", 10, lambda i: i % 3, lambda i: i % 4),
-    Design("5 preparations, a draw per run, 10 runs", 10, lambda i: i % 5, lambda i: i),
+    Design(2, 1, 6),
+    Design(3, 1, 3),
+    Design(3, 1, 9),
+    Design(1, 3, 6, "`curve`"),
+    Design(1, 3, 9),
+    Design(2, 2, 4),
+    Design(2, 2, 8),
+    Design(2, 3, 10, "`demo`"),
+    Design(3, 3, 3),
+    Design(3, 3, 5),
+    Design(3, 3, 6),
+    Design(3, 3, 9),
+    Design(3, 3, 10, "`fast`"),
+    Design(3, 3, 27),
+    Design(3, 4, 10),
+    Design(3, 9, 9),
+    Design(5, 3, 6),
+    Design(5, 5, 10),
+    Design(5, 10, 10),
 )
 # Standard deviation of preparations, of draws in both arms alike and in the treatment alone, and of runs.
 SPREADS = {

@@ -1,12 +1,13 @@
 """How often the interval of the labels that transfer saves holds the truth, in simulated learning curves.
 
-`python -m benchmarks.labels_saved` simulates 200 experiments per row, which takes a few minutes, and replaces the table
-between the markers in docs/statistics.md; `--quick` simulates 20 and only prints.
+`python -m benchmarks.labels_saved` simulates 1,000 experiments per row, which takes twenty minutes on one core, and
+replaces the table between the markers in docs/statistics.md; `--quick` simulates 20 and only prints.
 
 An experiment is six sizes, from 1/32 to all of 1,200 images, runs of both arms at each, and test images. Whether an
 image is answered correctly follows a probit model: the level of the arm at that size, less the difficulty of the image,
 which both arms share, and of the image for this arm, with what draws, preparations and runs add. So the true curves are
-known. The interval is made by the code that makes the report.
+known. Runs are spread over preparations and draws by the plan that every experiment follows (`coverage.Design`), and
+the interval is made by the code that makes the report.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, special
 
+from benchmarks.coverage import Design
 from headstart.components.atomic_files import write_text
 from headstart.components.reporting.curve import Curve, equal_size
 from headstart.components.reporting.sampling import Floats
 
-REPLICATIONS = 200
+REPLICATIONS = 1_000
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "statistics.md"
 BEGIN, END = "<!-- labels saved: begin -->", "<!-- labels saved: end -->"
 SIZES = 1200 / 2.0 ** np.arange(5, -1, -1)
@@ -34,6 +36,7 @@ IMAGES = 600
 # run, of an image for both arms and for one.
 DRAW, DRAW_AT_SIZE, PREPARATION, RUN, HARD, OWN = 0.06, 0.05, 0.04, 0.06, 0.9, 0.6
 AIM = 0.93
+CURVE = Design(1, 3, 6, "`curve`")
 
 Law = Callable[[Floats], Floats]
 
@@ -58,9 +61,8 @@ class Case:
     control: Law
     treatment: Law
     asked: tuple[int, ...]
-    runs: int = 6
-    draws: int = 3
-    preparations: int = 1
+    design: Design = CURVE
+    preparation: float = PREPARATION
 
     def truth(self, index: int) -> float:
         """The size at which the control is as accurate as the treatment at its size number `index`; infinite: none."""
@@ -77,34 +79,48 @@ class Case:
         return math.exp(optimize.brentq(missing, *ends))
 
 
+STEADY, AHEAD = power(0.02, 0.5, 0.5), power(0.01, 0.2, 0.6)
 CASES = (
-    Case("the control rises steadily, transfer is ahead", power(0.02, 0.5, 0.5), power(0.01, 0.2, 0.6), (0, 2)),
-    Case("the same, a draw per run", power(0.02, 0.5, 0.5), power(0.01, 0.2, 0.6), (0, 2), draws=6),
-    Case("the same, 3 preparations, 9 runs", power(0.02, 0.5, 0.5), power(0.01, 0.2, 0.6), (0, 2), 9, 3, 3),
-    Case("the same, 2 draws, 4 runs", power(0.02, 0.5, 0.5), power(0.01, 0.2, 0.6), (0, 2), runs=4, draws=2),
+    *(
+        Case("the control rises steadily, transfer is ahead", STEADY, AHEAD, (0, 1), design)
+        for design in (
+            CURVE,
+            Design(1, 6, 6),
+            Design(1, 2, 4),
+            Design(2, 3, 10, "`demo`"),
+            Design(3, 3, 6),
+            Design(3, 3, 9),
+            Design(3, 3, 10, "`fast`"),
+            Design(5, 3, 6),
+        )
+    ),
+    *(
+        Case("the same, preparations differ five times as much", STEADY, AHEAD, (0, 1), design, 5 * PREPARATION)
+        for design in (Design(2, 3, 10, "`demo`"), Design(3, 3, 6), Design(3, 3, 10, "`fast`"), Design(5, 3, 6))
+    ),
     Case("transfer falls behind with more images", power(0.02, 0.5, 0.7), power(0.1, 0.3, 0.6), (1, 5)),
     Case("the control levels off", power(0.09, 0.4, 1.2), power(0.05, 0.25, 0.5), (0, 1)),
     Case("more than there are", power(0.02, 0.5, 0.4), power(0.01, 0.1, 0.5), (4,)),
     Case("the control falls in between", dips, power(0.05, 0.35, 0.5), (0, 1)),
+    Case("the control falls in between", dips, power(0.05, 0.35, 0.5), (0, 1), Design(3, 3, 10, "`fast`")),
 )
 
 
 def simulate(rng: np.random.Generator, case: Case) -> tuple[Curve, Curve]:
     """One experiment: the runs of the control and of the treatment."""
     hard = HARD * rng.standard_normal(IMAGES)
-    draws = np.arange(case.runs) % case.draws
-    preparations = np.arange(case.runs) // case.draws % case.preparations
-    shared = DRAW * rng.standard_normal(case.draws)
+    preparations, draws = map(np.array, case.design.labels())
+    shared = DRAW * rng.standard_normal(draws.max() + 1)
     spread = math.sqrt(1 + HARD**2 + OWN**2 + DRAW**2 + DRAW_AT_SIZE**2 + RUN**2)
     curves = []
     for law in (case.control, case.treatment):
-        prepared = law is case.treatment and case.preparations > 1
-        own = math.sqrt(spread**2 + PREPARATION**2) if prepared else spread
+        prepared = law is case.treatment and case.design.preparations > 1
+        own = math.sqrt(spread**2 + case.preparation**2) if prepared else spread
         level = own * special.ndtri(law(SIZES))
-        skill = level + (shared[draws, None] + DRAW_AT_SIZE * rng.standard_normal((case.draws, SIZES.size))[draws])
+        skill = level + (shared[draws, None] + DRAW_AT_SIZE * rng.standard_normal((len(shared), SIZES.size))[draws])
         skill = skill + RUN * rng.standard_normal(skill.shape)
         if prepared:
-            skill = skill + PREPARATION * rng.standard_normal(case.preparations)[preparations, None]
+            skill = skill + case.preparation * rng.standard_normal(preparations.max() + 1)[preparations, None]
         images = hard + OWN * rng.standard_normal(IMAGES)
         right = rng.random((*skill.shape, IMAGES)) < special.ndtr(skill[..., None] - images)
         labels = preparations.tolist() if prepared else []
@@ -115,8 +131,8 @@ def simulate(rng: np.random.Generator, case: Case) -> tuple[Curve, Curve]:
 def table(count: int) -> str:
     """Simulate `count` experiments per case and return the table in GitHub's form."""
     lines = [
-        "| curves | size | control needs | held | no upper end | median width |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| curves | design, runs per arm and size | size | control needs | held | no upper end | median width |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for place, case in enumerate(CASES):
         held = dict.fromkeys(case.asked, 0)
@@ -136,6 +152,7 @@ def table(count: int) -> str:
             share, truth = held[index] / count, case.truth(index)
             cells = [
                 case.name,
+                case.design.name,
                 f"{SIZES[index]:,.0f}",
                 f"{truth:,.0f}" if math.isfinite(truth) else "more than 1,200",
                 f"{100 * share:.1f}" if share >= AIM else f"**{100 * share:.1f}**",
@@ -150,10 +167,10 @@ def table(count: int) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Simulate, print, and unless `--quick` write the table into the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.labels_saved", description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the experiments, and nothing is written")
+    parser.add_argument("--quick", action="store_true", help="20 experiments per row, and nothing is written")
     chosen = parser.parse_args(arguments)
     begun = time.monotonic()
-    found = table(REPLICATIONS // 10 if chosen.quick else REPLICATIONS)
+    found = table(REPLICATIONS // 50 if chosen.quick else REPLICATIONS)
     print(f"({time.monotonic() - begun:.0f} s)")
     if not chosen.quick:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
