@@ -67,7 +67,7 @@ def advice(summary: Summary) -> str:
             if faster > 0
             else f"Train from the {first.control}: {name} costs {lost} and saves no time that was shown."
         )
-    gains = f"; it gains {units.points(first.gain.estimate)} points from the first" if better > 0 else ""
+    gains = f"; it gains {units.points(first.gain.estimate)} points from the first model on" if better > 0 else ""
     if better == 0 and (first.gain.low is None or first.gain.low < -ABOUT_AS_ACCURATE):
         gains = "; whether that costs accuracy is undecided"
     if not chain(first.treatment):
@@ -81,7 +81,8 @@ def advice(summary: Summary) -> str:
     if faster == 0:
         return f"Make more runs{_more(summary)} before deciding: whether it trains faster was not shown{gains}."
     if pays.first_model is None:
-        return f"Whether preparing pays was not shown{gains}."
+        unknown = summary.preparation_seconds is None
+        return f"When preparing pays is not known{', since its cost is not' if unknown else ''}{gains}."
     low, high = pays.first_model_low, pays.first_model_high
     if pays.method != "none" and high is None:
         since = f"perhaps from the {ordinal(pays.first_model)} model on, perhaps never"

@@ -345,7 +345,9 @@ def _preparation(experiment: Experiment) -> tuple[Preparation, list[float]]:
             trained, complete = [0.0], [0.0]
         if given.hours is None:
             trained, complete = [], []
-            reasons.append(f"neither a run's summary nor --preparation-hours says what {given.source} took")
+            # A curve has no such option.
+            nothing = "no run's summary" if experiment.smaller else "neither a run's summary nor --preparation-hours"
+            reasons.append(f"{nothing} says what {given.source} took")
         else:
             trained = [seconds + 3600 * given.hours for seconds in trained]
             complete = [seconds + 3600 * given.hours for seconds in complete]

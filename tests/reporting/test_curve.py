@@ -10,7 +10,7 @@ import pytest
 from builders import data, preparation, record
 
 from headstart.api import load_runs
-from headstart.components.records import Result, RunRecord, Subset
+from headstart.components.records import Given, Result, RunRecord, Subset
 from headstart.components.reporting.curve import (
     Curve,
     back_test,
@@ -242,6 +242,19 @@ def test_without_a_curve_its_price_in_minutes_and_its_command_are_offered(tmp_pa
     # All other phases of both arms' runs, 11.6 s and 6.6 s, are paid at each size.
     assert offer.seconds == pytest.approx(training + 36 * (11.6 + 6.6), rel=0.02)
     assert "How many labels it saves was not measured" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("sizes", "source"), [((40, 80), "no run's summary"), ((80,), "--preparation-hours")])
+def test_what_a_given_model_took_is_asked_for_only_where_it_can_be_said(
+    sizes: tuple[int, ...], source: str, tmp_path: Path
+) -> None:
+    given = Given(left_out=["pretrain", "finetune"], source="/weights.keras", hours=None)
+    records = [run if run.arm == "baseline" else run.model_copy(update={"given": given}) for run in runs(sizes=sizes)]
+    if len(sizes) == 1:
+        records = [run.model_copy(update={"subset": None}) for run in records]
+    answer = write_report(records, tmp_path).answer
+    assert f"{source} says what /weights.keras took" in answer
+    assert ("--preparation-hours" in answer) == (len(sizes) == 1)
 
 
 def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:

@@ -91,6 +91,16 @@ def test_advice_carries_the_interval_of_the_break_even() -> None:
         assert first_screen.advice(found.model_copy(update={"comparisons": [first]})).endswith(words)
 
 
+def test_advice_says_what_is_not_known_where_the_cost_of_preparation_is_not() -> None:
+    found = summary(arms((1.5, 0.90), (0.2, 0.95)))
+    pays = found.first.break_even.model_copy(update={"first_model": None, "never": False})
+    first = found.first.model_copy(update={"break_even": pays})
+    unknown = found.model_copy(update={"comparisons": [first], "preparation_seconds": None})
+    assert first_screen.advice(unknown) == (
+        "When preparing pays is not known, since its cost is not; it gains 5.0 points from the first model on."
+    )
+
+
 def test_advice_asks_for_what_there_is_little_of() -> None:
     found = summary(arms((1.0, 0.95), (1.0, 0.95)))
     for preparations, draws, words in (
