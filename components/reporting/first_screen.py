@@ -134,7 +134,12 @@ def tiles(summary: Summary) -> list[Tile]:
     ]
     if chain(first.treatment):
         stages = " + ".join(units.duration(seconds) for seconds in summary.preparation.stages.values())
-        made.append(Tile("preparation", units.duration(summary.preparation_seconds), "", stages))
+        took = summary.preparation_seconds
+        made.append(
+            Tile("preparation", "not known", "", f"measured: {stages}" if stages else "")
+            if took is None
+            else Tile("preparation", units.duration(took), "", stages)
+        )
         made.append(_break_even_tile(summary))
     if summary.cost is not None and summary.cost.preparation is not None:
         cost = summary.cost
@@ -167,7 +172,10 @@ def _break_even_tile(summary: Summary) -> Tile:
     if decided(first.gain, 0.0) < 0:
         return Tile("breaks even from", "no gain", "", "the prepared model is less accurate")
     if pays.first_model is None:
-        return Tile("breaks even from", "never" if pays.never else "not shown", "", "", undecided=not pays.never)
+        if pays.never:
+            return Tile("breaks even from", "never", "", "")
+        known = summary.preparation_seconds is not None
+        return Tile("breaks even from", "not shown" if known else "not known", "", "", undecided=known)
     interval = ""
     if pays.first_model_low is not None:
         low = ordinal(pays.first_model_low)

@@ -99,6 +99,10 @@ def test_advice_says_what_is_not_known_where_the_cost_of_preparation_is_not() ->
     assert first_screen.advice(unknown) == (
         "When preparing pays is not known, since its cost is not; it gains 5.0 points from the first model on."
     )
+    for label in ("preparation", "breaks even from"):
+        assert tile(unknown, label).value == "not known"
+    measured = found.preparation.stages
+    assert measured and tile(unknown, "preparation").detail.startswith("measured: ")
 
 
 def test_advice_asks_for_what_there_is_little_of() -> None:
