@@ -25,6 +25,7 @@ from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training import precision
 from headstart.components.training.checkpoint import FINISHED
 from headstart.components.training.networks import own_network
+from headstart.components.training.starts import find_models
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
@@ -302,8 +303,14 @@ def _extends(before: dict[str, Any], now: dict[str, Any]) -> bool:
     old, new = before.get("parameters", {}), now["parameters"]
     if {**before, "parameters": {**old, "seeds": []}} != {**now, "parameters": {**new, "seeds": []}}:
         return False
-    shorter, longer = plan(old).cells, plan(new).cells
+    shorter, longer = (plan({**each, **_models(each)}).cells for each in (old, new))
     return len(longer) > len(shorter) and longer[: len(shorter)] == shorter
+
+
+def _models(parameters: dict[str, Any]) -> dict[str, int]:
+    """The number of preparations of a curve on prepared models: as many as there are models."""
+    prepared = parameters.get("prepared")
+    return {"preparations": sum(len(find_models(uri)) for uri in prepared)} if isinstance(prepared, list) else {}
 
 
 def _keep_finished(work: Path) -> None:

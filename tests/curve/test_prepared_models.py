@@ -8,6 +8,7 @@ import pytest
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.training.starts import fetch_prepared, find_models
+from headstart.pipelines.local_experiment import _extends
 from headstart.pipelines.request import experiment_request
 
 
@@ -99,6 +100,18 @@ def test_a_model_of_somebody_else_is_described_and_one_that_is_none_is_refused(t
     with pytest.raises(HeadstartError, match="not\\.keras"):
         fetch_prepared([str(tmp_path / "not.keras")], tmp_path / "second", 52)
     assert not (tmp_path / "second").exists()
+
+
+def test_a_curve_on_one_model_is_extended(output: Path) -> None:
+    def request(*seeds: int) -> dict[str, dict[str, object]]:
+        prepared = [str(output / "model" / "finetuned.keras")]
+        return {
+            "parameters": {"prepared": prepared, "preset": "fast", "seeds": list(seeds), "intermediate_data": "none"}
+        }
+
+    # The preset alone would have three preparations, two for two runs.
+    assert _extends(request(1, 2), request(1, 2, 3, 4))
+    assert not _extends(request(1, 2), request(2, 1, 3))
 
 
 def test_with_a_target_of_its_own_a_curve_reads_no_other_set(output: Path) -> None:

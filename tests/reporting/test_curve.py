@@ -10,6 +10,7 @@ import pytest
 from builders import data, preparation, record
 
 from headstart.api import load_runs
+from headstart.components.design import plan
 from headstart.components.records import Given, Result, RunRecord, Subset
 from headstart.components.reporting.curve import (
     Curve,
@@ -26,6 +27,7 @@ from headstart.components.reporting.labels import curve_command
 from headstart.components.reporting.labels_text import count
 from headstart.components.reporting.report import write_report
 from headstart.components.reporting.summary import Summary, read_summary
+from headstart.pipelines.commands.report import _planned
 
 SIZES = np.array([30.0, 60.0, 120.0, 240.0, 480.0, 960.0])
 SLOW = 1 - 0.6 * (SIZES / 30) ** -0.5
@@ -267,6 +269,16 @@ def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:
     assert curve_command("headstart run --output /out", ("baseline", "head")).endswith(" --arms baseline,head")
     assert curve_command("") == "headstart curve --prepared FOLDER"
     assert curve_command("headstart run 'unfinished") == "headstart curve --prepared FOLDER"
+
+
+def test_again_a_report_asks_for_the_runs_on_the_models_that_there_were(tmp_path: Path) -> None:
+    asked = {"prepared": ["/weights.keras"], "preset": "fast", "seeds": [1, 2, 3], "draws": 3}  # fast prepares three
+    for cell in plan({**asked, "preparations": 1}).cells:
+        made = record("transfer", cell.seed, preparation=cell.preparation, draw=cell.draw)
+        made.write(tmp_path / "records" / f"{made.name}.json")
+    run = {"state": "finished", "run_id": "r", "request": {"parameters": asked}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    assert {(cell.preparation, cell.draw) for cell in _planned((tmp_path,))} == {(0, 0), (0, 1), (0, 2)}
 
 
 @pytest.mark.parametrize(("value", "text"), [(37.4, "37"), (4912.0, "4,900"), (-120.0, "−120"), (None, "–")])
