@@ -76,8 +76,8 @@ def report_curve(
     """
     from headstart.components.reporting.report import report_stage
 
-    # Preparation and the model that is shipped belong to the earlier run.
-    rules = {"preparation": "off", "final_model": "off", **settings.get("rules", {})}
+    # Preparation belongs to the earlier run.
+    rules = {"preparation": "off", **settings.get("rules", {})}
     found = report_stage(
         records=[artifact.path for artifact in runs],
         run_id=run_id,

@@ -254,7 +254,10 @@ def test_what_a_given_model_took_is_asked_for_only_where_it_can_be_said(
     records = [run if run.arm == "baseline" else run.model_copy(update={"given": given}) for run in runs(sizes=sizes)]
     if len(sizes) == 1:
         records = [run.model_copy(update={"subset": None}) for run in records]
-    answer = write_report(records, tmp_path).answer
+    summary = write_report(records, tmp_path)
+    # A curve on models that were there ships none.
+    assert any(finding.rule == "final_model" for finding in summary.findings) == (len(sizes) == 1)
+    answer = summary.answer
     assert f"{source} says what /weights.keras took" in answer
     assert ("--preparation-hours" in answer) == (len(sizes) == 1)
 
