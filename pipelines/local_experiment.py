@@ -268,7 +268,8 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
     """Return the run id: the earlier one where this goes on with an interrupted run, else a new one."""
     file = output / REQUEST_FILE
     earlier = earlier_run(output)
-    if earlier is not None and (request.restart or (earlier.request != request.identity() and nothing_trained(output))):
+    corrected = earlier is not None and earlier.state != "finished" and earlier.request != request.identity()
+    if earlier is not None and (request.restart or (corrected and nothing_trained(output))):
         remove_results(output)
         earlier = None
     if earlier is None:

@@ -67,8 +67,12 @@ def test_an_output_that_is_a_file(tmp_path: Path) -> None:
 def test_other_settings_than_the_interrupted_run_had(tmp_path: Path) -> None:
     request = {"parameters": {"preset": "fast"}, "baseline_data": "selected", "docker_image": ""}
     (tmp_path / "run.json").write_text(json.dumps({"state": "running", "run_id": "x", "request": request}))
+    checkpoint = tmp_path / ".work" / "checkpoints" / "pretrain" / "state"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
     status, err = run_into(tmp_path)
     assert status == 2
+    assert checkpoint.exists()
     assert "other settings" in err
     assert "preset" in err
 

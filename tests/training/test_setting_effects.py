@@ -53,10 +53,11 @@ class Case(NamedTuple):
 
 BASE = {"epochs": 2, "precision": "float32", "batch_size": 16}
 SLOW = {"epochs": 6, "learning_rate": 1e-9, "optimizer": "adam", "weight_decay": 0, "schedule": "constant"}
+ADAMW = {"optimizer": "adamw", "initialisation": "drawn", "first_block_share": 1.0, "label_smoothing": 0.0}
 CASES: dict[str, Case] = {
     "optimizer": Case("adam", beside={"weight_decay": 0.2}),
-    "initialisation": Case("whitened"),
-    "first_block_share": Case(0.5, beside={"restore_best_weights": False, "patience": 0}),
+    "initialisation": Case("drawn"),
+    "first_block_share": Case(1.0),
     "learning_rate": Case(0.02),
     "schedule": Case("cosine"),
     "warmup": Case(0.7, beside={"schedule": "one_cycle"}),
@@ -72,8 +73,8 @@ CASES: dict[str, Case] = {
     "whole_epochs": Case(0, beside={"crop": 24}),
     "epochs": Case(3, "epochs"),
     "patience": Case(1, "stop_reason", SLOW),
-    "min_delta": Case(0.9, "epochs", {"epochs": 6, "patience": 2, "learning_rate": 0.02}),
-    "restore_best_weights": Case(False, "weights", {"epochs": 6, "patience": 0, "learning_rate": 0.3}),
+    "min_delta": Case(0.9, "epochs", {**ADAMW, "epochs": 6, "patience": 2, "learning_rate": 0.02}),
+    "restore_best_weights": Case(True, "weights", {"epochs": 6, "learning_rate": 0.3}),
     "stop_at_accuracy": Case(0.01, "stop_reason", {"epochs": 4}),
     "precision": Case("bfloat16", beside={"precision": "float32"}),
     "jit_compile": Case("on", "xla"),
