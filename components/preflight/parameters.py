@@ -82,6 +82,10 @@ def _check_start(given: Mapping[str, Any]) -> None:
     """Raise SettingError where stages are left out that the rest needs, or a setting would do nothing."""
     from headstart.components.datasets.left_out import NONE
 
+    if given.get("intermediate_data") == NONE and not given.get("target_data"):
+        raise SettingError(
+            "intermediate_data: it is none, and the target classes would be selected from it.", "Give target_data."
+        )
     if not {"source_data", "intermediate_data"} <= set(given):  # a pipeline that starts from prepared models always
         return
     prepared, hours = str(given.get("prepared") or ""), float(given.get("preparation_hours", -1))
@@ -95,10 +99,6 @@ def _check_start(given: Mapping[str, Any]) -> None:
         raise SettingError(
             "source_data and intermediate_data: both are none, so there is nothing to transfer.",
             "Give one of them, or a prepared model.",
-        )
-    if intermediate == NONE and not given.get("target_data"):
-        raise SettingError(
-            "intermediate_data: it is none, and the target classes would be selected from it.", "Give target_data."
         )
     if intermediate == NONE and given.get("hold_out_target"):
         raise SettingError("hold_out_target: intermediate_data is none, so nothing can be held out of it.")

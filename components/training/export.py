@@ -143,7 +143,10 @@ def load_file(file: Path, name: str) -> Any:
         with _built_once():
             return keras.models.load_model(file, custom_objects=LAYERS, compile=False, safe_mode=True)
     except Exception as error:  # on a damaged or a hostile file it raises nearly anything
-        raise HeadstartError(f"{name}: cannot be loaded: {error}") from error
+        raise HeadstartError(
+            f"{name}: cannot be loaded: {error}",
+            "It has to be a file that model.save('NAME.keras') wrote, without layers or code of its own.",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -274,7 +274,10 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
 
 
 def _prepared_model(model: str, place: Path, image_size: int) -> dict[str, Any]:
-    """Put `model`, the URI of a file NAME.keras, into `place`; return its description, a new one where it has none."""
+    """Put `model`, the URI of a file NAME.keras, into `place`; return its description, a new one where it has none.
+
+    A run that starts from a model of somebody else hands it on with the description that it was given there: no stage.
+    """
     if not storage.exists(f"{model.removesuffix('.keras')}.json"):
         fetch(model, place, preparation=0, hours=None, preset="", settings={}, image_size=image_size)
         return dict(read_json(place / DESCRIPTION_FILE))
@@ -287,9 +290,14 @@ def _prepared_model(model: str, place: Path, image_size: int) -> dict[str, Any]:
             f"prepared: the description of {model} cannot be read: {error}.",
             "A model that a run prepared has its description NAME.json beside it.",
         ) from error
-    if not isinstance(found, dict) or not {"weights", "arm", "seed"} <= found.keys():
-        raise SettingError(f"prepared: the file beside {model} does not describe a prepared model.")
-    if found.get("image_size") != image_size:
+    trained = isinstance(found, dict) and {"weights", "arm", "seed"} <= found.keys()
+    if not trained and not (isinstance(found, dict) and {"weights", "sha256", "given"} <= found.keys()):
+        raise SettingError(
+            f"prepared: the file beside {model} does not describe a prepared model.",
+            "Move it away where Headstart did not write it; the model is then taken as that of another program.",
+        )
+    # Weights of another program are carried over by layer, whatever size of images they were made for.
+    if trained and found.get("image_size") != image_size:
         raise SettingError(
             f"prepared: {model} takes images of {found.get('image_size')} pixels; the target images have {image_size}.",
             f"Set image_size to {found.get('image_size')}.",

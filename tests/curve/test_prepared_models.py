@@ -96,6 +96,15 @@ def test_a_model_of_somebody_else_is_described_and_one_that_is_none_is_refused(t
     found = json.loads((place / "model.json").read_text())
     assert found["given"] == {"left_out": ["pretrain", "finetune"], "source": str(theirs), "hours": None}
     assert found["preparation"] == 0
+    # A run that starts from it and leaves out both stages has it in its output, with this description.
+    handed_on = tmp_path / "run" / "model"
+    handed_on.mkdir(parents=True)
+    for suffix in ("keras", "json"):
+        (handed_on / f"finetuned.{suffix}").write_bytes((place / f"model.{suffix}").read_bytes())
+    assert fetch_prepared([str(tmp_path / "run")], tmp_path / "curve", 52) == 1
+    again = json.loads((tmp_path / "curve" / "0" / "model.json").read_text())
+    assert again["weights"] == found["weights"]
+    assert again["given"]["source"] == str(handed_on / "finetuned.keras")
     (tmp_path / "not.keras").write_bytes(b"not a model")
     with pytest.raises(HeadstartError, match="not\\.keras"):
         fetch_prepared([str(tmp_path / "not.keras")], tmp_path / "second", 52)

@@ -168,3 +168,9 @@ def test_what_cannot_be_left_out_is_refused(changes: dict[str, Any], message: st
     check_parameters({**SETS, "seeds": [1]})
     with pytest.raises(SettingError, match=message):
         check_parameters({"seeds": [1], **SETS, **changes})
+
+
+def test_a_curve_on_prepared_models_needs_a_set_to_select_from_or_a_target() -> None:
+    check_parameters({"intermediate_data": "none", "target_data": "/photos", "sizes": ["auto"]})
+    with pytest.raises(SettingError, match="would be selected from it"):
+        check_parameters({"intermediate_data": "none", "target_data": "", "sizes": ["auto"]})
