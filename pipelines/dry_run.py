@@ -102,7 +102,7 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
     largest = max((images.train for images in sizes.values()), default=0) * pixels
     return Forecast(
         preset=planned.preset,
-        preparations=len(planned.preparations),
+        preparations=len(planned.preparations) if made else 0,
         draws=planned.draws,
         sets=sets,
         remote=remote,
@@ -189,7 +189,8 @@ def _stage(
         classes=images.classes,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
-        steps=math.ceil(each[-1].train / recipe.batch_size),
+        # A last batch that is not full is left out; there is always one.
+        steps=max(each[-1].train // recipe.batch_size, min(each[-1].train, 1)),
         frozen=frozen,
         seconds=times and times.train,
         processor_seconds=times and times.processor,
@@ -248,8 +249,9 @@ def show(found: Forecast) -> None:
             f"Training takes at most about {train} ({processor} of processor time) and evaluation {evaluation}, by a "
             "few batches on this machine as busy as it is now, in float32 unless the settings name another precision"
         )
+    prepared = counted(found.preparations, "preparation") if found.preparations else "nothing to prepare"
     console.print(
-        f"\npreset {found.preset}, {counted(found.preparations, 'preparation')}, {counted(found.draws, 'draw')}. "
+        f"\npreset {found.preset}, {prepared}, {counted(found.draws, 'draw')}. "
         f"{long}; start-up, compiling and import come on top.",
         highlight=False,
     )

@@ -142,8 +142,8 @@ def earlier_run(output: Path) -> EarlierRun | None:
 
 def nothing_trained(output: Path) -> bool:
     """Say whether a run ended before any training, such as at data that it could not read: nothing would be lost."""
-    kept = (output / WORK_FOLDER / "checkpoints").rglob("*")
-    return not any((output / "records").glob("*")) and not any(map(Path.is_file, kept))
+    kept = (output / WORK_FOLDER / "checkpoints", output / "records", output / "model")
+    return not any(file.is_file() for folder in kept for file in folder.rglob("*"))
 
 
 def _left_by_a_start(name: str) -> bool:

@@ -56,7 +56,7 @@ def test_the_forecast_is_of_the_run_that_is_asked_for(
     assert rows["baseline"].batch_size == 16
     assert rows["baseline"].epochs == 5
     assert rows["baseline"].images == 54
-    assert rows["baseline"].steps == 4
+    assert rows["baseline"].steps == 3
     assert rows["transfer"].frozen and not rows["baseline"].frozen
     assert found.seconds is None
     assert not (tmp_path / "out").exists()
@@ -67,7 +67,9 @@ def test_the_forecast_is_of_the_run_that_is_asked_for(
     assert "There is not enough disk for it." in shown and "There is not enough memory for it." in shown
 
 
-def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(photographs: Path, tmp_path: Path) -> None:
+def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sets = {"source": photographs, "intermediate": photographs, "target": photographs}
     request = experiment_request(**sets, preset="fast", runs=3, draws=1, sizes=[3, 6, 12], output=tmp_path / "out")
     found = forecast(request, measure=False)
@@ -75,7 +77,7 @@ def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(photographs: Path,
     rows = {row.stage: row for row in found.stages}
     assert list(rows) == ["pretrain", "finetune", "final", "baseline", "transfer"]
     assert (rows["pretrain"].runs, rows["baseline"].runs, rows["transfer"].runs) == (3, 9, 9)
-    assert rows["baseline"].steps == 2  # 36 images in batches of 32
+    assert rows["baseline"].steps == 1  # 36 images in whole batches of 32
     model = tmp_path / "model"
     model.mkdir()
     (model / "model.keras").write_bytes(b"")
@@ -83,10 +85,10 @@ def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(photographs: Path,
         intermediate=photographs, classes={"a": "one", "b": "*"}, runs=2, sizes=[3, 6], prepared=[model],
         output=tmp_path / "o",
     )  # fmt: skip
-    assert [(row.stage, row.runs) for row in forecast(given, measure=False).stages] == [
-        ("baseline", 4),
-        ("transfer", 4),
-    ]
+    found = forecast(given, measure=False)
+    assert [(row.stage, row.runs) for row in found.stages] == [("baseline", 4), ("transfer", 4)]
+    show(found)
+    assert "nothing to prepare" in capsys.readouterr().out
 
 
 def test_a_selection_is_counted_as_it_is_made(photographs: Path, tmp_path: Path) -> None:

@@ -110,6 +110,9 @@ def test_a_run_that_ended_before_any_training_gives_way(tmp_path: Path) -> None:
     assert not nothing_trained(tmp_path)
     (tmp_path / "records/pretrain.json").rename(tmp_path / ".work/checkpoints/pretrain/state")
     assert not nothing_trained(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / ".work/checkpoints/pretrain/state").rename(tmp_path / "model/final.keras")
+    assert not nothing_trained(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md", "reproduce.py", "runs.csv", "summary.json"])
