@@ -233,7 +233,8 @@ def curve_command(command: str, arms: tuple[str, ...] = DEFAULT_ARMS) -> str:
         words = []
     if words[:2] != ["headstart", "run"]:
         return "headstart curve --prepared FOLDER"
-    chosen = [] if arms == DEFAULT_ARMS else ["--arms", ",".join(arms)]
+    # A file may name other arms than the default.
+    chosen = [] if arms == DEFAULT_ARMS and "--config" not in command else ["--arms", ",".join(arms)]
     return shlex.join(["headstart", "curve", *_kept(words[2:]), *chosen])
 
 

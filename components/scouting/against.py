@@ -18,7 +18,7 @@ from headstart.components.stages import STAGES, order
 
 
 class Measure(NamedTuple):
-    """What was measured: an arm, trained on so many images."""
+    """What was measured: an arm, trained on this number of images."""
 
     arm: str
     images: int

@@ -270,6 +270,7 @@ def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:
     elsewhere = "--prepared /weights.keras --preparation-hours=3 --arms baseline,head --frozen 0..2 --output /out"
     assert curve_command(f"headstart run {elsewhere}") == "headstart curve --prepared /out"
     assert curve_command("headstart run --output /out", ("baseline", "head")).endswith(" --arms baseline,head")
+    assert curve_command("headstart run --config f.yaml").endswith(" --config f.yaml --arms baseline,transfer")
     assert curve_command("") == "headstart curve --prepared FOLDER"
     assert curve_command("headstart run 'unfinished") == "headstart curve --prepared FOLDER"
 
