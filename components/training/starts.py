@@ -284,14 +284,15 @@ def _prepared_model(model: str, place: Path, image_size: int) -> dict[str, Any]:
     place.mkdir()
     _copy_model(model, place)
     try:
-        found = read_json(place / DESCRIPTION_FILE)
+        content = read_json(place / DESCRIPTION_FILE)
     except (OSError, ValueError) as error:
         raise SettingError(
             f"prepared: the description of {model} cannot be read: {error}.",
             "A model that a run prepared has its description NAME.json beside it.",
         ) from error
-    trained = isinstance(found, dict) and {"weights", "arm", "seed"} <= found.keys()
-    if not trained and not (isinstance(found, dict) and {"weights", "sha256", "given"} <= found.keys()):
+    found: dict[str, Any] = content if isinstance(content, dict) else {}
+    trained = {"weights", "arm", "seed"} <= found.keys()
+    if not trained and not {"weights", "sha256", "given"} <= found.keys():
         raise SettingError(
             f"prepared: the file beside {model} does not describe a prepared model.",
             "Move it away where Headstart did not write it; the model is then taken as that of another program.",
