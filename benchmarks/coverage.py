@@ -22,6 +22,7 @@ from headstart.components.reporting import statistics
 from headstart.components.reporting.break_even import break_even
 from headstart.components.reporting.sampling import Bits, Floats, Sample
 from headstart.components.reporting.summary import Interval
+from headstart.components.reporting.units import counted
 
 REPLICATIONS = 2_000
 RUNS = (3, 5, 10, 30)
@@ -250,9 +251,8 @@ class Design:
     @property
     def name(self) -> str:
         """`3 preparations × 3 draws, 10 runs`, and where it is used."""
-        counts = [(self.preparations, "preparation"), (self.draws, "draw")]
-        parts = " × ".join(f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts)
-        return f"{parts}, {self.runs} runs{f' ({self.used})' if self.used else ''}"
+        parts = f"{counted(self.preparations, 'preparation')} × {counted(self.draws, 'draw')}"
+        return f"{parts}, {counted(self.runs, 'run')}{f' ({self.used})' if self.used else ''}"
 
     def labels(self) -> tuple[list[int], list[int]]:
         """Preparation and draw of each run."""

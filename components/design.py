@@ -72,6 +72,11 @@ class Plan(NamedTuple):
     tasks: list[str]
 
 
+def on_prepared_models(parameters: Mapping[str, Any]) -> bool:
+    """Say whether these are the parameters of a curve on prepared models, which has a pipeline of its own."""
+    return isinstance(parameters.get("prepared"), list)
+
+
 def plan(parameters: Mapping[str, Any]) -> Plan:
     """Return the plan for a pipeline's `parameters`; SettingError names what cannot be.
 

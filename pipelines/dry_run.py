@@ -13,9 +13,9 @@ from headstart.components import machine
 from headstart.components.datasets.importing import Survey, survey
 from headstart.components.datasets.left_out import NONE
 from headstart.components.datasets.packed import SPLITS
-from headstart.components.datasets.selection import assign_classes
+from headstart.components.datasets.selection import assign_classes, most_per_class
 from headstart.components.datasets.settings import SelectionSettings, parse_settings
-from headstart.components.design import Plan, check_sizes, plan
+from headstart.components.design import Plan, check_sizes, on_prepared_models, plan
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training.settings import resolve
 from headstart.pipelines.local_experiment import ExperimentRequest, check_request
@@ -91,7 +91,7 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
     if "target" not in sets and "intermediate" in sets:
         sizes["target"] = _selected(parameters, planned, sets["intermediate"])
     # A curve on models that there are makes none.
-    made = () if isinstance(parameters.get("prepared"), list) else (*PREPARATION, PRODUCT)
+    made = () if on_prepared_models(parameters) else (*PREPARATION, PRODUCT)
     runs = {name: _runs(name, parameters, planned) for name in (*made, *planned.arms)}
     trained = [name for name, count in runs.items() if count] if measure else []
     classes = {role: images.classes for role, images in sizes.items()}
@@ -137,13 +137,12 @@ def _selected(parameters: Mapping[str, Any], planned: Plan, intermediate: Survey
         return Images.of(there.values())
     taken = assign_classes(intermediate.classes, rule).values()
     counts = [{split: sum(there[name][split] for name in names) for split in SPLITS} for names in taken]
-    given = {name: value for name, value in parameters["data_settings"].items() if name != "images_per_class"}
-    share = parse_settings(SelectionSettings, given).validation_share
-    most = {
-        "train": planned.images_per_class,
-        "validation": max(1, round(share * planned.images_per_class)),
-        "test": parameters.get("test_images_per_class") or min(count["test"] for count in counts),
+    asked = {
+        "images_per_class": planned.images_per_class,
+        "test_images_per_class": parameters.get("test_images_per_class") or 0,
     }
+    options = parse_settings(SelectionSettings, {**parameters["data_settings"], **asked})
+    most = most_per_class(options, min(count["test"] for count in counts))
     return Images.of({split: min(count, most[split]) for split, count in each.items()} for each in counts)
 
 
@@ -189,8 +188,7 @@ def _stage(
         classes=images.classes,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
-        # A last batch that is not full is left out; there is always one.
-        steps=max(each[-1].train // recipe.batch_size, min(each[-1].train, 1)),
+        steps=each[-1].steps(recipe.batch_size),
         frozen=frozen,
         seconds=times and times.train,
         processor_seconds=times and times.processor,

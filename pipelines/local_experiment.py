@@ -17,7 +17,7 @@ from headstart.components.atomic_files import write_json, write_text
 from headstart.components.console import Console
 from headstart.components.credentials import reveal
 from headstart.components.datasets.left_out import NONE
-from headstart.components.design import check_sizes, plan
+from headstart.components.design import check_sizes, on_prepared_models, plan
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import RunRecord
 from headstart.components.regular_files import read_json
@@ -105,22 +105,17 @@ def check_request(request: ExperimentRequest) -> None:
     check_parameters({**request.parameters, "report_settings": request.report_settings})
 
 
-def _on_prepared_models(request: ExperimentRequest) -> bool:
-    """Whether it is a curve on prepared models, which has a pipeline of its own."""
-    return isinstance(request.parameters.get("prepared"), list)
-
-
 def _rows(request: ExperimentRequest) -> list[Row]:
     planned = plan(request.parameters)
     sizes = len(check_sizes(request.parameters.get("sizes", []), planned.images_per_class)) or 1
     runs = [
         Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", sizes * len(planned.cells)) for arm in planned.arms
     ]
-    stages = ("baseline",) if _on_prepared_models(request) else precision.EXPERIMENT
+    stages = ("baseline",) if on_prepared_models(request.parameters) else precision.EXPERIMENT
     automatic = precision.automatic(stages, planned.preset, request.parameters["settings"])
     chosen = [Row("choose-precision", "Choose the precision")] if automatic else []
     absent = {name for name in ("source_data", "intermediate_data") if request.parameters.get(name) == NONE}
-    if _on_prepared_models(request):
+    if on_prepared_models(request.parameters):
         before = [
             *([] if "intermediate_data" in absent else [Row("import-dataset", "Import intermediate set")]),
             Row("select-classes", "Select target classes"),
@@ -166,7 +161,7 @@ def _local_run(request: ExperimentRequest, run_id: str, output: Path, lock: int)
         docker = _docker_options(request, work)
     return LocalRun(
         builder="headstart.pipelines.curve:curve"
-        if _on_prepared_models(request)
+        if on_prepared_models(request.parameters)
         else "headstart.pipelines.experiment:experiment",
         arguments={
             **request.parameters,
@@ -310,8 +305,9 @@ def _extends(before: dict[str, Any], now: dict[str, Any]) -> bool:
 
 def _models(parameters: dict[str, Any]) -> dict[str, int]:
     """The number of preparations of a curve on prepared models: as many as there are models."""
-    prepared = parameters.get("prepared")
-    return {"preparations": sum(len(find_models(uri)) for uri in prepared)} if isinstance(prepared, list) else {}
+    if not on_prepared_models(parameters):
+        return {}
+    return {"preparations": sum(len(find_models(uri)) for uri in parameters["prepared"])}
 
 
 def _keep_finished(work: Path) -> None:

@@ -54,6 +54,10 @@ class Images(NamedTuple):
         train, validation, test = (sum(count[split] for count in each) for split in SPLITS)
         return Images(train, validation, test, len(each))
 
+    def steps(self, batch_size: int) -> int:
+        """Steps per epoch, as `TrainingLoop` takes them: without a last batch that is not full."""
+        return self.train // min(batch_size, self.train) if self.train else 0
+
 
 class Times(NamedTuple):
     """Seconds that runs take: training, what evaluation adds, and the processor time of the training."""
@@ -107,9 +111,9 @@ class Pace:
 
     def seconds(self, images: Images, epochs: int, batch_size: int) -> Times:
         """What one run takes that goes on to its last epoch."""
-        steps = max(images.train // batch_size * batch_size, min(images.train, batch_size)) * epochs
+        trained = images.steps(batch_size) * min(batch_size, images.train) * epochs
         train, processor = (
-            once * images.train + step * steps for once, step in ((self.once, self.step), self.processor)
+            once * images.train + step * trained for once, step in ((self.once, self.step), self.processor)
         )
         after_epoch = self.statistics * min(images.train, STATISTICS_IMAGES) + self.answer * images.validation
         once = self.once * (images.validation + images.test)

@@ -93,6 +93,15 @@ def draw_evenly(labels: npt.NDArray[np.int32], count: int, rng: np.random.Genera
     return np.array(sorted(drawn[:count]), np.intp)
 
 
+def most_per_class(options: SelectionSettings, fewest_tested: int) -> dict[str, int]:
+    """Return how many images a selection takes of a class at most, by split; `fewest_tested`: that every class has."""
+    return {
+        "train": options.images_per_class,
+        "validation": max(1, round(options.validation_share * options.images_per_class)),
+        "test": options.test_images_per_class or fewest_tested,
+    }
+
+
 def choose_rows(
     labels: npt.NDArray[np.int32],
     splits: npt.NDArray[np.intp],
@@ -132,11 +141,7 @@ def choose_rows(
         ]
         if split == "train":
             pool = [len(rows) for rows in available]
-        wanted = {
-            "train": options.images_per_class,
-            "validation": max(1, round(options.validation_share * options.images_per_class)),
-            "test": options.test_images_per_class or min(map(len, available)),
-        }[split]
+        wanted = most_per_class(options, min(map(len, available)))[split]
         # The test images are the same in every draw.
         draw = [f"draw {options.draw}"] if options.draw and split != "test" else []
         for new, rows in zip(new_names, available, strict=True):

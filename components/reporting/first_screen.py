@@ -134,12 +134,9 @@ def tiles(summary: Summary) -> list[Tile]:
     ]
     if chain(first.treatment):
         stages = " + ".join(units.duration(seconds) for seconds in summary.preparation.stages.values())
-        took = summary.preparation_seconds
-        made.append(
-            Tile("preparation", "not known", "", f"measured: {stages}" if stages else "")
-            if took is None
-            else Tile("preparation", units.duration(took), "", stages)
-        )
+        known = summary.preparation_seconds is not None
+        took = units.duration(summary.preparation_seconds) if known else "not known"
+        made.append(Tile("preparation", took, "", stages if known or not stages else f"measured: {stages}"))
         made.append(_break_even_tile(summary))
     if summary.cost is not None and summary.cost.preparation is not None:
         cost = summary.cost

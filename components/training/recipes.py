@@ -133,21 +133,10 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
 
 def _demo(stage: RecipeName) -> dict[str, Any]:
     # As `fast`, for few and small drawn images: the whole experiment should end in two minutes on two cores.
-    plain = {"precision": "float32"}
-    if stage == "target":
-        return _fast(stage) | plain | {"epochs": 8}
-    return (
-        _fast(stage)
-        | plain
-        | {
-            "batch_size": 64,
-            "flip": False,
-            "shift": 0,
-            "crop": 0,
-            "dropout": 0.2,
-            "epochs": 4 if stage == "pretrain" else 6,
-        }
-    )
+    own: dict[str, Any] = {"precision": "float32", "epochs": {"pretrain": 4, "finetune": 6, "target": 8}[stage]}
+    if stage != "target":
+        own |= {"batch_size": 64, "flip": False, "shift": 0, "crop": 0, "dropout": 0.2}
+    return _fast(stage) | own
 
 
 _VALUES = {"paper": _paper, "fast": _fast, "demo": _demo}

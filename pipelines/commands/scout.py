@@ -153,7 +153,7 @@ def _print(
     from rich.text import Text
 
     from headstart.components.console import Console
-    from headstart.components.scouting.against import measures
+    from headstart.components.scouting.against import Measure, measures
 
     columns = measures(accuracies)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -184,8 +184,10 @@ def _print(
     for line in agreed:
         tau = "" if line.tau is None else f", Kendall's tau {line.tau:.2f}"
         name = {"logme": "LogME", "probe": "The linear probe"}[line.estimate]
-        arm = f"{line.arm} on {line.images:,} images"
-        echo(f"{name} against {arm}, {line.models} models: {line.same} of {line.pairs} pairs in the same order{tau}.")
+        measure = Measure(line.arm, line.images)
+        echo(
+            f"{name} against {measure}, {line.models} models: {line.same} of {line.pairs} pairs in the same order{tau}."
+        )
     if compared and not agreed:
         echo("An order takes two measured models; fewer of these were.")
     if compared and any(line.models < 6 for line in agreed):
