@@ -100,7 +100,7 @@ class Workflow:
                 continue
             iterations = 1
             for outer in self._boundaries(node):
-                iterations *= counts.get(_plain(outer), 1)
+                iterations *= counts.get(str(outer.get("id") or ""), 1)
             task = TaskState(
                 _plain(node),
                 _STATES.get(str(node.get("phase") or ""), "PENDING"),
@@ -116,12 +116,12 @@ class Workflow:
         return list(found.values())
 
     def _loop_counts(self) -> dict[str, int]:
-        """Return the number of iterations of each loop by its name; the driver of a loop puts it out."""
+        """Return the number of iterations of each loop by the id of its node, in which its driver put it out."""
         counts: dict[str, int] = {}
         for node in self.nodes.values():
             for value in _parameters(node, "iteration-count"):
                 if value.isdecimal() and int(value) > 0:
-                    counts[_plain(node).removesuffix("-driver")] = int(value)
+                    counts[str(node.get("boundaryID") or "")] = int(value)
         return counts
 
     def _waits(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from pathlib import Path
 
 from pipelines_api import RUN_ID, WORKFLOW, Node, PipelinesApi, node_id, task_nodes, workflow
 
@@ -11,6 +12,7 @@ from headstart.pipelines.submission.following import tasks_of_workflow
 from headstart.pipelines.submission.records import Place, record_places
 from headstart.pipelines.submission.workflow import Workflow, is_deadline, meaning_of, run_page
 
+ARMS = ("baseline", "transfer")
 PULL = "ErrImagePull: failed to pull and unpack image: not found"
 
 
@@ -27,11 +29,10 @@ def looped(done: int, total: int) -> list[Node]:
 
 def manifest(nodes: list[Node], total: int, *, packed: bool) -> dict:  # type: ignore[type-arg]
     made = workflow(nodes)
-    driver = Node(
-        f"{WORKFLOW}.root.for-loop-1-driver", "Pod", "system-dag-driver", boundary=f"{WORKFLOW}.root"
-    ).status()
+    loop = f"{WORKFLOW}.root.for-loop-1"
+    driver = Node(f"{loop}.iteration-driver", "Pod", "system-dag-driver", boundary=loop).status()
     driver["outputs"] = {"parameters": [{"name": "iteration-count", "value": str(total)}]}
-    made["status"]["nodes"][node_id(f"{WORKFLOW}.root.for-loop-1-driver")] = driver
+    made["status"]["nodes"][node_id(f"{loop}.iteration-driver")] = driver
     if packed:
         text = json.dumps(made["status"].pop("nodes")).encode()
         made["status"]["compressedNodes"] = base64.b64encode(gzip.compress(text)).decode()
@@ -43,6 +44,18 @@ def test_a_loop_is_counted_to_its_end_from_packed_nodes_too() -> None:
         for done in (0, 4, 9):
             [task] = tasks_of_workflow(Workflow(manifest(looped(done, 10), 10, packed=packed)), None)
             assert (task.title, task.state, task.finished, task.total) == ("train", "RUNNING", done, 10)
+
+
+def test_a_recorded_workflow_in_its_loop() -> None:
+    """Kubeflow Pipelines 2.17.0 with its own controller's defaults: packed nodes, each within a node that retries it."""
+    recorded = Workflow(json.loads((Path(__file__).parent / "recorded/workflow-in-its-loop.json").read_text()))
+    tasks = {task.title: task for task in tasks_of_workflow(recorded, None)}
+    runs = tasks.pop("train-runs")
+    assert (runs.state, runs.finished, runs.total) == ("RUNNING", 2, 10)
+    assert {(task.state, task.finished, task.total) for task in tasks.values()} == {("SUCCEEDED", 1, 1)}
+    begun = [place.record.rpartition("/")[2] for place in record_places(recorded, {}, RUN_ID, lambda _: [])]
+    expected = [record_name(arm, seed, 0, draw) for seed, draw in ((1, 0), (2, 1), (3, 2)) for arm in ARMS]
+    assert sorted(begun) == sorted(f"{name}.json" for name in expected)
 
 
 def test_between_two_iterations_a_loop_still_runs() -> None:
