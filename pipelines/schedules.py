@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -17,10 +20,20 @@ from headstart.pipelines.cron import Cron, Interval
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns, Runs
 from headstart.pipelines.submission.connection import Connection, LostConnectionError
-from headstart.pipelines.submission.runs import API, FINAL_STATES, start_run, state_of, terminate_run, unique_name
+from headstart.pipelines.submission.runs import (
+    API,
+    FINAL_STATES,
+    get_run,
+    start_run,
+    state_of,
+    terminate_run,
+    unique_name,
+)
 
 PATH = f"{API}/recurringruns"
 PAGE = 100
+# A pod has half a minute to end in, and Argo and the API some seconds each to notice.
+END_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -131,17 +144,8 @@ def put_schedule(
     body["description"] += f" [{_digest({**body, 'mode': ''})}]"
     if len(old) == 1 and old[0].description == body["description"] and (not paused or not old[0].enabled):
         return old[0], []
-    for schedule in old:
-        require_idle(connection, schedule, namespace, end_runs=end_runs)
-    stopped = [schedule for schedule in old if schedule.enabled]
-    for schedule in stopped:
-        set_enabled(connection, schedule, False)
-    try:
+    with idle(connection, old, namespace, end_runs=end_runs):
         new = _create(connection, body, name, {schedule.identity for schedule in old}, namespace)
-    except BaseException:
-        for schedule in stopped:
-            set_enabled(connection, schedule, True)
-        raise
     for schedule in old:
         delete_schedule(connection, schedule)
     return new, old
@@ -181,21 +185,50 @@ def runs_under_way(connection: Connection, schedule: Schedule, namespace: str = 
     ]
 
 
-def require_idle(connection: Connection, schedule: Schedule, namespace: str = "", *, end_runs: bool = False) -> None:
-    """See that no run of a schedule is under way: the cluster removes a schedule's pods with it.
+@contextmanager
+def idle(
+    connection: Connection, schedules: Sequence[Schedule], namespace: str = "", *, end_runs: bool = False
+) -> Iterator[None]:
+    """Pause schedules and see that none of their runs is under way; where that or the block fails, they go on.
 
-    Kubernetes collects the workflows that a schedule owns, and Kubeflow Pipelines calls such runs RUNNING ever after.
-    So they are ended first where `end_runs` asks for that; else HeadstartError names them.
+    Kubernetes removes the workflows and pods that a schedule owns with it, and Kubeflow Pipelines calls their runs
+    RUNNING or CANCELING ever after. So they are ended first, and waited for, where `end_runs` asks for that; else
+    HeadstartError names them.
     """
-    under_way = runs_under_way(connection, schedule, namespace)
-    if under_way and not end_runs:
-        raise HeadstartError(
-            f"Schedule {schedule.name} has a run under way, {', '.join(under_way)}, which would be killed with it. "
-            "Nothing was changed.",
-            "Wait until it has ended (headstart submit --attach RUN_ID), or give --end-runs.",
-        )
-    for run_id in under_way:
-        terminate_run(connection, run_id)
+    stopped = [schedule for schedule in schedules if schedule.enabled]
+    try:
+        for schedule in stopped:
+            set_enabled(connection, schedule, False)
+        for schedule in schedules:
+            under_way = runs_under_way(connection, schedule, namespace)
+            if under_way and not end_runs:
+                raise HeadstartError(
+                    f"Schedule {schedule.name} has a run under way, {', '.join(under_way)}, which would be killed with "
+                    "it. Nothing was changed.",
+                    "Wait until it has ended (headstart submit --attach RUN_ID), or give --end-runs.",
+                )
+            for run_id in under_way:
+                terminate_run(connection, run_id)
+            _wait_for_end(connection, under_way)
+        yield
+    except BaseException:
+        for schedule in stopped:
+            set_enabled(connection, schedule, True)
+        raise
+
+
+def _wait_for_end(connection: Connection, run_ids: Sequence[str]) -> None:
+    """Wait until the API says of runs that were told to end that they have ended."""
+    until = time.monotonic() + END_SECONDS
+    for run_id in run_ids:
+        while state_of(get_run(connection, run_id)) not in FINAL_STATES:
+            if time.monotonic() > until:
+                raise HeadstartError(
+                    f"Run {run_id} was told to end and had not ended {END_SECONDS:.0f} s later. The schedule is as it "
+                    "was.",
+                    "Give the same command again. Where the run never ends, delete it in the UI before.",
+                )
+            connection.pause(2.0)
 
 
 def run_now(connection: Connection, schedule: Schedule, namespace: str = "") -> str:
@@ -224,5 +257,5 @@ def run_now(connection: Connection, schedule: Schedule, namespace: str = "") -> 
 
 
 def delete_schedule(connection: Connection, schedule: Schedule) -> None:
-    """Delete a schedule. The cluster removes the pods of its runs with it, see `require_idle`."""
+    """Delete a schedule. The cluster removes the pods of its runs with it, see `idle`."""
     connection.delete(f"{PATH}/{quote(schedule.identity, safe='')}")

@@ -274,12 +274,12 @@ def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone
 
 
 def _delete(connection: Any, name: str, namespace: str, end_runs: bool) -> ScheduleChange:
-    from headstart.pipelines.schedules import delete_schedule, find_schedules, require_idle
+    from headstart.pipelines.schedules import delete_schedule, find_schedules, idle
 
     when = ""
     for schedule in find_schedules(connection, name, namespace):
         when = schedule.when
-        require_idle(connection, schedule, namespace, end_runs=end_runs)
-        delete_schedule(connection, schedule)
+        with idle(connection, [schedule], namespace, end_runs=end_runs):
+            delete_schedule(connection, schedule)
         say(f"Schedule {name} ({schedule.when}) is deleted.")
     return ScheduleChange(name=name, action="deleted", when=when)

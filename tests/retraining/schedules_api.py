@@ -26,6 +26,9 @@ class SchedulesApi(PipelinesApi):
         self.drop_answer_to_creation = False
         self.once_at_the_same_time = 0
         self.ended: list[str] = []
+        # A real one says CANCELING for some ten seconds, and ever after where its schedule is deleted meanwhile.
+        self.looks_until_ended = 2
+        self.never_ended: list[str] = []
 
     def begin_run(self, identity: str, state: str = "RUNNING", run_id: str = "under-way") -> None:
         """Let a schedule have started a run."""
@@ -34,7 +37,13 @@ class SchedulesApi(PipelinesApi):
     def handle(self, asked: Asked) -> Answer | None:
         if asked.path.startswith(f"{API}/runs/") and asked.path.endswith(":terminate"):
             self.ended.append(asked.path.removeprefix(f"{API}/runs/").removesuffix(":terminate"))
+            self._left = self.looks_until_ended
             return Answer({})
+        if asked.method == "GET" and self.ended and asked.path == f"{API}/runs/{self.ended[-1]}":
+            (run,) = (run for run in self.runs if run["run_id"] == self.ended[-1])
+            self._left -= 1
+            run["state"] = "CANCELING" if self._left >= 0 else "FAILED"
+            return Answer(run)
         if not asked.path.startswith(PATH):
             return super().handle(asked)
         if asked.path == PATH:
@@ -43,6 +52,8 @@ class SchedulesApi(PipelinesApi):
         if identity not in self.schedules:
             return Answer({"code": 5, "message": f"Recurring run {identity} not found"}, 404)
         if asked.method == "DELETE":
+            states = [run["state"] for run in self.runs if run.get("recurring_run_id") == identity]
+            self.never_ended += [state for state in states if state not in ("SUCCEEDED", "FAILED")]
             del self.schedules[identity]
             return Answer({})
         if verb in ("enable", "disable"):

@@ -12,6 +12,7 @@ from click.testing import Result
 from pipelines_api import API, RUN_ID
 from schedules_api import PATH, SchedulesApi
 
+from headstart.pipelines import schedules
 from headstart.pipelines.packages import Package
 from tests.json_results import read_result
 
@@ -104,7 +105,26 @@ def test_a_run_under_way_is_not_killed(
     done = run("--end-runs")
     assert done.exit_code == 0, done.output
     assert api.ended == ["under-way"]
+    assert api.never_ended == []
     assert identity not in api.schedules
+
+
+@pytest.mark.parametrize("change", ["replace", "delete"])
+def test_a_run_that_does_not_end_keeps_its_schedule(
+    api: SchedulesApi, put: Command, command: Command, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedules, "END_SECONDS", 0.05)
+    put("--cron", "@daily")
+    before = dict(api.the_one())
+    api.begin_run(before["recurring_run_id"])
+    api.looks_until_ended = 10**6
+    if change == "replace":
+        refused = put("--cron", "@hourly", "--end-runs")
+    else:
+        refused = command("schedule", "--delete", "headstart-retraining", "--end-runs", "--host", api.server.host)
+    assert refused.exit_code == 1
+    assert "Run under-way was told to end and had not ended" in str(refused.exception)
+    assert api.the_one() == before
 
 
 def test_pausing_leaves_a_run_under_way_alone(api: SchedulesApi, put: Command, command: Command) -> None:
