@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from headstart.pipelines.restarting import restart_when_killed
+
 Kind = Literal["training", "data", "report", "preflight"]
 
 # The tag is the version of Headstart and never `latest`: Kubernetes would pull `latest` at every start, and the
@@ -151,6 +153,10 @@ class Placement(_Part):
     deadline_seconds: int = Field(7 * 86400, ge=0, description="seconds after which a whole run is ended; 0: never")
     retries: int = Field(2, ge=0, le=10, description="times a data or training task is started again after it fell")
     retry_backoff_seconds: int = Field(30, ge=0, le=3600, description="wait before the first of these, then doubled")
+    restarts: int = Field(2, ge=0, le=10, description="times a task is started again in its container after a signal")
+    storage_attempts: int = Field(
+        12, ge=0, le=100, description="times an S3 request of the launcher is tried; 12 take over 2 min; 0: its default"
+    )
     cache_data: bool = Field(True, description="take imported data of an earlier run with the same parameters")
 
     run_as_user: int = Field(IMAGE_USER, ge=0, description="numeric user; 0: leave it to the cluster (OpenShift)")
@@ -194,6 +200,8 @@ class Placement(_Part):
             deadline_seconds=0,
             retries=2,
             retry_backoff_seconds=0,
+            restarts=0,
+            storage_attempts=0,
             cache_data=False,
             run_as_user=0,
             pod_labels={},
@@ -227,7 +235,8 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
     """Apply `placement` to one task (a `kfp.dsl.PipelineTask`) of the given kind and return the task.
 
     On Kubeflow Pipelines 2.17 as installed, `retries` covers pods that are deleted or evicted, not containers that exit
-    with an error: the workflow controller's defaults have the policy OnError, and kfp cannot write another.
+    with an error: the workflow controller's defaults have the policy OnError, and kfp cannot write another. What ends
+    containers otherwise is met within them, by `restarts` and `storage_attempts`.
     """
     from kfp import kubernetes
 
@@ -244,6 +253,10 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
     _set_resources(task, resources)
     if kind == "training" and placement.accelerators:
         task.set_accelerator_type(placement.accelerator_type).set_accelerator_limit(placement.accelerators)
+    restart_when_killed(task, placement.restarts)
+    if placement.storage_attempts:
+        # Kubeflow's launcher fetches inputs and uploads outputs in the container of the task, with its environment.
+        task.set_env_variable("AWS_MAX_ATTEMPTS", str(placement.storage_attempts))
     for name, value in placement.environment.items():
         task.set_env_variable(name, value)
 
@@ -303,5 +316,5 @@ def _mount(task: Any, placement: Placement, kind: Kind) -> None:
     if placement.google_credentials_secret:
         kubernetes.use_secret_as_volume(task, placement.google_credentials_secret, CREDENTIALS_FOLDER)
         task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{CREDENTIALS_FOLDER}/{CREDENTIALS_FILE}")
-    if placement.volume_claim and kind != "report":
+    if placement.volume_claim:
         kubernetes.mount_pvc(task, placement.volume_claim, VOLUME_FOLDER)

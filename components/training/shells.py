@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from headstart.components.stages import PREPARATION
 from headstart.components.training import precision, starts
 from headstart.components.training.cells import run_cells
 from headstart.components.training.stages import run_stage
+
+KEPT_IN_CONTAINER = "HEADSTART_KEPT_IN_CONTAINER"
+"""Names the folder in which a task that is started again in its container finds its checkpoints."""
 
 
 def stage(
@@ -121,21 +125,23 @@ def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> l
 
 
 def checkpoint_place(given: str, artifact: Any, run_id: str) -> str:
-    """Return where checkpoints go: `given`, or else below the pipeline root where that is in gs://, or nowhere.
+    """Return where checkpoints go: `given`, or below the pipeline root where that is in gs://, or in the container.
 
     A task uploads its outputs when it ends; what it had finished when its pod is lost is found again there. The URI of
     an `artifact` that it will write holds the root: ROOT/PIPELINE/RUN/TASK/…; the place is ROOT/PIPELINE/checkpoints.
+    A folder in the container outlives the task's process only (`headstart.pipelines.restarting`).
     """
     root, found, _ = str(getattr(artifact, "uri", "")).rpartition(f"/{run_id}/")
+    here = os.environ.get(KEPT_IN_CONTAINER, "")
     if given or not found or not root.startswith("gs://"):
-        return given
+        return given or here
     from headstart.components.preflight.checks import check_writable
 
     place = f"{root}/checkpoints"
     tried = check_writable(f"{place}/{run_id}", run_id)
     if tried.outcome == "failed":
-        emit("warning", what="checkpoints", reason=f"there will be none: {tried.found}")
-        return ""
+        emit("warning", what="checkpoints", reason=f"there will be none outside the container: {tried.found}")
+        return here
     return place
 
 

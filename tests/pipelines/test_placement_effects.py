@@ -21,6 +21,8 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "deadline_seconds": (60, {}),
     "retries": (5, {}),
     "retry_backoff_seconds": (99, {}),
+    "restarts": (5, {}),
+    "storage_attempts": (3, {}),
     "cache_data": (False, {}),
     "run_as_user": (0, {}),
     "shared_memory": ("2Gi", {}),
