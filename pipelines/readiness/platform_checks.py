@@ -83,8 +83,8 @@ def check_retries(cluster: Cluster, namespace: str, placement: Placement) -> lis
         Check(
             name, "warning",
             f"only pods that are deleted or evicted are started again ({CONTROLLER} has retryPolicy {policy}); a task "
-            "whose container exits with an error is not. A training process that is killed is started again by its "
-            "task all the same, and `headstart submit` makes the report from what was finished.",
+            "whose container exits with an error is not. Processes that are killed are started again in their "
+            "container all the same, and `headstart submit` makes the report from what was finished.",
             "An administrator may remove templateDefaults.retryStrategy from that ConfigMap.",
         )
     ]  # fmt: skip
