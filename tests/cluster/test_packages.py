@@ -185,6 +185,14 @@ def test_everything_a_placement_says_is_compiled_in(tmp_path: Path) -> None:
     assert "nodeSelector" not in report and "emptyDirMounts" not in report and "tolerations" not in report
 
 
+@pytest.mark.parametrize("pipeline", ["experiment", "curve", "retraining"])
+def test_a_claim_is_mounted_in_every_task(pipeline: str, tmp_path: Path) -> None:
+    """A store, a prepared model and data may lie on it, and which tasks read them differs from pipeline to pipeline."""
+    package = compile_package(pipeline, tmp_path / "claim.yaml", Placement(image=IMAGE, volume_claim="cache"))
+    for task, label in executors_by_task(package).items():
+        assert [mount["mountPath"] for mount in package.platform[label]["pvcMount"]] == ["/mnt/headstart"], task
+
+
 def test_same_placement_compiles_to_the_same_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = compile_package("experiment", tmp_path / "1.yaml", Placement(image=IMAGE)).path.read_bytes()
     for name in ("KFP_DISABLE_EXECUTION_CACHING_BY_DEFAULT", "HEADSTART_IMAGE", "CUDA_VISIBLE_DEVICES"):

@@ -47,7 +47,7 @@ def test_a_loop_is_counted_to_its_end_from_packed_nodes_too() -> None:
 
 
 def test_a_recorded_workflow_in_its_loop() -> None:
-    """Kubeflow Pipelines 2.17.0 with its own controller's defaults: packed nodes, each within a node that retries it."""
+    """Kubeflow Pipelines 2.17.0 as installed: the nodes are packed, each within one that retries it."""
     recorded = Workflow(json.loads((Path(__file__).parent / "recorded/workflow-in-its-loop.json").read_text()))
     tasks = {task.title: task for task in tasks_of_workflow(recorded, None)}
     runs = tasks.pop("train-runs")
