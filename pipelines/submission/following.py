@@ -190,6 +190,7 @@ class Follower:
         """The workflow as it was last seen; it is removed from the cluster some time after its end."""
         self.waited: dict[str, str] = {}
         """What each task was last seen to wait for, by title."""
+        self._noted: set[tuple[str, str]] = set()
 
     def wait(self, run_id: str) -> Run:
         """Return the run once its state is final.
@@ -246,8 +247,11 @@ class Follower:
         tasks = tasks_of_workflow(self.workflow, self.package) if self.workflow and self.workflow.nodes else []
         tasks = tasks or summarise_tasks(run, self.package)
         for task in tasks:
-            if task.waits and self.waited.get(task.title) != task.waits:
+            if task.waits:
                 self.waited[task.title] = task.waits
+            # Kubernetes says in turn that it cannot fetch an image and that it waits before it tries again.
+            if task.waits and (task.title, task.waits) not in self._noted:
+                self._noted.add((task.title, task.waits))
                 self.watcher.note(f"{task.title} waits: {task.waits}")
                 if meaning := meaning_of(task.waits):
                     self.watcher.note(f"  {meaning}")

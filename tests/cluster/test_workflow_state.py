@@ -2,13 +2,14 @@
 
 import base64
 import gzip
+import itertools
 import json
 from pathlib import Path
 
 from pipelines_api import RUN_ID, WORKFLOW, Node, PipelinesApi, node_id, task_nodes, workflow
 
 from headstart.components.records import record_name
-from headstart.pipelines.submission.following import tasks_of_workflow
+from headstart.pipelines.submission.following import WORKFLOW_LOOKS, tasks_of_workflow
 from headstart.pipelines.submission.records import Place, record_places
 from headstart.pipelines.submission.workflow import Workflow, is_deadline, meaning_of, run_page
 
@@ -39,6 +40,12 @@ def manifest(nodes: list[Node], total: int, *, packed: bool) -> dict:  # type: i
     return made
 
 
+def recorded(name: str) -> dict:  # type: ignore[type-arg]
+    """What a real Kubeflow Pipelines 2.17.0 on Kubernetes 1.34.4 answered in November 2026, less what is not read."""
+    found: dict = json.loads((Path(__file__).parent / f"recorded/{name}.json").read_text())  # type: ignore[type-arg]
+    return found
+
+
 def test_a_loop_is_counted_to_its_end_from_packed_nodes_too() -> None:
     for packed in (False, True):
         for done in (0, 4, 9):
@@ -48,14 +55,21 @@ def test_a_loop_is_counted_to_its_end_from_packed_nodes_too() -> None:
 
 def test_a_recorded_workflow_in_its_loop() -> None:
     """Kubeflow Pipelines 2.17.0 as installed: the nodes are packed, each within one that retries it."""
-    recorded = Workflow(json.loads((Path(__file__).parent / "recorded/workflow-in-its-loop.json").read_text()))
-    tasks = {task.title: task for task in tasks_of_workflow(recorded, None)}
+    looping = Workflow(recorded("workflow-in-its-loop"))
+    tasks = {task.title: task for task in tasks_of_workflow(looping, None)}
     runs = tasks.pop("train-runs")
     assert (runs.state, runs.finished, runs.total) == ("RUNNING", 2, 10)
     assert {(task.state, task.finished, task.total) for task in tasks.values()} == {("SUCCEEDED", 1, 1)}
-    begun = [place.record.rpartition("/")[2] for place in record_places(recorded, {}, RUN_ID, lambda _: [])]
+    begun = [place.record.rpartition("/")[2] for place in record_places(looping, {}, RUN_ID, lambda _: [])]
     expected = [record_name(arm, seed, 0, draw) for seed, draw in ((1, 0), (2, 1), (3, 2)) for arm in ARMS]
     assert sorted(begun) == sorted(f"{name}.json" for name in expected)
+
+
+def test_a_recorded_workflow_that_waits_for_its_image() -> None:
+    [task] = tasks_of_workflow(Workflow(recorded("workflow-without-its-image")), None)
+    assert (task.title, task.state) == ("preflight", "RUNNING")
+    assert "registry.example/headstart:9.9.9" in task.waits
+    assert "cannot be pulled" in meaning_of(task.waits)
 
 
 def test_between_two_iterations_a_loop_still_runs() -> None:
@@ -94,6 +108,25 @@ def test_a_bad_image_is_not_called_a_time_limit(command, api: PipelinesApi, pack
     assert PULL in before
     assert f"It waited until then: {PULL}" in after and "cannot be pulled" in after
     assert "timeout_seconds" not in after
+
+
+def test_what_it_waits_for_is_said_once_though_it_alternates(command, api: PipelinesApi, package) -> None:  # type: ignore[no-untyped-def]
+    """As recorded: Kubernetes says every few seconds that it cannot fetch an image or that it waits to try again."""
+    messages = [PULL, f"ImagePullBackOff: Back-off pulling image: {PULL}"]
+    api.states = ["RUNNING"] * (8 * WORKFLOW_LOOKS) + ["FAILED"]
+    description = api._description
+    looks = itertools.count()
+
+    def describe(state: str) -> dict:  # type: ignore[type-arg]
+        waiting = task_nodes("pretrain", ["model"], phase="Running")
+        waiting[-1].phase, waiting[-1].message = "Pending", messages[next(looks) // WORKFLOW_LOOKS % 2]
+        api.workflow = workflow(waiting)
+        return description(state)
+
+    api._description = describe  # type: ignore[method-assign]
+    result = command("submit", str(package.path), "--host", api.server.host)
+    before, _ = result.output.split("The run ended as FAILED")
+    assert [" ".join(before.split()).count(f"waits: {message}") for message in messages] == [1, 1]
 
 
 def test_records_are_found_by_the_workflow_or_below_the_pipeline_root() -> None:
