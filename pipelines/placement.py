@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from headstart.pipelines.restarting import restart_when_killed
+from headstart.pipelines.restarting import outlast
 
 Kind = Literal["training", "data", "report", "preflight"]
 
@@ -154,8 +154,8 @@ class Placement(_Part):
     retries: int = Field(2, ge=0, le=10, description="times a data or training task is started again after it fell")
     retry_backoff_seconds: int = Field(30, ge=0, le=3600, description="wait before the first of these, then doubled")
     restarts: int = Field(2, ge=0, le=10, description="times a task is started again in its container after a signal")
-    storage_attempts: int = Field(
-        12, ge=0, le=100, description="times an S3 request of the launcher is tried; 12 take over 2 min; 0: its default"
+    storage_wait_seconds: int = Field(
+        300, ge=0, le=86400, description="a task waits this long at its end for an object store that does not answer"
     )
     cache_data: bool = Field(True, description="take imported data of an earlier run with the same parameters")
 
@@ -201,7 +201,7 @@ class Placement(_Part):
             retries=2,
             retry_backoff_seconds=0,
             restarts=0,
-            storage_attempts=0,
+            storage_wait_seconds=0,
             cache_data=False,
             run_as_user=0,
             pod_labels={},
@@ -236,7 +236,7 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
 
     On Kubeflow Pipelines 2.17 as installed, `retries` covers pods that are deleted or evicted, not containers that exit
     with an error: the workflow controller's defaults have the policy OnError, and kfp cannot write another. What ends
-    containers otherwise is met within them, by `restarts` and `storage_attempts`.
+    containers otherwise is met within them, by `restarts` and `storage_wait_seconds`.
     """
     from kfp import kubernetes
 
@@ -253,10 +253,7 @@ def place(task: Any, placement: Placement, kind: Kind = "training") -> Any:
     _set_resources(task, resources)
     if kind == "training" and placement.accelerators:
         task.set_accelerator_type(placement.accelerator_type).set_accelerator_limit(placement.accelerators)
-    restart_when_killed(task, placement.restarts)
-    if placement.storage_attempts:
-        # Kubeflow's launcher fetches inputs and uploads outputs in the container of the task, with its environment.
-        task.set_env_variable("AWS_MAX_ATTEMPTS", str(placement.storage_attempts))
+    outlast(task, placement.restarts, placement.storage_wait_seconds)
     for name, value in placement.environment.items():
         task.set_env_variable(name, value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -246,6 +246,12 @@ class Follower:
     def _show(self, state: str, run: Run) -> None:
         tasks = tasks_of_workflow(self.workflow, self.package) if self.workflow and self.workflow.nodes else []
         tasks = tasks or summarise_tasks(run, self.package)
+        if state not in runs.FINAL_STATES:
+            # A loop goes on after an iteration that failed.
+            tasks = [
+                replace(task, state="RUNNING") if task.state == "FAILED" and task.finished < task.total else task
+                for task in tasks
+            ]
         for task in tasks:
             if task.waits:
                 self.waited[task.title] = task.waits
@@ -294,6 +300,7 @@ class TerminalWatcher:
             if self._shown.get(task.title) != (task.state, task.finished):
                 self._shown[task.title] = (task.state, task.finished)
                 of = f"  {task.finished} of {task.total}" if task.total > 1 else ""
+                of += f", {task.failed} failed" if of and task.failed else ""
                 self._console.print(f"{datetime.now():%H:%M:%S}  {task.state:<9}  {task.title}{of}", highlight=False)
 
     def note(self, text: str) -> None:

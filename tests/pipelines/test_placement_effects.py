@@ -22,7 +22,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "retries": (5, {}),
     "retry_backoff_seconds": (99, {}),
     "restarts": (5, {}),
-    "storage_attempts": (3, {}),
+    "storage_wait_seconds": (3, {}),
     "cache_data": (False, {}),
     "run_as_user": (0, {}),
     "shared_memory": ("2Gi", {}),

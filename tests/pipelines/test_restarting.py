@@ -15,7 +15,7 @@ from kfp import compiler, dsl
 
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.placement import Placement, place
-from headstart.pipelines.restarting import restart_when_killed
+from headstart.pipelines.restarting import outlast
 
 Run = Callable[..., "subprocess.Popen[str]"]
 
@@ -124,4 +124,4 @@ def test_another_command_than_kfps_is_refused_by_name() -> None:
 
         @dsl.pipeline(name="refused")
         def pipeline() -> None:
-            restart_when_killed(other().set_cpu_limit("1"), 2)
+            outlast(other().set_cpu_limit("1"), 2, 0)
