@@ -28,7 +28,7 @@ while :; do
     started=$((started + 1))
 done
 """
-_WAIT = 'python3 -m headstart.components.storage.artifact_store {seconds} "$@" || true\n'
+_WAIT = 'python3 -m headstart.components.storage.kubeflow_store {seconds} "$@" || true\n'
 
 
 def outlast(task: Any, restarts: int, storage_seconds: int) -> None:

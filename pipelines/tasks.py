@@ -91,7 +91,7 @@ DESCRIPTIONS = {
     "preparation_seed": "Seed of the first preparation.",
     "data_settings": "Import settings that differ from their defaults, by name.",
     "report_settings": "Report settings that differ from their defaults, by name, such as price_per_hour.",
-    "checkpoints": "Folder, or gs:// or s3:// prefix, for checkpoints; empty: below the pipeline root if that is on gs://.",
+    "checkpoints": "Folder, or gs:// or s3:// prefix, for checkpoints; empty: below the pipeline root in gs:// or minio://.",
     "store": "Model store: gs:// or s3:// prefix.",
     "data": "New data: URI.",
     "layout": _LAYOUT,

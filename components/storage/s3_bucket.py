@@ -2,7 +2,8 @@
 
 The usual environment variables say how it is reached: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_PROFILE and those of a pod's role. Without credentials
-requests are not signed, which public buckets allow.
+requests are not signed, which public buckets allow. Where they name no server, minio:// in a pod of Kubeflow Pipelines
+is its own store.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.storage.kubeflow_store import kubeflow_store
 from headstart.components.storage.places import (
     TRANSFERS,
     Bucket,
@@ -52,8 +54,8 @@ def _region() -> str:
 
 
 @lru_cache(maxsize=4)
-def _client(address: str, region: str, key: str) -> Any:
-    """Make a client for what the environment says now; it is made again when that changes."""
+def _client(address: str, region: str, key: str, secret: str = "") -> Any:
+    """Make a client for what the environment says now, or for the keys given; it is made again when that changes."""
     import botocore.session
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -61,6 +63,8 @@ def _client(address: str, region: str, key: str) -> Any:
 
     try:
         session = botocore.session.get_session()
+        if secret:
+            session.set_credentials(key, secret)
         options: dict[str, Any] = {} if session.get_credentials() else {"signature_version": UNSIGNED}
         return session.create_client(
             "s3",
@@ -93,6 +97,11 @@ class S3Bucket(Bucket):
         """See `Bucket`."""
         super().__init__(uri, prefix)
         self._bucket, self._address = bucket, endpoint()
+        own = kubeflow_store() if uri.startswith("minio://") and not self._address else None
+        if own is not None:
+            self._address = own.address
+            self._client = _client(own.address, _region(), own.access_key, own.secret_key)
+            return
         if uri.startswith("minio://") and not self._address:
             raise SettingError(
                 f"{uri}: no address of the MinIO server is set.",

@@ -125,15 +125,16 @@ def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> l
 
 
 def checkpoint_place(given: str, artifact: Any, run_id: str) -> str:
-    """Return where checkpoints go: `given`, or below the pipeline root where that is in gs://, or in the container.
+    """Return where checkpoints go: `given`, or below the pipeline root, or in the container.
 
     A task uploads its outputs when it ends; what it had finished when its pod is lost is found again there. The URI of
-    an `artifact` that it will write holds the root: ROOT/PIPELINE/RUN/TASK/…; the place is ROOT/PIPELINE/checkpoints.
+    an `artifact` that it will write holds the root: ROOT/PIPELINE/RUN/TASK/…; the place is ROOT/PIPELINE/checkpoints,
+    where that is in gs:// or in Kubeflow's own store (minio://) and the pod may write there.
     A folder in the container outlives the task's process only (`headstart.pipelines.restarting`).
     """
     root, found, _ = str(getattr(artifact, "uri", "")).rpartition(f"/{run_id}/")
     here = os.environ.get(KEPT_IN_CONTAINER, "")
-    if given or not found or not root.startswith("gs://"):
+    if given or not found or not root.startswith(("gs://", "minio://")):
         return given or here
     from headstart.components.preflight.checks import check_writable
 

@@ -148,7 +148,7 @@ def check_storage(
         if cluster.get(f"/api/v1/namespaces/{namespace}/secrets/{STORE_SECRET}") is None:
             remedy = "Give --pipeline-root a bucket of your own, or copy the secret from Kubeflow Pipelines."
             return [Check("storage", "failed", f"{root} needs the secret {STORE_SECRET}, it is not there.", remedy)]
-        return [Check("storage", "passed", f"{root}, with the secret {STORE_SECRET}; checkpoints need -p checkpoints=")]
+        return [Check("storage", "passed", f"{root}, with the secret {STORE_SECRET}; checkpoints go there too")]
     if scheme != "gs":
         return [Check("storage", "warning", f"{root}: what opens it cannot be told from here.",
                       "The pipeline's first task will try.")]  # fmt: skip

@@ -16,12 +16,12 @@ from tests.s3_server import S3Server
 class BreakingProxy:
     """Passes TCP on to a server; cuts the first `cuts` connections that answer more than `after` bytes."""
 
-    def __init__(self, host: str, port: int, after: int, cuts: int) -> None:
-        self._target, self._after, self._cuts = (host, port), after, cuts
+    def __init__(self, host: str, target: int, after: int, cuts: int, port: int = 0) -> None:
+        self._target, self._after, self._cuts = (host, target), after, cuts
         self.cut = 0
         self.requests: list[str] = []
         self._lock = threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
