@@ -41,7 +41,8 @@ ATTEMPTS = 4
 LARGEST_ANSWER = 64 * 2**20
 # Of an error's text no more is read.
 _LARGEST_ERROR = 64 * 1024
-_AGAIN = {429, 500, 502, 503, 504}
+AGAIN = {429, 500, 502, 503, 504}
+"""Statuses that pass: the API is away behind its UI or a gateway, or is overrun."""
 
 
 class ServiceError(HeadstartError):
@@ -180,7 +181,7 @@ class Connection:
                 if answer.status_code == 401 and not renewed and self.token() not in ("", token):
                     renewed = True
                     continue
-                if answer.status_code not in _AGAIN or attempt >= attempts:
+                if answer.status_code not in AGAIN or attempt >= attempts:
                     self._check(answer, body, path)
                     return body
             self.pause(min(2.0 ** (attempt - 1), 10.0))

@@ -19,9 +19,11 @@ from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run, TaskDetail
 from headstart.pipelines.submission.connection import (
+    AGAIN,
     Connection,
     LostConnectionError,
     NotTheApiError,
+    ServiceError,
     UnauthorisedError,
 )
 from headstart.pipelines.submission.workflow import Workflow, fetch_workflow, meaning_of
@@ -212,7 +214,15 @@ class Follower:
                 if looks % WORKFLOW_LOOKS == 0 or state in runs.FINAL_STATES:
                     self.workflow = fetch_workflow(self.connection, run_id) or self.workflow
                 looks += 1
-            except (LostConnectionError, NotTheApiError) as error:
+            except UnauthorisedError as error:
+                raise UnauthorisedError(
+                    f"{error.message} Run {run_id} goes on without us.",
+                    f"{error.remedy} Then: headstart submit --attach {run_id}",
+                    error.status,
+                ) from error
+            except (LostConnectionError, ServiceError) as error:
+                if not isinstance(error, LostConnectionError | NotTheApiError) and error.status not in AGAIN:
+                    raise
                 unheard = time.monotonic() - answered
                 if unheard > PATIENCE_SECONDS:
                     raise LostConnectionError(
@@ -222,12 +232,6 @@ class Follower:
                 if not silent:
                     self.watcher.note(f"{error.message} Trying on; the run does not need us.")
                 silent = True
-            except UnauthorisedError as error:
-                raise UnauthorisedError(
-                    f"{error.message} Run {run_id} goes on without us.",
-                    f"{error.remedy} Then: headstart submit --attach {run_id}",
-                    error.status,
-                ) from error
             else:
                 if silent:
                     self.watcher.note("The API answers again.")

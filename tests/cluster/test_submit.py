@@ -189,6 +189,17 @@ def test_connection_that_comes_back_is_survived(command: Command, api: Pipelines
     assert "does not answer" in result.output and "answers again" in result.output
 
 
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_api_that_is_away_behind_its_ui_is_waited_for(
+    command: Command, api: PipelinesApi, package: Package, status: int
+) -> None:
+    """The UI's server answers 504 for minutes while the API's pod is replaced, as seen on a real cluster."""
+    api.states = ["RUNNING", *[status] * 30, "RUNNING", "SUCCEEDED"]
+    result = submit(command, api, package)
+    assert result.exit_code == 0, said(result)
+    assert f"HTTP {status}" in result.output and "answers again" in result.output
+
+
 def test_connection_that_stays_away_ends_with_its_own_status(
     command: Command, api: PipelinesApi, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
