@@ -165,7 +165,9 @@ class Placement(_Part):
     google_credentials_secret: Name = Field(
         "", description=f"secret with a service account's {CREDENTIALS_FILE}; empty: Workload Identity or none"
     )
-    volume_claim: Name = Field("", description=f"claim mounted at {VOLUME_FOLDER}, for checkpoints or own images")
+    volume_claim: Name = Field(
+        "", description=f"claim mounted at {VOLUME_FOLDER}, for checkpoints, own images, a model store"
+    )
     environment: dict[str, str] = Field(default_factory=dict, description="environment variables of every task")
 
     @field_validator("image", "training_image")

@@ -10,20 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 from headstart.components.errors import HeadstartError
-from headstart.components.training.shells import KEPT_IN_CONTAINER
+from headstart.components.training.checkpoint import KEPT_IN_CONTAINER
 
 _CALL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
 
-# 128 + N is the shell's status for signal N. SIGTERM and SIGINT mean that the pod is to end; any other status is the
-# task's own answer. The empty trap keeps the shell waiting for a process that still writes its checkpoint.
+# 128 + N is the shell's status for signal N, any other the task's own. After SIGTERM or SIGINT the pod is to end:
+# nothing is started again, and the trap keeps the shell waiting for a process that still writes its checkpoint.
 _LOOP = """export {kept}=$(mktemp -d)
-trap : TERM INT
+ending=
+trap ending=1 TERM INT
 started=1
 while :; do
     status=0
     {call} || status=$?
     case $status in 0) break;; 130|143) exit $status;; esac
-    if [ $status -le 128 ] || [ $started -gt {restarts} ]; then exit $status; fi
+    if [ -n "$ending" ] || [ $status -le 128 ] || [ $status -ge 160 ]; then exit $status; fi
+    if [ $started -gt {restarts} ]; then exit $status; fi
     echo "the task was ended by signal $((status - 128)) and is started again ($started of {restarts})" >&2
     started=$((started + 1))
 done

@@ -19,7 +19,7 @@ from headstart.components.errors import HeadstartError
 from headstart.pipelines.cron import Cron, Interval
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns, Runs
-from headstart.pipelines.submission.connection import Connection, LostConnectionError
+from headstart.pipelines.submission.connection import AGAIN, Connection, LostConnectionError, ServiceError
 from headstart.pipelines.submission.runs import (
     API,
     FINAL_STATES,
@@ -211,9 +211,15 @@ def idle(
                 terminate_run(connection, run_id)
             _wait_for_end(connection, under_way)
         yield
-    except BaseException:
+    except BaseException as error:
         for schedule in stopped:
-            set_enabled(connection, schedule, True)
+            try:
+                set_enabled(connection, schedule, True)
+            except HeadstartError:
+                raise HeadstartError(
+                    f"{error} Schedule {schedule.name} is paused now, and the API did not let it go on.",
+                    f"Once the API answers again: headstart schedule --resume {schedule.name}",
+                ) from error
         raise
 
 
@@ -221,7 +227,7 @@ def _wait_for_end(connection: Connection, run_ids: Sequence[str]) -> None:
     """Wait until the API says of runs that were told to end that they have ended."""
     until = time.monotonic() + END_SECONDS
     for run_id in run_ids:
-        while state_of(get_run(connection, run_id)) not in FINAL_STATES:
+        while not _has_ended(connection, run_id):
             if time.monotonic() > until:
                 raise HeadstartError(
                     f"Run {run_id} was told to end and had not ended {END_SECONDS:.0f} s later. The schedule is as it "
@@ -229,6 +235,18 @@ def _wait_for_end(connection: Connection, run_ids: Sequence[str]) -> None:
                     "Give the same command again. Where the run never ends, delete it in the UI before.",
                 )
             connection.pause(2.0)
+
+
+def _has_ended(connection: Connection, run_id: str) -> bool:
+    """Say whether the API says so; where it is away for a while it does not."""
+    try:
+        return state_of(get_run(connection, run_id)) in FINAL_STATES
+    except LostConnectionError:
+        return False
+    except ServiceError as error:
+        if error.status not in AGAIN:
+            raise
+        return False
 
 
 def run_now(connection: Connection, schedule: Schedule, namespace: str = "") -> str:

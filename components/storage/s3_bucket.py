@@ -100,7 +100,7 @@ class S3Bucket(Bucket):
         own = kubeflow_store() if uri.startswith("minio://") and not self._address else None
         if own is not None:
             self._address = own.address
-            self._client = _client(own.address, _region(), own.access_key, own.secret_key)
+            self._client = _client(own.address, own.region, own.access_key, own.secret_key)
             return
         if uri.startswith("minio://") and not self._address:
             raise SettingError(

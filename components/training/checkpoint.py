@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[Any]
 
+KEPT_IN_CONTAINER = "HEADSTART_KEPT_IN_CONTAINER"
+"""Names the folder in which a task that is started again in its container finds its checkpoints."""
 CHECKPOINT = "checkpoint.npz"
 FINISHED = "finished.tar"
 _SEAL = b"headstart sha256 "
@@ -63,6 +66,11 @@ class Folder:
     def local(self) -> Path | None:
         """The folder where it is a local one."""
         return storage.local_path(self.uri) if self.uri and not storage.is_remote(self.uri) else None
+
+    def in_container(self) -> Folder:
+        """Return the folder of the same run in the task's container; without a place where it has none to keep."""
+        here = os.environ.get(KEPT_IN_CONTAINER, "")
+        return Folder("/".join([here, *self.uri.split("/")[-2:]]) if here else "")
 
     def read(self, name: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""

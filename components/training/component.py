@@ -32,7 +32,7 @@ def choose_precision(
         run_id: The pipeline run this belongs to.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints, where the choice is kept; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints, and for the choice; empty: see checkpoint_place.
         accelerators: Accelerators that the runs are given.
         image: Container image, for the record.
         precision: What was chosen, and the times.
@@ -77,7 +77,7 @@ def pretrain(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty: see checkpoint_place.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         precision: What was chosen where the recipe's precision is auto.
@@ -129,7 +129,7 @@ def finetune(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty: see checkpoint_place.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         precision: What was chosen where the recipe's precision is auto.
@@ -248,7 +248,7 @@ def final(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty: see checkpoint_place.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         precision: What was chosen where the recipe's precision is auto.
@@ -297,7 +297,7 @@ def train_runs(
         run_id: The pipeline run this belongs to; reports refuse records of another.
         preset: Recipe: paper, fast or demo; empty: demo for demonstration data, else paper.
         settings: Settings to override, by name.
-        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty for none.
+        checkpoints: Folder, or gs:// or s3:// prefix, for checkpoints; empty: see checkpoint_place.
         accelerators: Accelerators the run was given; it fails where it sees fewer.
         image: Container image, for the record.
         precision: What was chosen where the recipe's precision is auto.

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from headstart.components import storage
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.machine import peak_memory_bytes
@@ -146,11 +147,23 @@ class Run:
     def _begin_attempt(self) -> None:
         self.fingerprint = self.spec.fingerprint(self.data.description.digest, self.record.initial_model)
         with self.clock.phase("checkpoint"):
-            self.attempts = Attempts(self.folder, self.fingerprint)
-            self.attempts.begin()
+            try:
+                self._read_attempts()
+            except HeadstartError as error:
+                # An object store that is away for a while costs a run its checkpoints there, not the run.
+                if not storage.is_remote(self.folder.uri):
+                    raise
+                emit("warning", **self.identity, what="checkpoints", reason=f"not outside the container: {error}")
+                self.folder = self.folder.in_container()
+                self._read_attempts()
         self.record.attempts = self.attempts.all
         self.record.started_at = self.attempts.all[0].started_at
         self.throttle = Throttle(self.process.checkpoint_seconds)
+
+    def _read_attempts(self) -> None:
+        self.attempts = Attempts(self.folder, self.fingerprint)
+        self.attempts.begin()
+        self.kept = self.folder.read(checkpoint.CHECKPOINT) if self.attempts.earlier else None
 
     def _prepare(self) -> None:
         images, labels = self.images["train"]
@@ -192,11 +205,10 @@ class Run:
         return (self.backbone.features(images) if self.backbone else images), labels
 
     def _resume(self) -> None:
-        content = self.folder.read(checkpoint.CHECKPOINT) if self.attempts.earlier else None
-        if not content:
+        if not self.kept:
             return
         try:
-            arrays, stored = checkpoint.unpack(content)
+            arrays, stored = checkpoint.unpack(self.kept)
         except ValueError as error:
             # What earlier attempts did is lost, no more: the run starts again from its beginning.
             emit("restart", **self.identity, reason=str(error))

@@ -15,10 +15,8 @@ from headstart.components.records import Arm, RunRecord
 from headstart.components.stages import PREPARATION
 from headstart.components.training import precision, starts
 from headstart.components.training.cells import run_cells
+from headstart.components.training.checkpoint import KEPT_IN_CONTAINER
 from headstart.components.training.stages import run_stage
-
-KEPT_IN_CONTAINER = "HEADSTART_KEPT_IN_CONTAINER"
-"""Names the folder in which a task that is started again in its container finds its checkpoints."""
 
 
 def stage(
@@ -125,24 +123,37 @@ def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> l
 
 
 def checkpoint_place(given: str, artifact: Any, run_id: str) -> str:
-    """Return where checkpoints go: `given`, or below the pipeline root, or in the container.
+    """Return where checkpoints go: `given`, or below the pipeline root, or in the container, or nowhere (empty).
 
     A task uploads its outputs when it ends; what it had finished when its pod is lost is found again there. The URI of
     an `artifact` that it will write holds the root: ROOT/PIPELINE/RUN/TASK/…; the place is ROOT/PIPELINE/checkpoints,
     where that is in gs:// or in Kubeflow's own store (minio://) and the pod may write there.
-    A folder in the container outlives the task's process only (`headstart.pipelines.restarting`).
+    A folder in the container outlives the task's process only (`headstart.pipelines.restarting`), and remembers the
+    choice: a task that is started again looks where it kept its checkpoints.
     """
-    root, found, _ = str(getattr(artifact, "uri", "")).rpartition(f"/{run_id}/")
+    if given:
+        return given
     here = os.environ.get(KEPT_IN_CONTAINER, "")
-    if given or not found or not root.startswith(("gs://", "minio://")):
-        return given or here
+    chosen = Path(here, "place") if here else None
+    if chosen is not None and chosen.is_file():
+        return chosen.read_text()
+    place = _below_root(artifact, run_id) or here
+    if chosen is not None:
+        chosen.write_text(place)
+    return place
+
+
+def _below_root(artifact: Any, run_id: str) -> str:
+    root, found, _ = str(getattr(artifact, "uri", "")).rpartition(f"/{run_id}/")
+    if not found or not root.startswith(("gs://", "minio://")):
+        return ""
     from headstart.components.preflight.checks import check_writable
 
     place = f"{root}/checkpoints"
     tried = check_writable(f"{place}/{run_id}", run_id)
     if tried.outcome == "failed":
-        emit("warning", what="checkpoints", reason=f"there will be none outside the container: {tried.found}")
-        return here
+        emit("warning", what="checkpoints", reason=f"there will be none outside the task's container: {tried.found}")
+        return ""
     return place
 
 

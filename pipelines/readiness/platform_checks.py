@@ -83,8 +83,9 @@ def check_retries(cluster: Cluster, namespace: str, placement: Placement) -> lis
         Check(
             name, "warning",
             f"only pods that are deleted or evicted are started again ({CONTROLLER} has retryPolicy {policy}); a task "
-            "whose container exits with an error is not. Processes that are killed are started again in their "
-            "container all the same, and `headstart submit` makes the report from what was finished.",
+            "whose container exits with an error is not. A process that is killed is started again in its container "
+            f"all the same, {placement.restarts} times at most, and `headstart submit` makes the report from what was "
+            "finished.",
             "An administrator may remove templateDefaults.retryStrategy from that ConfigMap.",
         )
     ]  # fmt: skip
@@ -148,7 +149,13 @@ def check_storage(
         if cluster.get(f"/api/v1/namespaces/{namespace}/secrets/{STORE_SECRET}") is None:
             remedy = "Give --pipeline-root a bucket of your own, or copy the secret from Kubeflow Pipelines."
             return [Check("storage", "failed", f"{root} needs the secret {STORE_SECRET}, it is not there.", remedy)]
-        return [Check("storage", "passed", f"{root}, with the secret {STORE_SECRET}; checkpoints go there too")]
+        return [
+            Check(
+                "storage",
+                "passed",
+                f"{root}, with the secret {STORE_SECRET}; checkpoints too where the account may read it",
+            )
+        ]
     if scheme != "gs":
         return [Check("storage", "warning", f"{root}: what opens it cannot be told from here.",
                       "The pipeline's first task will try.")]  # fmt: skip

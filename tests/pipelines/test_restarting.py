@@ -37,12 +37,14 @@ def start(tmp_path: Path) -> Run:
         print(f"start {started}", flush=True)
         if behave.startswith("killed") and started <= int(behave.split()[1]):
             os.kill(os.getpid(), signal.SIGKILL)
-        if behave == "fails":
-            raise SystemExit(7)
-        if behave == "waits":
+        if behave.startswith("fails"):
+            raise SystemExit(int(behave.split()[1]))
+        if behave.startswith("waits"):
 
             def end(*_: object) -> None:
                 time.sleep(0.5)  # as a checkpoint takes
+                if behave == "waits in vain":
+                    os.kill(os.getpid(), signal.SIGKILL)
                 print("checkpoint written", flush=True)
                 raise SystemExit(143)
 
@@ -94,24 +96,26 @@ def test_a_killed_task_is_started_again_where_it_left_off(behave: str, status: i
     assert said.count("ended by signal 9 and is started again") == starts - 1
 
 
-def test_a_task_that_fails_by_itself_is_not_started_again(start: Run) -> None:
-    running = start("fails")
+@pytest.mark.parametrize("status", [1, 7, 255])
+def test_a_task_that_fails_by_itself_is_not_started_again(status: int, start: Run) -> None:
+    running = start(f"fails {status}")
     printed, said = running.communicate(timeout=120)
-    assert running.returncode == 7
+    assert running.returncode == status
     assert printed.count("start ") == 1
     assert "started again" not in said
 
 
-def test_a_pod_that_ends_waits_for_the_checkpoint_and_starts_nothing(start: Run) -> None:
-    running = start("waits")
+@pytest.mark.parametrize(("behave", "status"), [("waits", 143), ("waits in vain", 137)])
+def test_a_pod_that_ends_waits_for_the_checkpoint_and_starts_nothing(behave: str, status: int, start: Run) -> None:
+    running = start(behave)
     assert running.stdout is not None
     while "ready" not in running.stdout.readline():
         assert running.poll() is None
     time.sleep(0.2)
     os.killpg(running.pid, signal.SIGTERM)
     printed, said = running.communicate(timeout=30)
-    assert running.returncode == 143
-    assert "checkpoint written" in printed
+    assert running.returncode == status
+    assert ("checkpoint written" in printed) == (status == 143)
     assert "started again" not in said
 
 

@@ -14,6 +14,7 @@ from schedules_api import PATH, SchedulesApi
 
 from headstart.pipelines import schedules
 from headstart.pipelines.packages import Package
+from headstart.pipelines.submission.connection import LostConnectionError
 from tests.json_results import read_result
 
 Command = Callable[..., Result]
@@ -125,6 +126,27 @@ def test_a_run_that_does_not_end_keeps_its_schedule(
     assert refused.exit_code == 1
     assert "Run under-way was told to end and had not ended" in str(refused.exception)
     assert api.the_one() == before
+
+
+def test_an_api_that_is_lost_while_a_run_is_ended_leaves_word_of_the_pause(
+    api: SchedulesApi, put: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("--cron", "@daily")
+    api.begin_run(api.the_one()["recurring_run_id"])
+    set_enabled = schedules.set_enabled
+
+    def lost(*_: object) -> None:
+        raise LostConnectionError("The API does not answer.")
+
+    monkeypatch.setattr(schedules, "END_SECONDS", 0.05)
+    monkeypatch.setattr(schedules, "get_run", lost)
+    refused = put("--cron", "@hourly", "--end-runs")
+    assert "had not ended" in str(refused.exception)
+    assert api.the_one()["mode"] == "ENABLE"
+    monkeypatch.setattr(schedules, "set_enabled", lambda *given: lost() if given[2] else set_enabled(*given))
+    refused = put("--cron", "@hourly", "--end-runs")
+    assert "had not ended" in str(refused.exception) and "is paused now" in str(refused.exception)
+    assert "headstart schedule --resume headstart-retraining" in str(refused.exception)
 
 
 def test_pausing_leaves_a_run_under_way_alone(api: SchedulesApi, put: Command, command: Command) -> None:

@@ -4,6 +4,7 @@ import base64
 import datetime
 import ipaddress
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -43,6 +44,8 @@ class Cluster:
         }
         self.name_store(store)
         self.asked: list[str] = []
+        self.statuses: list[int] = []
+        self.otherwise = 403
         certificate, key = folder / "ca.crt", folder / "server.key"
         make_certificate(certificate, key)
         (folder / "token").write_text(TOKEN)
@@ -53,7 +56,8 @@ class Cluster:
                 self.asked.append(handler.path)
                 known = handler.headers["Authorization"] == f"Bearer {TOKEN}"
                 found = self.objects.get(handler.path) if known else None
-                handler.send_response(200 if found else 403)
+                status = self.statuses.pop(0) if self.statuses else 200 if found else self.otherwise
+                handler.send_response(status)
                 handler.end_headers()
                 handler.wfile.write(json.dumps(found or {"kind": "Status"}).encode())
 
@@ -103,6 +107,7 @@ def cluster(tmp_path: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(kubeflow_store, "ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(played.server.server_port))
+    monkeypatch.setattr(kubeflow_store, "_PAUSE", 0.01)
     kubeflow_store.kubeflow_store.cache_clear()
     yield played
     kubeflow_store.kubeflow_store.cache_clear()
@@ -129,7 +134,10 @@ class Output:
 
     @property
     def words(self) -> list[str]:
-        return ["--executor_input", json.dumps({"outputs": {"artifacts": {"records": {"uri": self.uri}}}})]
+        return [
+            "--executor_input",
+            json.dumps({"outputs": {"artifacts": {"records": {"artifacts": [{"uri": self.uri}]}}}}),
+        ]
 
 
 def test_checkpoints_go_below_the_root_of_a_stock_installation(cluster: Cluster, root: str) -> None:
@@ -151,29 +159,105 @@ def test_the_launchers_own_endpoint_and_secret_are_taken(cluster: Cluster, root:
     assert cluster.asked == [f"{API}/configmaps/kfp-launcher", f"{API}/secrets/own"]
 
 
-@pytest.mark.parametrize("fault", ["no right", "no token", "keys elsewhere", "not yaml", "no pod"])
+FAULTS = {
+    "no right": r"may not read secrets/mlpipeline-minio-artifact in team \(HTTP 403\)",
+    "no secret": "there is no secret mlpipeline-minio-artifact in team",
+    "keys elsewhere": "its keys are in the environment",
+    "not yaml": "are not YAML",
+    "overrides": "other stores for parts of minio://",
+    "no endpoint": "names no endpoint",
+    "no name": "no name of it is known here: no-such-store.invalid:9000",
+    "another cluster": "certificate",
+    "away": r"did not hand out configmaps/kfp-launcher: HTTP 503",
+    "no token": "",
+    "no pod": "",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_where_the_keys_cannot_be_had_nothing_changes(
-    fault: str, cluster: Cluster, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if fault == "no right":
+    fault: str, cluster: Cluster, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    launcher = cluster.objects[f"{API}/configmaps/kfp-launcher"]["data"]
+    if fault in ("no right", "no secret"):
         del cluster.objects[f"{API}/secrets/mlpipeline-minio-artifact"]
+        cluster.otherwise = 404 if fault == "no secret" else 403
     elif fault == "no token":
         (tmp_path / "token").unlink()
     elif fault == "keys elsewhere":
         cluster.name_store("127.0.0.1:1", credentials={"fromEnv": True})
     elif fault == "not yaml":
-        cluster.objects[f"{API}/configmaps/kfp-launcher"]["data"]["providers"] = "a: [b"
+        launcher["providers"] = "a: [b"
+    elif fault == "overrides":
+        launcher["providers"] = json.dumps({"minio": {"overrides": [{"bucketName": "b", "endpoint": "other:9000"}]}})
+    elif fault == "no endpoint":
+        cluster.name_store("")
+    elif fault == "no name":
+        del launcher["providers"]
         monkeypatch.setattr(kubeflow_store, "ADDRESSES", ("no-such-store.invalid:9000",))
+    elif fault == "another cluster":
+        make_certificate(tmp_path / "ca.crt", tmp_path / "another.key")
+    elif fault == "away":
+        cluster.statuses = [503] * 1000
     else:
         monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
     with pytest.raises(SettingError, match="no address of the MinIO server is set"):
         storage.open_place(root)
+    said = capsys.readouterr().out
+    assert re.search(FAULTS[fault], said) and ("not used from here" in said) == bool(FAULTS[fault])
+    assert SECRET_KEY not in said
     assert checkpoint_place("", Output(root), RUN) == ""
-    monkeypatch.setenv("HEADSTART_KEPT_IN_CONTAINER", "/kept")
-    assert checkpoint_place("", Output(root), RUN) == "/kept"
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setenv("HEADSTART_KEPT_IN_CONTAINER", str(tmp_path / "kept"))
+    assert checkpoint_place("", Output(root), RUN) == str(tmp_path / "kept")
     began = time.monotonic()
     assert kubeflow_store.wait(60, Output(root).words)
     assert time.monotonic() - began < 20
+
+
+def test_a_task_that_is_started_again_looks_where_it_kept_its_checkpoints(
+    cluster: Cluster, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_KEPT_IN_CONTAINER", str(tmp_path))
+    kept = cluster.objects.pop(f"{API}/secrets/mlpipeline-minio-artifact")
+    assert checkpoint_place("", Output(root), RUN) == str(tmp_path)
+    cluster.objects[f"{API}/secrets/mlpipeline-minio-artifact"] = kept
+    kubeflow_store.kubeflow_store.cache_clear()
+    assert checkpoint_place("", Output(root), RUN) == str(tmp_path)
+    (tmp_path / "place").unlink()
+    assert checkpoint_place("", Output(root), RUN) == f"{root}/checkpoints"
+
+
+def test_an_api_that_is_away_for_a_while_is_asked_again(cluster: Cluster, root: str) -> None:
+    cluster.statuses = [503, 429, 500]
+    storage.write_bytes(f"{root}/x", b"")
+    assert len(cluster.asked) == 5
+
+
+@pytest.mark.parametrize(("more", "scheme"), [({"disableSSL": False}, "https"), ({"disableSSL": True}, "http")])
+def test_tls_is_as_the_launcher_has_it(cluster: Cluster, more: dict[str, bool], scheme: str) -> None:
+    cluster.name_store("store:9000", region="here", **more)
+    found = kubeflow_store.kubeflow_store()
+    assert found is not None and (found.address, found.region) == (f"{scheme}://store:9000", "here")
+    assert SECRET_KEY not in repr(found)
+
+
+def test_a_refusal_ends_the_waiting(cluster: Cluster, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says of another store: the launcher does not go by it."""
+    cluster.objects[f"{API}/secrets/mlpipeline-minio-artifact"] = {"data": {"accesskey": "eA==", "secretkey": "eA=="}}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    began = time.monotonic()
+    assert kubeflow_store.wait(60, Output(root).words)
+    assert time.monotonic() - began < 20
+
+
+def test_a_server_that_never_answers_is_given_up_in_time(cluster: Cluster, root: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cluster.name_store(f"127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        assert not kubeflow_store.wait(1, Output(root).words)
+        assert time.monotonic() - began < 30
 
 
 def test_variables_of_the_environment_win(cluster: Cluster, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,12 +270,14 @@ def test_a_store_that_takes_writes_is_not_waited_for_and_keeps_nothing(cluster: 
     storage.write_bytes(f"{root}/x", b"")
     began = time.monotonic()
     assert kubeflow_store.wait(60, Output(root).words)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 10 and cluster.asked
     assert list(storage.list(root)) == [f"{root}/x"]
 
 
 def test_outputs_that_go_elsewhere_are_not_waited_for(cluster: Cluster) -> None:
-    for words in ([], Output("gs://bucket/pipeline").words, ["minio://bucket/a/b/c/d"]):
+    given = json.loads(Output("gs://bucket/pipeline").words[1])
+    given["inputs"] = {"parameterValues": {"data": "minio://photos/team/2026/01/raw/set"}}
+    for words in ([], ["--executor_input"], ["--executor_input", "{"], ["--executor_input", json.dumps(given)]):
         assert kubeflow_store.wait(60, words)
     assert cluster.asked == []
 
@@ -214,7 +300,7 @@ def test_the_end_of_a_task_waits_for_its_store(
     cluster.name_store(f"127.0.0.1:{free_port()}")
     kubeflow_store.kubeflow_store.cache_clear()
     assert not kubeflow_store.wait(0, Output(root).words)
-    assert "cannot be reached" in capsys.readouterr().err
+    assert "the outputs wait for their store" in capsys.readouterr().err
 
 
 def test_it_is_a_command_that_imports_next_to_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from headstart.components import storage
 from headstart.components.records import RunRecord
 from headstart.components.training import attempts, checkpoint
 from headstart.components.training.checkpoint import Folder, finished, keep_finished
+from headstart.components.training.stages import run_stage
 from tests import gcs_server
 
 
@@ -82,3 +84,28 @@ def test_a_run_that_is_killed_goes_on_from_a_bucket(bucket, target_set, tmp_path
     assert seen[3] > 1  # the second attempt did not start at the beginning
     found = json.loads(storage.read_bytes(noted))["attempts"]
     assert [attempt["ended"] for attempt in found] == [attempts.VANISHED, "terminated (SIGTERM)"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_store_that_is_away_as_a_run_begins_does_not_cost_the_run(
+    kept: bool, target_set, tmp_path, monkeypatch, capfd
+) -> None:
+    """Its checkpoints lie in its container then, where a task that is started again there finds them, or nowhere."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv(checkpoint.KEPT_IN_CONTAINER, raising=False)
+    if kept:
+        monkeypatch.setenv(checkpoint.KEPT_IN_CONTAINER, str(tmp_path / "kept"))
+    settings = {"epochs": 3, "patience": 0}
+    given = tiny_images.call(tmp_path, "baseline", target_set, settings=settings, checkpoints="s3://runs/experiment")
+    record = run_stage(**given)
+    assert (record.status, len(record.epochs), record.reason) == ("succeeded", 3, "")
+    assert "not outside the container" in capfd.readouterr().out
+    place = tmp_path / "kept/test-run/baseline-1" / checkpoint.FINISHED
+    assert place.is_file() is kept
+    plain = run_stage(**tiny_images.call(tmp_path / "plain", "baseline", target_set, settings=settings))
+    assert record.final_weights == plain.final_weights
