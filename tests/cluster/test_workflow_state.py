@@ -65,6 +65,22 @@ def test_a_recorded_workflow_in_its_loop() -> None:
     assert sorted(begun) == sorted(f"{name}.json" for name in expected)
 
 
+def test_a_recorded_workflow_that_failed_and_was_removed_from_its_cluster() -> None:
+    """The object store was away; the API still hands out the packed workflow, with the places of all records."""
+    removed = Workflow(recorded("workflow-removed-after-it-failed"))
+    [pod] = removed.failed_pods()
+    assert (pod.task, pod.iteration, pod.message, pod.is_driver) == (
+        "train-runs", 2, "main: Error (exit code 1)", False,
+    )  # fmt: skip
+    states = {task.title: task.state for task in tasks_of_workflow(removed, None)}
+    assert states["train-runs"] == "FAILED" and states["report"] == states["verify"] == "SKIPPED"
+    run_id = "1a597479-189d-402d-b13b-81a1bc845276"
+    places = record_places(removed, {}, run_id, lambda _: [])
+    assert len(places) == 23  # of ten seeds and of the preparation
+    kept = {place.kept for place in places if place.kept}
+    assert len(kept) == 20 and all(f"/checkpoints/{run_id}/" in place for place in kept)
+
+
 def test_a_recorded_workflow_that_waits_for_its_image() -> None:
     [task] = tasks_of_workflow(Workflow(recorded("workflow-without-its-image")), None)
     assert (task.title, task.state) == ("preflight", "RUNNING")
