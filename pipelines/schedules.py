@@ -19,7 +19,7 @@ from headstart.components.errors import HeadstartError
 from headstart.pipelines.cron import Cron, Interval
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission.answers import RecurringRun, RecurringRuns, Runs
-from headstart.pipelines.submission.connection import AGAIN, Connection, LostConnectionError, ServiceError
+from headstart.pipelines.submission.connection import Connection, LostConnectionError, is_away
 from headstart.pipelines.submission.runs import (
     API,
     FINAL_STATES,
@@ -241,10 +241,8 @@ def _has_ended(connection: Connection, run_id: str) -> bool:
     """Say whether the API says so; where it is away for a while it does not."""
     try:
         return state_of(get_run(connection, run_id)) in FINAL_STATES
-    except LostConnectionError:
-        return False
-    except ServiceError as error:
-        if error.status not in AGAIN:
+    except HeadstartError as error:
+        if not is_away(error):
             raise
         return False
 

@@ -31,7 +31,9 @@ from headstart.components.progress import emit
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # The launcher's own address of the store, of Kubeflow Pipelines 2.15 and later, and of those before.
 ADDRESSES = ("seaweedfs.kubeflow:9000", "minio-service.kubeflow:9000")
-SECRET = {"secretName": "mlpipeline-minio-artifact", "accessKeyKey": "accesskey", "secretKeyKey": "secretkey"}
+STORE_SECRET = "mlpipeline-minio-artifact"
+"""The secret with the keys of the store that comes with Kubeflow Pipelines (MinIO before 2.15, SeaweedFS since)."""
+_SECRET = {"secretName": STORE_SECRET, "accessKeyKey": "accesskey", "secretKeyKey": "secretkey"}
 ATTEMPTS = 8
 """Attempts at one question to the cluster's API, with pauses of five seconds."""
 _PAUSE = 5.0
@@ -77,7 +79,7 @@ def _find() -> KubeflowStore:
     credentials = settings.get("credentials") or {}
     if credentials.get("fromEnv"):
         raise _NoStoreError("kfp-launcher says that its keys are in the environment")
-    named = SECRET | (credentials.get("secretRef") or {})
+    named = _SECRET | (credentials.get("secretRef") or {})
     data = _kubernetes(namespace, "secrets", named["secretName"]).get("data")
     if not data:
         raise _NoStoreError(f"there is no secret {named['secretName']} in {namespace}")
@@ -177,24 +179,11 @@ def wait(seconds: float, words: Sequence[str]) -> bool:
     store = kubeflow_store() if bucket else None
     if store is None:
         return True
-    import botocore.session
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = botocore.session.get_session().create_client(
-        "s3",
-        endpoint_url=store.address,
-        region_name=store.region,
-        aws_access_key_id=store.access_key,
-        aws_secret_access_key=store.secret_key,
-        config=Config(
-            connect_timeout=5,
-            read_timeout=10,
-            retries={"total_max_attempts": 1},
-            s3={"addressing_style": "path"},
-            request_checksum_calculation="when_required",
-        ),
-    )
+    from headstart.components.storage import s3_bucket
+
+    client = s3_bucket.client(*store, attempts=1, timeouts=(5, 10))
     probe = {"Bucket": bucket, "Key": f"{key}/checkpoints/.headstart-probe-{uuid.uuid4().hex[:12]}"}
     until = time.monotonic() + seconds
     said = False

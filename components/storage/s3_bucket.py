@@ -54,8 +54,18 @@ def _region() -> str:
 
 
 @lru_cache(maxsize=4)
-def _client(address: str, region: str, key: str, secret: str = "") -> Any:
-    """Make a client for what the environment says now, or for the keys given; it is made again when that changes."""
+def client(
+    address: str,
+    region: str,
+    key: str,
+    secret: str = "",
+    attempts: int = _ATTEMPTS,
+    timeouts: tuple[float, float] = (10, 60),
+) -> Any:
+    """Make a client for what the environment says now, or for the keys given; it is made again when that changes.
+
+    `timeouts` are the seconds that connecting and reading may take, of each of the `attempts` at a request.
+    """
     import botocore.session
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -71,10 +81,10 @@ def _client(address: str, region: str, key: str, secret: str = "") -> Any:
             endpoint_url=address or None,
             region_name=region or session.get_config_variable("region") or "us-east-1",
             config=Config(
-                connect_timeout=10,
-                read_timeout=60,
+                connect_timeout=timeouts[0],
+                read_timeout=timeouts[1],
                 max_pool_connections=2 * TRANSFERS,
-                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                retries={"mode": "standard", "total_max_attempts": attempts},
                 # Servers other than Amazon's have no names for buckets, and some know no checksums in trailers.
                 s3={"addressing_style": "path" if address else "auto"},
                 request_checksum_calculation="when_required",
@@ -97,18 +107,17 @@ class S3Bucket(Bucket):
         """See `Bucket`."""
         super().__init__(uri, prefix)
         self._bucket, self._address = bucket, endpoint()
-        own = kubeflow_store() if uri.startswith("minio://") and not self._address else None
-        if own is not None:
-            self._address = own.address
-            self._client = _client(own.address, own.region, own.access_key, own.secret_key)
-            return
+        region, key, secret = _region(), os.environ.get("AWS_ACCESS_KEY_ID", ""), ""
         if uri.startswith("minio://") and not self._address:
-            raise SettingError(
-                f"{uri}: no address of the MinIO server is set.",
-                "Set AWS_ENDPOINT_URL, such as http://minio-service.kubeflow:9000, AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY.",
-            )
-        self._client = _client(self._address, _region(), os.environ.get("AWS_ACCESS_KEY_ID", ""))
+            own = kubeflow_store()
+            if own is None:
+                raise SettingError(
+                    f"{uri}: no address of the MinIO server is set.",
+                    "Set AWS_ENDPOINT_URL, such as http://minio-service.kubeflow:9000, AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY.",
+                )
+            self._address, region, key, secret = own
+        self._client = client(self._address, region, key, secret)
 
     def read(self, name: str, largest: int | None = None) -> tuple[bytes | None, str]:
         """See `Place`."""

@@ -205,10 +205,11 @@ class Run:
         return (self.backbone.features(images) if self.backbone else images), labels
 
     def _resume(self) -> None:
-        if not self.kept:
+        content, self.kept = self.kept, None
+        if not content:
             return
         try:
-            arrays, stored = checkpoint.unpack(self.kept)
+            arrays, stored = checkpoint.unpack(content)
         except ValueError as error:
             # What earlier attempts did is lost, no more: the run starts again from its beginning.
             emit("restart", **self.identity, reason=str(error))

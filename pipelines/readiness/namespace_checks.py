@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from headstart.components.preflight.checks import Check
+from headstart.components.storage.kubeflow_store import STORE_SECRET
 from headstart.pipelines.placement import CREDENTIALS_FILE, IMAGE_USER, Kind, Placement
 from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
 from headstart.pipelines.readiness.quantities import limits_of, quantity, readable, requests_of
@@ -67,7 +68,7 @@ def check_service_account(cluster: Cluster, namespace: str, name: str) -> list[C
                     "resourceAttributes": {
                         "namespace": namespace, "group": group, "resource": resource, "verb": verb,
                         **({"name": "kfp-launcher"} if resource == "configmaps" else {}),
-                        **({"name": "mlpipeline-minio-artifact"} if resource == "secrets" else {}),
+                        **({"name": STORE_SECRET} if resource == "secrets" else {}),
                     },
                 },
             }  # fmt: skip

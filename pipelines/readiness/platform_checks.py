@@ -8,6 +8,7 @@ import yaml
 
 from headstart.components.errors import HeadstartError
 from headstart.components.preflight.checks import Check
+from headstart.components.storage.kubeflow_store import STORE_SECRET
 from headstart.pipelines.placement import Placement
 from headstart.pipelines.readiness.cluster import Cluster
 from headstart.pipelines.submission import runs
@@ -133,8 +134,6 @@ def check_api(connection: Connection, namespace: str) -> list[Check]:
 
 
 WORKLOAD_IDENTITY = "iam.gke.io/gcp-service-account"
-# The secret with the keys of the store that comes with Kubeflow Pipelines (MinIO before 2.15, SeaweedFS since).
-STORE_SECRET = "mlpipeline-minio-artifact"
 
 
 def check_storage(

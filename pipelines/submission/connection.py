@@ -41,8 +41,8 @@ ATTEMPTS = 4
 LARGEST_ANSWER = 64 * 2**20
 # Of an error's text no more is read.
 _LARGEST_ERROR = 64 * 1024
-AGAIN = {429, 500, 502, 503, 504}
-"""Statuses that pass: the API is away behind its UI or a gateway, or is overrun."""
+# Statuses that pass: the API is away behind its UI or a gateway, or is overrun.
+_AGAIN = {429, 500, 502, 503, 504}
 
 
 class ServiceError(HeadstartError):
@@ -67,6 +67,11 @@ class UnauthorisedError(ServiceError):
 
 class NotTheApiError(ServiceError):
     """Something answers, but not the way the API of Kubeflow Pipelines does."""
+
+
+def is_away(error: HeadstartError) -> bool:
+    """Say whether an error is one that passes: the API does not answer, or what is before it says that it cannot."""
+    return isinstance(error, LostConnectionError) or (isinstance(error, ServiceError) and error.status in _AGAIN)
 
 
 @dataclass
@@ -181,7 +186,7 @@ class Connection:
                 if answer.status_code == 401 and not renewed and self.token() not in ("", token):
                     renewed = True
                     continue
-                if answer.status_code not in AGAIN or attempt >= attempts:
+                if answer.status_code not in _AGAIN or attempt >= attempts:
                     self._check(answer, body, path)
                     return body
             self.pause(min(2.0 ** (attempt - 1), 10.0))

@@ -19,12 +19,12 @@ from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run, TaskDetail
 from headstart.pipelines.submission.connection import (
-    AGAIN,
     Connection,
     LostConnectionError,
     NotTheApiError,
     ServiceError,
     UnauthorisedError,
+    is_away,
 )
 from headstart.pipelines.submission.workflow import Workflow, fetch_workflow, meaning_of
 
@@ -221,7 +221,7 @@ class Follower:
                     error.status,
                 ) from error
             except (LostConnectionError, ServiceError) as error:
-                if not isinstance(error, LostConnectionError | NotTheApiError) and error.status not in AGAIN:
+                if not isinstance(error, NotTheApiError) and not is_away(error):
                     raise
                 unheard = time.monotonic() - answered
                 if unheard > PATIENCE_SECONDS:
@@ -257,10 +257,11 @@ class Follower:
                 for task in tasks
             ]
         for task in tasks:
-            if task.waits:
-                self.waited[task.title] = task.waits
+            if not task.waits:
+                continue
+            self.waited[task.title] = task.waits
             # Kubernetes says in turn that it cannot fetch an image and that it waits before it tries again.
-            if task.waits and (task.title, task.waits) not in self._noted:
+            if (task.title, task.waits) not in self._noted:
                 self._noted.add((task.title, task.waits))
                 self.watcher.note(f"{task.title} waits: {task.waits}")
                 if meaning := meaning_of(task.waits):
