@@ -7,7 +7,8 @@ import functools
 import importlib.metadata
 import os
 import platform
-import tempfile
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from headstart.components import machine
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Environment
 
-NOISE = (b"All log messages before absl::InitializeLog()", b"oneDNN custom operations are on")
+NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on")
 """What TensorFlow writes when it is imported, whatever its log level."""
 _VERSIONED = ("headstart", "tensorflow-cpu", "tensorflow", "keras", "numpy")
 
@@ -58,19 +59,28 @@ def for_import(environ: Mapping[str, str], accelerators: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def without_noise() -> Iterator[None]:
-    """Keep off standard error what TensorFlow writes there at every import; all else is written at the end."""
-    with tempfile.TemporaryFile() as kept:
-        ours = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(ours, 2)
-            os.close(ours)
-            kept.seek(0)
-            for line in kept:
-                if not any(noise in line for noise in NOISE):
-                    os.write(2, line)
+    """Keep off standard error what TensorFlow writes there at every import; all else is shown.
+
+    A process of its own does it: what TensorFlow writes before it aborts, as without AVX, outlives this process.
+    """
+    sys.stderr.flush()
+    patterns = [f"--regexp={noise}" for noise in NOISE]
+    try:
+        filtering = subprocess.Popen(["grep", "-avF", "--line-buffered", *patterns], stdin=subprocess.PIPE, stdout=2)
+    except OSError:  # without grep all is shown
+        filtering = None
+    ours = os.dup(2)
+    if filtering is not None and filtering.stdin is not None:
+        os.dup2(filtering.stdin.fileno(), 2)
+        filtering.stdin.close()
+    try:
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
+        if filtering is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a process that the import left holds the pipe
+                filtering.wait(timeout=5)
 
 
 def prepare_tensorflow(threads: int, accelerators: int) -> Any:

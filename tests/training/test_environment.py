@@ -1,6 +1,9 @@
 """What a container may use, read from trees of control groups as kernels lay them out."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,26 @@ def test_what_tensorflow_writes_at_every_import_is_kept_off_and_nothing_else(cap
         raise ImportError
     os.write(2, b"later\n")
     assert capfd.readouterr().err == "no driver\nlater\n"
+
+
+def test_what_tensorflow_says_before_it_aborts_is_shown() -> None:
+    script = """
+import os
+from headstart.components.training import environment
+with environment.without_noise():
+    os.write(2, b"oneDNN custom operations are on.\\nThis TensorFlow was compiled to use AVX")
+    os.abort()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == -signal.SIGABRT
+    assert ended.stderr.splitlines() == ["This TensorFlow was compiled to use AVX"]
+
+
+def test_without_grep_everything_is_shown(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with environment.without_noise():
+        os.write(2, b"oneDNN custom operations are on.\n")
+    assert capfd.readouterr().err == "oneDNN custom operations are on.\n"
 
 
 def test_versions_and_processor_are_known_without_tensorflow():
