@@ -34,6 +34,10 @@ class SettingError(HeadstartError):
     exit_status = 2
 
 
+class TemporaryError(HeadstartError):
+    """What may be over when it is tried again: a service that is away, a process that was killed."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean X?" with the known name nearest to `name`, to go after a message; empty if none is near."""
     import difflib  # where it is needed: this module is imported by everything

@@ -31,6 +31,7 @@ _ENDED = re.compile(r"Task '([^']+)' finished with status (\w+)")
 _RETRIED = re.compile(r"Task (\S+) failed \(attempt \d+/\d+\)\. Retrying in")
 _RAN = "Wrote executor output file"
 _ERROR = re.compile(r"\s*[\w.]*(Error|Exception|Interrupt)\b.*:")
+_OURS = re.compile(r"^headstart\.components\.errors\.(Headstart|Setting|Temporary)Error: ")
 _AFTER_ERROR = re.compile(r"\[KFP Executor|Traceback \(|During handling|The above exception")
 GRACE_SECONDS = 25.0
 
@@ -270,7 +271,7 @@ def _error(lines: list[str]) -> str:
                 if _AFTER_ERROR.search(line):
                     break
                 words.append(line.strip())
-            return " ".join(words).removeprefix("headstart.components.errors.").removeprefix("HeadstartError: ")
+            return _OURS.sub("", " ".join(words))
     return ""
 
 

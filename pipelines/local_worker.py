@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.training.preloading import SEPARATE
+from headstart.pipelines import final_failures
 from headstart.pipelines.long_arguments import through_files
 from headstart.pipelines.task_template import Template
 
@@ -82,6 +83,7 @@ def run(spec: dict[str, Any], template: Template | None) -> None:
     warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
     warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*")
     local.init(_runner(spec, template), pipeline_root=spec["pipeline_root"], enable_caching=False)
+    final_failures.end_their_task()
     module, function = spec["builder"].split(":")
     build = getattr(importlib.import_module(module), function)
     placement = importlib.import_module("headstart.pipelines.placement").Placement(**spec["placement"])

@@ -26,7 +26,7 @@ import numpy as np
 from headstart.components.datasets.images import Decoded, UnreadableImageError, read_image
 from headstart.components.datasets.reading import Reading, reading_of
 from headstart.components.datasets.resizing import fit_alike, turned
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import TemporaryError
 
 if TYPE_CHECKING:
     from headstart.components.datasets.packed import Pixels
@@ -159,7 +159,7 @@ def _ask(process: subprocess.Popen[bytes], request: list[Any]) -> Outcome:
         process.stdin.flush()
     answer = process.stdout.readline()
     if not answer:
-        raise HeadstartError(
+        raise TemporaryError(
             f"a process that decodes images ended with status {process.wait()}.",
             "-9 means that it was killed, usually because memory ran out: give the task more, or set workers=1.",
         )

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
 from headstart.components.atomic_files import write_text
 from headstart.components.credentials import masked, masked_address
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError, TemporaryError
 
 _BLOCK = 1 << 20
 _ATTEMPTS = 6
@@ -85,7 +85,7 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = 
             break
         except _BrokenError as error:
             if attempt == _ATTEMPTS:
-                raise HeadstartError(
+                raise TemporaryError(
                     f"{masked_address(url)}: the connection broke {_ATTEMPTS} times; the last time: {error}.",
                     f"Try again: what came so far is kept in {partial} and taken up."
                     if kept and partial.exists()

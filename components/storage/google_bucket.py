@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import HeadstartError, TemporaryError
 from headstart.components.storage.places import (
     TRANSFERS,
     Bucket,
@@ -75,7 +75,7 @@ class GoogleBucket(Bucket):
                         return None, ""
                 except PreconditionFailed:
                     continue
-        raise HeadstartError(f"{self._named(name)}: changes faster than it can be read.")
+        raise TemporaryError(f"{self._named(name)}: changes faster than it can be read.")
 
     def write(self, name: str, data: bytes, expected: str | None = None) -> str:
         """See `Place`."""
@@ -198,4 +198,4 @@ class GoogleBucket(Bucket):
                 "bucket: roles/storage.objectViewer to read, roles/storage.objectUser to write.",
             ) from error
         except (exceptions.GoogleAPIError, GoogleAuthError, RequestException) as error:
-            raise HeadstartError(f"{uri}: Google Cloud Storage failed: {error}.", "Try again later.") from error
+            raise TemporaryError(f"{uri}: Google Cloud Storage failed: {error}.", "Try again later.") from error

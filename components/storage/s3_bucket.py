@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError, TemporaryError
 from headstart.components.storage.kubeflow_store import kubeflow_store
 from headstart.components.storage.places import (
     TRANSFERS,
@@ -233,7 +233,7 @@ class S3Bucket(Bucket):
         # An object that was put whole and is not encrypted has its MD5 as its ETag.
         plain = len(tag) == 32 and "ServerSideEncryption" not in answer
         if plain and largest is None and digest.hexdigest() != tag:
-            raise HeadstartError(f"{self._named(name)}: what arrived has another checksum.", "Try again.")
+            raise TemporaryError(f"{self._named(name)}: what arrived has another checksum.", "Try again.")
 
     def _put(self, name: str, data: bytes, expected: str | None) -> str:
         conditions = {} if expected is None else {"IfMatch": expected} if expected else {"IfNoneMatch": "*"}
@@ -301,16 +301,16 @@ class S3Bucket(Bucket):
                     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod's role the right to read, list, "
                     "write and delete objects of the bucket.",
                 ) from error
-            raise HeadstartError(f"{uri}: {where} failed: {error}.", "Try again later.") from error
+            raise TemporaryError(f"{uri}: {where} failed: {error}.", "Try again later.") from error
         except NoConnection as error:
-            raise HeadstartError(
+            raise TemporaryError(
                 f"{uri}: {where} cannot be reached: {error}.",
                 "Check AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL (http://HOST:PORT) and the network.",
             ) from error
         except ParamValidationError as error:
             raise HeadstartError(f"{uri}: is not a name that S3 has.", "Name another bucket or object.") from error
         except BotoCoreError as error:
-            raise HeadstartError(f"{uri}: {where} failed: {error}.", "Try again later.") from error
+            raise TemporaryError(f"{uri}: {where} failed: {error}.", "Try again later.") from error
 
 
 def _code(error: Any) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.datasets.left_out import left_out
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import HeadstartError, TemporaryError
 from headstart.components.progress import emit
 from headstart.components.records import Arm, RunRecord
 from headstart.components.stages import PREPARATION
 from headstart.components.training import precision, starts
 from headstart.components.training.cells import run_cells
 from headstart.components.training.checkpoint import KEPT_IN_CONTAINER
-from headstart.components.training.stages import run_stage
+from headstart.components.training.stages import PROCESS, run_stage
 
 
 def stage(
@@ -34,7 +34,8 @@ def stage(
     """Call `run_stage` with the local paths of KFP artifacts and put a few facts into the record's metadata.
 
     A run of an arm that fails is one failed run among several. A preparation that fails leaves nothing to start from:
-    HeadstartError ends the task, so that the platform tries it again and starts nothing that depends on it.
+    HeadstartError ends the task, so that the platform starts nothing that depends on it; TemporaryError where the
+    process that trains was killed, so that the platform tries the task again.
 
     `how` holds the arguments that every run of a pipeline shares: run_id, preset, settings, checkpoints, accelerators,
     image, and the artifact that `choose_precision` wrote.
@@ -53,7 +54,8 @@ def stage(
     )
     record.metadata.update({"arm": result.arm, "seed": str(result.seed), "status": result.status})
     if arm in PREPARATION and result.status != "succeeded":
-        raise HeadstartError(f"{arm} {result.status}: {result.reason or 'no reason is recorded'}")
+        error = TemporaryError if result.reason.startswith(PROCESS) else HeadstartError
+        raise error(f"{arm} {result.status}: {result.reason or 'no reason is recorded'}")
     return result
 
 

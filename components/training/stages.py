@@ -29,6 +29,7 @@ from headstart.components.training import attempts, checkpoint, environment, pre
 from headstart.components.training.specification import RunSpecification
 
 TERMINATED = 143
+PROCESS = "the process that trains"  # what the reason of a record begins with where the process is to blame
 # Set where tasks are plain processes: the image that the pipeline names is then not what they run in.
 NO_CONTAINER = "HEADSTART_NO_CONTAINER"
 
@@ -183,12 +184,12 @@ def spawn(spec: RunSpecification) -> RunRecord:
             break
         ended, _ = _how(status)
         _close_attempt(spec, ended)
-        words = f"the process that trains {ended} and is started again ({attempt + 1} of {retries} retries)"
+        words = f"{PROCESS} {ended} and is started again ({attempt + 1} of {retries} retries)"
         emit("retry", arm=spec.arm, seed=spec.seed, text=words)
     if status == 0 and spec.record.is_file():
         return read_record(spec.record)
     ended, details = _how(status)
-    return failed_record(spec, f"the process that trains {ended}{details}{last_words and ': ' + last_words}", ended)
+    return failed_record(spec, f"{PROCESS} {ended}{details}{last_words and ': ' + last_words}", ended)
 
 
 def _close_attempt(spec: RunSpecification, ended: str) -> None:

@@ -84,6 +84,11 @@ def test_a_log_without_an_error_gives_none() -> None:
     assert _error([]) == ""
 
 
+@pytest.mark.parametrize("name", ["HeadstartError", "SettingError", "TemporaryError"])
+def test_an_error_of_ours_is_shown_by_its_message(name: str) -> None:
+    assert _error([f"    headstart.components.errors.{name}: seed: -1 is negative."]) == "seed: -1 is negative."
+
+
 def test_what_follows_an_error_is_no_part_of_it() -> None:
     lines = ["    ValueError: first", "    second line", "    [KFP Executor 2026 INFO]: {", "    }"]
     assert _error(lines) == "ValueError: first second line"
@@ -170,6 +175,23 @@ def test_a_task_that_dies_once_is_tried_again_by_the_real_runner(
     ]
     assert not (tmp_path / "here" / "it-ran").exists()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_only_what_may_pass_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    (tmp_path / "attempts").mkdir()
+    errors = ["SettingError", "TemporaryError", "HeadstartError"]
+    run = LocalRun(
+        builder="dies_once:fails",
+        arguments={"errors": errors, "attempts": str(tmp_path / "attempts")},
+        pipeline_root=tmp_path / "work",
+        log=tmp_path / "run.log",
+        placement=Placement.here().model_dump(),
+    )
+    result = run_locally(run, Listener())
+    assert (result.succeeded, result.failed_task) == (False, "fail"), (tmp_path / "run.log").read_text()
+    attempts = [len((tmp_path / "attempts" / error).read_text()) for error in errors]
+    assert attempts == [1, 3, 1], (tmp_path / "run.log").read_text()
 
 
 def test_a_task_knows_whether_it_runs_in_a_container(tmp_path: Path) -> None:
