@@ -69,34 +69,41 @@ def _coarse(small: Pixels) -> npt.NDArray[np.float64]:
     The mean over a quarter of the thumbnail, weighted by its share: by the triangle inequality |mean| ≤ mean of |…|.
     """
     side = round((small.shape[1] / 3) ** 0.5)
-    edges = [0, side // 2] if side > 1 else [0]
+    halves = [slice(side // 2), slice(side // 2, side)] if side > 1 else [slice(side)]
     # Whole rows first: a few long additions.
-    rows = np.add.reduceat(small.reshape(len(small), side, -1), edges, axis=1, dtype=np.uint32)
-    sums = np.add.reduceat(rows.reshape(len(small), len(edges), side, 3), edges, axis=2)
+    grid = small.reshape(len(small), side, 3 * side)
+    rows = np.stack([np.add.reduce(grid[:, half], axis=1, dtype=np.uint32) for half in halves], axis=1)
+    rows = rows.reshape(len(small), len(halves), side, 3)
+    sums = np.stack([rows[:, :, half].sum(axis=2, dtype=np.uint32) for half in halves], axis=2)
     coarse: npt.NDArray[np.float64] = sums.reshape(len(small), -1) / small.shape[1]
     return coarse
 
 
-def _city_block(near: npt.NDArray[np.float64], far: npt.NDArray[np.float64], most: float) -> npt.NDArray[np.float64]:
-    """Return the sum of absolute differences of every row of `near` (M × K) and of `far` (N × K): M × N.
+def _nearly(
+    near: npt.NDArray[np.float64], far: npt.NDArray[np.float64], most: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return the pairs of rows of `near` (M × K) and `far` (N × K) whose sum of absolute differences is below `most`.
 
-    What is larger than `most` may be given as infinite.
+    Indices into both and that sum, each of one length.
     """
     try:
         from scipy.spatial.distance import cdist
     except ModuleNotFoundError:  # processes that train do without scipy, which takes long to import
         # The sums of two rows differ by no more than the rows do: few rows are near enough to look at.
-        sums, distances = far.sum(axis=1), np.full((len(near), len(far)), np.inf)
-        order = np.argsort(sums)
+        sums, order = far.sum(axis=1), np.argsort(far.sum(axis=1))
         first, last = (
             np.searchsorted(sums[order], near.sum(axis=1) + margin) for margin in (-most - 1e-6, most + 1e-6)
         )
+        far, parts = far[order], []
         for row, (start, end) in enumerate(zip(first, last, strict=True)):
-            rows = order[start:end]
-            distances[row, rows] = np.abs(far[rows] - near[row]).sum(axis=1)
-        return distances
+            distances = np.abs(far[start:end] - near[row]).sum(axis=1)
+            below = np.flatnonzero(distances < most)
+            parts.append((np.full(len(below), row), order[start + below], distances[below]))
+        query, candidate, rough = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return query, candidate, rough
     distances = cdist(near, far, "cityblock")
-    return distances
+    query, candidate = np.nonzero(distances < most)
+    return query, candidate, distances[query, candidate]
 
 
 def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> npt.NDArray[np.bool_]:
@@ -110,10 +117,9 @@ def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> 
     far, near = _coarse(known), _coarse(queries)
     step = max(1, _PAIRS // len(known))
     for start in range(0, len(queries), step):
-        rough = _city_block(near[start : start + step], far, threshold)
-        query, candidate = np.nonzero(rough < threshold)
+        query, candidate, rough = _nearly(near[start : start + step], far, threshold)
         # A query's candidates in the order of their rough distance; rank 0 is its best.
-        order = np.lexsort((rough[query, candidate], query))
+        order = np.lexsort((rough, query))
         query, candidate = query[order], candidate[order]
         first = np.searchsorted(query, query)
         rank = np.arange(len(query)) - first

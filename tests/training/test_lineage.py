@@ -73,6 +73,19 @@ def test_images_and_labels_of_every_earlier_stage_are_counted(tmp_path: Path, mo
     assert (only.class_images, only.training_images, only.test_images) == (2, 0, 1)
 
 
+def test_images_whose_digests_are_equal_in_one_half_are_not_the_same(
+    tmp_path: Path, models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = dataset(tmp_path / "target", ["apple", "chair"], {1: 0, 2: 1, 3: 1}, {4: 1})
+    digests = target.image_digests("train").copy()
+    digests[0, 8:] += 1
+    digests[1, :8] += 1
+    monkeypatch.setattr(target, "image_digests", lambda split: digests)
+    found = seen_before(target, models[0])
+    assert found is not None
+    assert found.training_images == 1
+
+
 def test_classes_of_other_data_are_known_by_their_names(tmp_path: Path, models: tuple[Path, Path]) -> None:
     target = dataset(tmp_path / "mine", ["Pears", "cherry"], {50: 0, 51: 1}, {52: 0, 53: 1})
     found = seen_before(target, models[1])
