@@ -133,6 +133,19 @@ def options_of_call(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _of_call(name, value) for name, value in given.items() if value is not None and value is not False}
 
 
+def spelled_out(configuration: Mapping[str, Any]) -> list[str]:
+    """Return what a file for `--config` says as options of the command line."""
+    words: list[str] = []
+    for name, value in configuration.items():
+        repeated = [f"{key}={inner}" for key, inner in value.items()] if isinstance(value, Mapping) else value
+        for item in repeated if isinstance(repeated, list | tuple) else [repeated]:
+            if isinstance(item, bool):
+                words += [f"--{name}"] * item
+            else:
+                words += [f"--{name}", str(item)]
+    return words
+
+
 def _of_call(name: str, value: Any) -> Any:
     if name in ("set", "data-setting"):
         return [f"{key}={inner if isinstance(inner, str) else json.dumps(inner)}" for key, inner in value.items()]

@@ -17,7 +17,7 @@ from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, chosen_arms
 from headstart.components.training.networks import own_network
 from headstart.components.training.starts import find_models
-from headstart.pipelines.configuration import whole_path
+from headstart.pipelines.configuration import spelled_out, whole_path
 from headstart.pipelines.local_experiment import ExperimentRequest
 
 # Parameters of the experiment that the pipeline of a curve on prepared models has not.
@@ -94,6 +94,7 @@ def experiment_request(
     if seeds is not None and runs is not None:
         raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
     chosen = _with_network(network, settings or {})
+    configuration = _naming_network(configuration or {}, chosen)
     request = ExperimentRequest(
         parameters={
             **sets,
@@ -118,14 +119,14 @@ def experiment_request(
             "target_accuracy": target_accuracy,
             "price_per_hour": price_per_hour,
             "price_per_label": price_per_label,
-            "command": shlex.join(["headstart", *map(masked_address, sys.argv[1:])]),
+            "command": shlex.join(_command("curve" if sizes else "run", configuration, output)),
         },
         output=output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"),
         restart=restart,
         docker_image=docker,
         keep_work=keep_work,
         verbose=verbose,
-        configuration=_naming_network(configuration or {}, chosen),
+        configuration=configuration,
     )
     if sizes:
         request.parameters["sizes"] = check_sizes(sizes) if list(sizes) != [AUTO_SIZES] else [AUTO_SIZES]
@@ -147,6 +148,15 @@ def experiment_request(
             if "://" not in uri:
                 find_models(uri)  # a slip is said here, not in a task
     return request
+
+
+def _command(name: str, configuration: Mapping[str, Any], output: Path | None) -> list[str]:
+    """The command as it was typed, or, where a file or Python said what to run, with every option spelled out."""
+    typed = [masked_address(word) for word in sys.argv[1:]]
+    if typed[:1] == [name] and not any(word.partition("=")[0] == "--config" for word in typed):
+        return ["headstart", *typed]
+    options = {key: value for key, value in configuration.items() if key not in ("output", "restart", "json")}
+    return ["headstart", name, *spelled_out(options), *(["--output", str(output)] if output else [])]
 
 
 def _with_network(network: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -244,7 +244,7 @@ def _kept(words: Sequence[str]) -> list[str]:
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
-        if name == "--output":
+        if name in ("--output", "-o"):
             output = value if equals else next(rest, output)
         elif name in _WITH_VALUE:
             if not equals:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from headstart.components.datasets.settings import OPTIONS
 from headstart.components.errors import SettingError
+from headstart.components.reporting.labels import curve_command
 from headstart.components.training.recipes import Recipe
 from headstart.pipelines.cli import headstart
 from headstart.pipelines.commands import run as run_command
@@ -171,6 +172,36 @@ def test_what_python_asked_for_is_repeated_from_its_file(place: Path, monkeypatc
     first = experiment_request(configuration=options_of_call(options), **options)
     _write_configuration(place / "run.yaml", first)
     same(first, asked_for(["run", "--config", "run.yaml"], monkeypatch))
+
+
+FILES = [
+    "source = 'photos'\nintermediate = 'photos'\npreparations = 2\nhold-out-target = true\nset = {epochs = 1}",
+    "prepared = 'models/a.keras'\npreparation-hours = 2\ntarget = 'photos'\narms = ['baseline', 'head']",
+    "source = 'none'\nsource-layout = 'auto'\nintermediate = 'photos'\nclasses = {'a b' = 'x', z = '*'}\nseeds = '1,2'",
+]
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_the_curve_that_the_report_of_a_run_from_a_file_offers_can_be_run(
+    text: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "models/finetuned.keras").write_bytes(b"")
+    (place / "run.toml").write_text(text)
+    monkeypatch.setattr("sys.argv", ["headstart", *(words := ["run", "--config", "run.toml", "-o", "models"])])
+    first = asked_for(words, monkeypatch)
+    same(first, asked_for(shlex.split(first.report_settings["command"])[1:], monkeypatch))
+    offered = asked_for(shlex.split(curve_command(first.report_settings["command"]))[1:], monkeypatch)
+    assert offered.parameters["prepared"] == [str(place / "models")]
+    for name in ("intermediate_data", "target_data", "classes", "settings"):
+        assert offered.parameters[name] == first.parameters[name]
+
+
+def test_the_command_of_a_call_in_python_repeats_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"target": "photos", "prepared": "models/a.keras", "classes": {"b": "x", "a": "*"}}
+    first = experiment_request(configuration=options_of_call(options), output=Path("new"), **options)
+    words = shlex.split(first.report_settings["command"])
+    assert words[-2:] == ["--output", "new"]
+    same(first, asked_for(words[1:], monkeypatch))
 
 
 def test_files_that_are_not_there_or_too_large(tmp_path: Path) -> None:
