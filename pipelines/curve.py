@@ -6,6 +6,7 @@ Where nothing is prepared yet, the experiment's pipeline makes the curve too: se
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
+from headstart.components.datasets.left_out import AUTO
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import report_curve, verify
@@ -41,7 +42,7 @@ def curve(
     def headstart_curve(
         prepared: list[str],
         sizes: list = ["auto"],  # noqa: B006 - kfp reads the default once, when compiling
-        intermediate_data: str = "demo:fruits",
+        intermediate_data: str = AUTO,
         target_data: str = "",
         intermediate_layout: str = "auto",
         target_layout: str = "auto",
@@ -88,7 +89,7 @@ def curve(
             ready,
             ("Import the intermediate set (Fruits-360)", "Select the target classes"),
             {
-                "uri": intermediate_data,
+                "uri": ready.outputs["plan_intermediate_data"],
                 "layout": intermediate_layout,
                 "image_size": image_size,
                 "seed": preparation_seed,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.credentials import conceal, masked_address
-from headstart.components.datasets.left_out import NONE
+from headstart.components.datasets.left_out import NONE, needed_beside
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.design import AUTO_SIZES, check_sizes
 from headstart.components.errors import SettingError
@@ -74,8 +74,8 @@ def experiment_request(
     if prepared and not sizes:
         # It takes the place of the stages whose data are not given.
         source = source or ("" if cifar100 else NONE)
-    if prepared and (target or not sizes):
-        intermediate = intermediate or ("" if fruits360 else NONE)
+    if prepared and not (intermediate or fruits360):
+        intermediate = needed_beside(str(target)) if sizes else NONE
     given = {"source": (source, cifar100), "intermediate": (intermediate, fruits360)}
     layouts = {"source": source_layout, "intermediate": intermediate_layout}
     if target and not prepared and not str(target).startswith("demo:"):

@@ -69,7 +69,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _LAYOUT = "How that set is laid out; auto: found out."
 DESCRIPTIONS = {
     "source_data": "Source set to pretrain on: URI, demo:source for drawn images, or none.",
-    "intermediate_data": "Intermediate set to fine-tune on: URI, demo:fruits for drawn images, or none.",
+    "intermediate_data": "Intermediate set to fine-tune on: URI, demo:fruits for drawn images, or none; "
+    "of a curve also auto: drawn images, or none beside target_data.",
     "target_data": "Target set that the arms are trained on: URI; empty: classes selected from the intermediate set.",
     "source_layout": _LAYOUT,
     "intermediate_layout": _LAYOUT,

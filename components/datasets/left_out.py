@@ -8,7 +8,13 @@ from headstart.components.atomic_files import holds_only, whole_folder, write_js
 from headstart.components.regular_files import read_json
 
 NONE = "none"
+AUTO = "auto"
 MARKER = "left_out.json"
+
+
+def needed_beside(target: str) -> str:
+    """What `auto` means for the intermediate set where all models are prepared: the target may be selected from it."""
+    return NONE if target else "demo:fruits"
 
 
 def leave_out(folder: str | Path, image_size: int) -> None:

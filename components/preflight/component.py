@@ -14,6 +14,7 @@ def preflight(
     run_id: str,
     plan_images_per_class: dsl.OutputPath(int),  # type: ignore[valid-type]
     plan_draws: dsl.OutputPath(int),  # type: ignore[valid-type]
+    plan_intermediate_data: dsl.OutputPath(str),  # type: ignore[valid-type]
     source_data: str = "",
     intermediate_data: str = "",
     target_data: str = "",
@@ -46,8 +47,9 @@ def preflight(
         run_id: This run; it keeps the answer from being taken from the cache.
         plan_images_per_class: Training images of each class.
         plan_draws: How often the target's training images are drawn.
+        plan_intermediate_data: The intermediate set that is imported.
         source_data: URI that the run will read; empty: none. The next two likewise.
-        intermediate_data: URI that the run will read.
+        intermediate_data: URI that the run will read; auto: demo:fruits, or none where target_data is given.
         target_data: URI that the run will read.
         prepared: URI of a model that takes the place of stages left out; empty: none.
         preparation_hours: What preparing it took; below 0: not known.
@@ -74,7 +76,7 @@ def preflight(
     """
     from pathlib import Path
 
-    from headstart.components.datasets.left_out import NONE
+    from headstart.components.datasets.left_out import AUTO, NONE, needed_beside
     from headstart.components.design import plan
     from headstart.components.preflight.checks import require
     from headstart.components.preflight.parameters import check_parameters
@@ -96,6 +98,8 @@ def preflight(
         "report_settings": report_settings,
         "promotion": promotion,
     }
+    if intermediate_data == AUTO and not source_data:  # a curve on prepared models
+        intermediate_data = needed_beside(target_data)
     sets = {"source_data": source_data, "intermediate_data": intermediate_data, "target_data": target_data}
     start = {"prepared": prepared, "preparation_hours": preparation_hours, "hold_out_target": hold_out_target}
     check_parameters({**parameters, **sets, **start})
@@ -104,4 +108,5 @@ def preflight(
     found = plan({**parameters, **sets})
     Path(plan_images_per_class).write_text(str(found.images_per_class))
     Path(plan_draws).write_text(str(found.draws))
+    Path(plan_intermediate_data).write_text(intermediate_data)
     return found.preparations

@@ -51,6 +51,8 @@ _WITH_VALUE = {
     "--arms",
     "--frozen",
 }
+# Beside a target of its own, a curve on prepared models reads no other set.
+_BESIDE_TARGET = {"--intermediate", "--intermediate-layout", "--fruits360"}
 _ALONE = {"--restart", "--keep-work", "--hold-out-target"}
 
 
@@ -241,12 +243,14 @@ def curve_command(command: str, arms: tuple[str, ...] = DEFAULT_ARMS) -> str:
 def _kept(words: Sequence[str]) -> list[str]:
     kept: list[str] = []
     output = "FOLDER"
+    own_target = any(word.partition("=")[0] == "--target" for word in words)
+    without = _WITH_VALUE | _BESIDE_TARGET if own_target else _WITH_VALUE
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
         if name in ("--output", "-o"):
             output = value if equals else next(rest, output)
-        elif name in _WITH_VALUE:
+        elif name in without:
             if not equals:
                 next(rest, "")
         elif word not in _ALONE:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from headstart.components.credentials import masked_address
+from headstart.components.datasets.left_out import AUTO, NONE
 from headstart.components.errors import HeadstartError, SettingError, suggestion
 from headstart.components.preflight.parameters import check_parameters
 from headstart.pipelines.packages import Package
@@ -110,7 +111,9 @@ def typed_parameters(package: Package, pairs: dict[str, str]) -> dict[str, Any]:
 def _check_reachable(package: Package, values: dict[str, Any]) -> None:
     """SettingError where a pod would look for data on a disk that it does not have."""
     for name, value in values.items():
-        if name not in DATA_PARAMETERS or not isinstance(value, str) or not value or value.startswith("demo:"):
+        if name not in DATA_PARAMETERS or not isinstance(value, str) or value.startswith("demo:"):
+            continue
+        if not value or value in {"source_data": (NONE,), "intermediate_data": (NONE, AUTO)}.get(name, ()):
             continue
         scheme, colon, _ = value.partition("://")
         if colon and scheme.lower() != "file":

@@ -306,6 +306,14 @@ def test_parameters_are_typed_by_the_package(command: Command, api: PipelinesApi
     }  # fmt: skip
 
 
+def test_a_set_that_is_left_out_is_no_path(command: Command, api: PipelinesApi, package: Package) -> None:
+    sets = {"source_data": "none", "intermediate_data": "none", "target_data": "gs://b/photos", "prepared": "gs://b/m"}
+    pairs = [word for name, value in sets.items() for word in ("-p", f"{name}={value}")]
+    result = submit(command, api, package, "--no-wait", *pairs)
+    assert result.exit_code == 0, said(result)
+    assert api.runs[0]["runtime_config"]["parameters"] == sets
+
+
 @pytest.mark.parametrize("text", ["2024", "1.10", "true", "null", ""])
 def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     """Unlike with `kfp run create`."""

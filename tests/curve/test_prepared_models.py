@@ -5,8 +5,10 @@ from pathlib import Path
 
 import keras
 import pytest
+import yaml
 
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.preflight.component import preflight
 from headstart.components.training.starts import fetch_prepared, find_models
 from headstart.pipelines.local_experiment import _extends
 from headstart.pipelines.request import experiment_request
@@ -121,6 +123,22 @@ def test_a_curve_on_one_model_is_extended(output: Path) -> None:
     # The preset alone would have three preparations, two for two runs.
     assert _extends(request(1, 2), request(1, 2, 3, 4))
     assert not _extends(request(1, 2), request(2, 1, 3))
+
+
+def test_on_a_cluster_a_curve_imports_what_it_imports_here(output: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"x")
+    for target in ("", str(tmp_path / "photos")):
+        here = experiment_request(prepared=[str(output)], sizes=["auto"], target=target).parameters
+        plan = {
+            name: str(tmp_path / name) for name in ("plan_images_per_class", "plan_draws", "plan_intermediate_data")
+        }
+        preflight.python_func(run_id="1", intermediate_data="auto", target_data=target, sizes=["auto"], **plan)
+        assert Path(plan["plan_intermediate_data"]).read_text() == here["intermediate_data"]
+    golden = Path(__file__).parents[1] / "pipelines" / "golden" / "curve-cpu.yaml"
+    tasks = next(yaml.safe_load_all(golden.read_text()))["root"]["dag"]["tasks"]
+    imported = tasks["import-dataset"]["inputs"]["parameters"]["uri"]
+    assert imported["taskOutputParameter"]["outputParameterKey"] == "plan_intermediate_data"
 
 
 def test_with_a_target_of_its_own_a_curve_reads_no_other_set(output: Path) -> None:

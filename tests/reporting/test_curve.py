@@ -271,6 +271,8 @@ def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:
     assert curve_command(f"headstart run {elsewhere}") == "headstart curve --prepared /out"
     assert curve_command("headstart run --output /out", ("baseline", "head")).endswith(" --arms baseline,head")
     assert curve_command("headstart run --config f.yaml").endswith(" --config f.yaml --arms baseline,transfer")
+    photos = "--source /s --intermediate /i --intermediate-layout csv --target /t"
+    assert curve_command(f"headstart run {photos} -o /out") == "headstart curve --prepared /out --target /t"
     assert curve_command("") == "headstart curve --prepared FOLDER"
     assert curve_command("headstart run 'unfinished") == "headstart curve --prepared FOLDER"
 
