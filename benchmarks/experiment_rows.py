@@ -28,6 +28,8 @@ class Outcome:
         self.book = {
             name.removeprefix("notebook-"): part for name, part in found.items() if name.startswith("notebook-")
         }
+        self.own_chunks = [part for name, part in self.ours.items() if name.startswith("runs-")]
+        self.ours |= {run["name"]: run for part in self.own_chunks for run in part["result"]}
         self.chunks = [part for name, part in self.book.items() if name.startswith("runs-")]
 
     def runs(self, arm: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -42,8 +44,8 @@ class Outcome:
     def whole(self, clock: str) -> tuple[float, float] | None:
         """Seconds of the whole experiment, ours and the notebook's, by `wall` or `cpu`; None where a part is missing.
 
-        The notebook is one process: its imports count once, the target images are loaded once. Where fewer than
-        COUNTED_RUNS were run, their mean counts for the others.
+        The notebook is one process: its imports count once, the target images are loaded once. The process that our
+        runs are forked from is one as well. Where fewer than COUNTED_RUNS were run, their mean counts for the others.
         """
         imports = ("import-source", "import-intermediate", "select")
         once = (*imports, "precision", "pretrain", "finetune", "final", "report")
@@ -54,6 +56,8 @@ class Outcome:
         own = {"wall": "seconds", "cpu": "cpu_seconds"}[clock]
         first = self.chunks[0]["result"]
         ours = sum(self.ours[name]["process"][clock] for name in once)
+        parent = self.own_chunks[0]
+        ours += parent["process"][clock] - sum(run["process"][clock] for run in parent["result"])
         theirs = sum(self.book[stage]["result"][own] for stage in ("pretrain", "finetune")) + first["import_seconds"]
         theirs += first[own] - sum(run[own] for run in first["runs"])
         for pairs in arms.values():
@@ -96,7 +100,7 @@ def entries(results: Path, options: Options) -> list[Entry]:
 
     for clock, label in (("wall", ""), ("cpu", ", processor seconds")):
         if whole := outcome.whole(clock):
-            target = ">= 3" if clock == "wall" else ""
+            target = ">= 6" if clock == "wall" else ""
             measured = len(outcome.runs("transfer"))
             note = f"{options.preset}; {COUNTED_RUNS} + {COUNTED_RUNS} runs, {measured} + {measured} measured"
             add(f"whole-{clock}", f"whole experiment{label}", "s", [whole[0]], [whole[1]], target=target, note=note)
@@ -174,7 +178,7 @@ def _run_rows(pairs: list[tuple[dict[str, Any], dict[str, Any]]], arm: str, add:
         lambda one: one["result"]["train_cpu_seconds"],
         lambda other: other["train_cpu_seconds"],
     )
-    note = "ours starts a process for each run, the notebook does not"
+    note = "ours forks a process for each run, the notebook does not"
     row(
         "whole",
         f"{arm} run, from start to result",

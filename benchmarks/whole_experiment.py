@@ -44,8 +44,10 @@ class Options:
     image_size: int = 52
 
     def folder(self) -> Path:
-        identity = [str(self.images.source), str(self.images.intermediate), self.runs, self.preset, self.settings]
-        digest = hashlib.sha256(json.dumps([*identity, self.notebook, self.image_size]).encode()).hexdigest()
+        identity = ["runs forked", str(self.images.source), str(self.images.intermediate), self.runs, self.preset]
+        digest = hashlib.sha256(
+            json.dumps([*identity, self.settings, self.notebook, self.image_size]).encode()
+        ).hexdigest()
         return self.work / f"experiment-{digest[:8]}"
 
 
@@ -76,7 +78,8 @@ class Parts:
     def ours(self, part: str, name: str, result: Path | None, **arguments: Any) -> None:
         def command() -> list[str]:
             # A part that was cut off begins again: what it left would be taken up and its time be too short.
-            shutil.rmtree(self.folder / "ours" / "checkpoints" / name, ignore_errors=True)
+            for each in arguments.get("each", [arguments]):
+                shutil.rmtree(each.get("checkpoints") or self.folder / "none", ignore_errors=True)
             specification = self.folder / "ours" / f"{name}.specification.json"
             write_json(specification, {"part": part, "arguments": arguments})
             return python("benchmarks.ours", specification)
@@ -95,26 +98,32 @@ class Parts:
             "image": "",
         }
 
-    def stage(
-        self, arm: str, name: str, dataset: str, initial: str | None, seed: int = 0, *, keep: bool = False
-    ) -> None:
-        place = self.folder / "ours"
-        record = place / f"{name}.json"
-        self.ours(
-            "stage",
-            name,
-            record,
-            arm=arm,
-            dataset=str(place / dataset),
-            initial_model=str(place / initial) if initial else None,
-            seed=seed,
+    def arguments(self, arm: str, dataset: str, initial: str | None, seed: int | None = None) -> dict[str, Any]:
+        """Arguments of `run_stage`; a stage without a seed of its own keeps its model."""
+        place, name = self.folder / "ours", arm if seed is None else f"{arm}-{seed}"
+        return {
+            "arm": arm,
+            "dataset": str(place / dataset),
+            "initial_model": str(place / initial) if initial else None,
+            "seed": seed or 0,
             **self.how(),
-            checkpoints=str(place / "checkpoints" / name),
-            precision=str(place / "precision.json"),
-            record=str(record),
-            model=str(place / f"{name}-model") if keep else None,
-            saved_model=str(place / "saved-model") if arm == "final" else None,
-        )
+            "checkpoints": str(place / "checkpoints" / name),
+            "precision": str(place / "precision.json"),
+            "record": str(place / f"{name}.json"),
+            "model": str(place / f"{name}-model") if seed is None else None,
+            "saved_model": str(place / "saved-model") if arm == "final" else None,
+        }
+
+    def stage(self, arm: str, dataset: str, initial: str | None) -> None:
+        arguments = self.arguments(arm, dataset, initial)
+        self.ours("stage", arm, Path(arguments["record"]), **arguments)
+
+    def runs(self, seeds: list[int]) -> None:
+        """Both arms of each seed, forked from one process as in `headstart run`."""
+        starts = {"baseline": None, "transfer": "finetune-model"}
+        each = [self.arguments(arm, "target", initial, seed) for seed in seeds for arm, initial in starts.items()]
+        output = self.folder / "ours" / f"runs-{seeds[0]}.json"
+        self.ours("runs", f"runs-{seeds[0]}", output, each=each, output=str(output))
 
 
 def read(file: Path) -> Any:
@@ -135,19 +144,17 @@ def run(options: Options) -> Path:
     chosen = str(place / "precision.json")
     dataset = str(place / "source")
     parts.ours("precision", "precision", None, dataset=dataset, checkpoints="", output=chosen, **parts.how())
-    parts.stage("pretrain", "pretrain", "source", None, keep=True)
+    parts.stage("pretrain", "source", None)
     parts.notebook("pretrain", "pretrain")
     folder = str(place / "intermediate")
     parts.ours("import", "import-intermediate", None, uri=str(images.intermediate), folder=folder, **importing)
-    parts.stage("finetune", "finetune", "intermediate", "pretrain-model", keep=True)
+    parts.stage("finetune", "intermediate", "pretrain-model")
     parts.notebook("finetune", "finetune")
     parts.ours("select", "select", None, packed=folder, folder=str(place / "target"))
-    parts.stage("final", "final", "target", "finetune-model", keep=True)
+    parts.stage("final", "target", "finetune-model")
     for seeds in chunks(options):
         parts.notebook("runs", f"runs-{seeds[0]}", "--seeds", *seeds)
-        for seed in seeds:
-            parts.stage("baseline", f"baseline-{seed}", "target", None, seed)
-            parts.stage("transfer", f"transfer-{seed}", "target", "finetune-model", seed)
+        parts.runs(seeds)
     names = [
         "pretrain",
         "finetune",

@@ -6,6 +6,17 @@ import math
 from dataclasses import dataclass
 
 
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Steps that go once through `images`: without a last batch that is not full, but at least one; 0 of no images."""
+    return images // min(batch_size, images) if images else 0
+
+
+def most_epochs(epochs: int, least_steps: int, images: int, batch_size: int) -> int:
+    """Return `epochs`, or as many more as `least_steps` steps take where that is a larger number."""
+    steps = steps_per_epoch(images, batch_size)
+    return max(epochs, math.ceil(least_steps / steps)) if steps else epochs
+
+
 @dataclass
 class StopRule:
     """When a run stops: early stopping on validation accuracy with patience, a maximum, or an accuracy to reach.

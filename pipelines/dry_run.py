@@ -17,6 +17,7 @@ from headstart.components.datasets.selection import assign_classes, most_per_cla
 from headstart.components.datasets.settings import SelectionSettings, parse_settings
 from headstart.components.design import Plan, check_sizes, on_prepared_models, plan
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
+from headstart.components.stop_rule import steps_per_epoch
 from headstart.components.training.settings import resolve
 from headstart.pipelines.local_experiment import ExperimentRequest, check_request
 from headstart.pipelines.pace import Images, Pace, Times, paces
@@ -177,7 +178,7 @@ def _stage(
         ]
     times = Times(0.0, 0.0, 0.0) if not runs else None
     if pace and images.train:
-        times = Times.sum((pace.seconds(size, recipe.epochs, recipe.batch_size) for size in each), runs)
+        times = Times.sum((pace.seconds(size, recipe) for size in each), runs)
     frozen = pace.frozen if pace else None
     if frozen is None and settings.stage.network == "paper":
         frozen = list(settings.stage.frozen_layers(name))
@@ -186,9 +187,9 @@ def _stage(
         runs=runs * len(each),
         images=images.train,
         classes=images.classes,
-        epochs=recipe.epochs,
+        epochs=recipe.for_images(each[-1].train).epochs,
         batch_size=recipe.batch_size,
-        steps=each[-1].steps(recipe.batch_size),
+        steps=steps_per_epoch(each[-1].train, recipe.batch_size),
         frozen=frozen,
         seconds=times and times.train,
         processor_seconds=times and times.processor,

@@ -20,7 +20,8 @@ from headstart.components.datasets.packed import SPLITS, write_packed
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
 from headstart.components.stages import STAGES
-from headstart.components.training.recipes import STATISTICS_IMAGES
+from headstart.components.stop_rule import steps_per_epoch
+from headstart.components.training.recipes import STATISTICS_IMAGES, Recipe
 from headstart.components.training.settings import resolve
 from headstart.components.training.stages import run_stage
 
@@ -30,6 +31,7 @@ EPOCHS, BATCHES, PIXELS, LEAST = 3, 6, 2**20, 8
 # Every epoch is of the kind that most are: crops, with the first block learning. Nothing is written or ends early.
 SHORT = {
     "epochs": EPOCHS,
+    "least_steps": 0,
     "whole_epochs": 0,
     "first_block_share": 1.0,
     "patience": 0,
@@ -53,10 +55,6 @@ class Images(NamedTuple):
         each = list(counts)
         train, validation, test = (sum(count[split] for count in each) for split in SPLITS)
         return Images(train, validation, test, len(each))
-
-    def steps(self, batch_size: int) -> int:
-        """Steps per epoch, as `TrainingLoop` takes them: without a last batch that is not full."""
-        return self.train // min(batch_size, self.train) if self.train else 0
 
 
 class Times(NamedTuple):
@@ -109,9 +107,10 @@ class Pace:
             [layer.layer for layer in record.frozen],
         )
 
-    def seconds(self, images: Images, epochs: int, batch_size: int) -> Times:
+    def seconds(self, images: Images, recipe: Recipe) -> Times:
         """What one run takes that goes on to its last epoch."""
-        trained = images.steps(batch_size) * min(batch_size, images.train) * epochs
+        epochs, batch_size = recipe.for_images(images.train).epochs, recipe.batch_size
+        trained = steps_per_epoch(images.train, batch_size) * min(batch_size, images.train) * epochs
         train, processor = (
             once * images.train + step * trained for once, step in ((self.once, self.step), self.processor)
         )

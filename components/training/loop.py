@@ -22,6 +22,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from headstart.components.errors import SettingError
+from headstart.components.stop_rule import steps_per_epoch
 from headstart.components.training.augmentation import augmented
 from headstart.components.training.fit import Interrupted
 from headstart.components.training.inputs import Resident, Streamed
@@ -59,7 +60,7 @@ class TrainingLoop:
         self.model, self.recipe, self.seed = model, recipe, seed
         self.examples = len(labels)
         self.batch_size = min(recipe.batch_size, self.examples)
-        self.steps = self.examples // self.batch_size
+        self.steps = steps_per_epoch(self.examples, self.batch_size)
         self._strategy = strategy or tf.distribute.get_strategy()
         self._replicas = self._strategy.num_replicas_in_sync
         if self.batch_size % self._replicas:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headstart.components.errors import SettingError
 from headstart.components.stages import STAGES, RecipeName
+from headstart.components.stop_rule import most_epochs
 from headstart.components.training.stage_settings import validated
 
 Preset = Literal["paper", "fast", "demo"]
@@ -65,6 +66,12 @@ class Recipe(BaseModel):
     )
     whole_epochs: int = Field(2, ge=0, le=100_000, description="last epochs that train on whole images despite `crop`")
     epochs: int = Field(30, ge=1, le=100_000, description="largest number of epochs")
+    least_steps: int = Field(
+        0,
+        ge=0,
+        le=10**9,
+        description="a set so small that `epochs` are fewer steps than this is trained for more epochs",
+    )
     patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
     min_delta: float = Field(
         0.0, ge=0, lt=1, description="least gain in validation accuracy that counts as better, as a fraction"
@@ -81,6 +88,11 @@ class Recipe(BaseModel):
     jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")
     cache_features: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")
     evaluation_batch_size: int = Field(512, ge=1, le=65536)
+
+    def for_images(self, count: int) -> Recipe:
+        """Return the recipe with the largest number of epochs that it means for `count` training images."""
+        epochs = most_epochs(self.epochs, self.least_steps, count, self.batch_size)
+        return self if epochs == self.epochs else self.model_copy(update={"epochs": epochs})
 
 
 def _paper(stage: RecipeName) -> dict[str, Any]:
@@ -128,13 +140,24 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
             "epochs": 10,
         }
     # Without augmentation, so that transfer can compute its frozen layers once.
-    return shared | {"learning_rate": 2e-3, "schedule": "cosine", "batch_size": 32, "epochs": 20, "dropout": 0.2}
+    return shared | {
+        "optimizer": "muon",
+        "learning_rate": 2.9e-3,
+        "schedule": "cosine",
+        "weight_decay": 0.005,
+        "dropout": 0.35,
+        "batch_size": 32,
+        "epochs": 10,
+        "least_steps": 100,
+    }
 
 
 def _demo(stage: RecipeName) -> dict[str, Any]:
     # As `fast`, for few and small drawn images: the whole experiment should end in two minutes on two cores.
     own: dict[str, Any] = {"precision": "float32", "epochs": {"pretrain": 4, "finetune": 6, "target": 8}[stage]}
-    if stage != "target":
+    if stage == "target":
+        own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "dropout": 0.2}
+    else:
         own |= {"batch_size": 64, "flip": False, "shift": 0, "crop": 0, "dropout": 0.2}
     return _fast(stage) | own
 

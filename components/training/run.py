@@ -46,8 +46,6 @@ class Run:
         self.spec, self.clock, self.termination = spec, clock, termination
         self.recipe, self.stage, self.process = spec.resolved()
         self.identity = {"arm": spec.arm, "seed": spec.seed}
-        recipe = self.recipe
-        self.progress = Progress(StopRule(recipe.epochs, recipe.patience, recipe.min_delta, recipe.stop_at_accuracy))
         self.folder = checkpoint.Folder(spec.checkpoints)
         self.record = spec.blank_record(facts)
         self.curves = Curves(self.process.tensorboard, self.record.name)
@@ -98,6 +96,8 @@ class Run:
                     f"{self.spec.dataset}: the split {name} has no images.",
                     "Training needs both train and validation; import the data again.",
                 )
+        self.recipe = recipe = self.recipe.for_images(len(self.images["train"][1]))
+        self.progress = Progress(StopRule(recipe.epochs, recipe.patience, recipe.min_delta, recipe.stop_at_accuracy))
 
     def _network(self) -> Any:
         asked = {name.rpartition(".")[2] for name in self.spec.settings}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from headstart.components.datasets.importing import import_dataset, survey
 from headstart.components.datasets.selection import select_classes
+from headstart.components.training.recipes import Recipe
 from headstart.pipelines.dry_run import forecast, show
 from headstart.pipelines.json_output import plain
 from headstart.pipelines.pace import Images, Pace
@@ -107,12 +108,16 @@ def test_a_selection_is_counted_as_it_is_made(photographs: Path, tmp_path: Path)
 
 def test_the_time_of_a_run_follows_from_the_pace_of_each_of_its_parts() -> None:
     pace = Pace(once=0.01, step=0.1, processor=(0.03, 0.2), statistics=0.05, answer=0.02, frozen=[])
-    train, evaluation, processor = pace.seconds(Images(100, 10, 30, 2), epochs=3, batch_size=32)
+    train, evaluation, processor = pace.seconds(Images(100, 10, 30, 2), Recipe(epochs=3, batch_size=32))
     # Three epochs of three whole batches; after each the statistics of 100 images and 10 answers; then 30 answers.
     assert train == pytest.approx(0.01 * 100 + 0.1 * 96 * 3)
     assert processor == pytest.approx(0.03 * 100 + 0.2 * 96 * 3)
     assert evaluation == pytest.approx(0.01 * 40 + 3 * (0.05 * 100 + 0.02 * 10) + 0.02 * 30)
-    assert pace.seconds(Images(20, 10, 30, 2), 1, 32)[0] == pytest.approx(0.01 * 20 + 0.1 * 20)
+    recipe = Recipe(epochs=1, batch_size=32)
+    assert pace.seconds(Images(20, 10, 30, 2), recipe)[0] == pytest.approx(0.01 * 20 + 0.1 * 20)
+    # Two steps per epoch: five steps take three epochs.
+    few = pace.seconds(Images(64, 0, 0, 2), recipe.model_copy(update={"least_steps": 5}))
+    assert few[0] == pytest.approx(0.01 * 64 + 0.1 * 64 * 3)
 
 
 @pytest.mark.slow

@@ -174,6 +174,16 @@ def test_a_recipe_without_a_stop_rule_ends_at_its_maximum_by_design() -> None:
     assert "stopped_by_rule" not in {finding.rule for finding in found(records)}
 
 
+@pytest.mark.parametrize(("least_steps", "sound"), [(0, False), (24, True), (25, False)])
+def test_the_least_number_of_steps_raises_the_maximum_of_epochs(least_steps: int, sound: bool) -> None:
+    def small(record: RunRecord) -> RunRecord:
+        recipe = {**record.recipe, "patience": 0, "epochs": 10, "least_steps": least_steps, "batch_size": 10_000}
+        return builders.record(record.arm, record.seed, epochs=24, recipe=recipe, stop_reason="max_epochs")
+
+    records = [small(r) if r.arm in ("baseline", "transfer") else r for r in builders.experiment()]
+    assert ("stop_follows_rule" not in {finding.rule for finding in found(records)}) == sound
+
+
 def test_a_near_duplicate_in_hundreds_does_not_cost_the_sound() -> None:
     records = builders.experiment()
     for record in records:

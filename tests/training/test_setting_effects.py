@@ -58,6 +58,7 @@ CASES: dict[str, Case] = {
     "optimizer": Case("adam", beside={"weight_decay": 0.2}),
     "initialisation": Case("drawn"),
     "first_block_share": Case(1.0),
+    "least_steps": Case(9, fact="epochs"),  # four per epoch
     "learning_rate": Case(0.02),
     "schedule": Case("cosine"),
     "warmup": Case(0.7, beside={"schedule": "one_cycle"}),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from headstart.components.stop_rule import StopRule
+from headstart.components.stop_rule import StopRule, most_epochs
 
 
 def run(rule: StopRule, accuracies: list[float]) -> tuple[int, str]:
@@ -35,3 +35,19 @@ def test_when_and_why(settings, accuracies, end, best):
     rule = StopRule(**settings)
     assert run(rule, accuracies) == end
     assert rule.best_epoch == best
+
+
+@pytest.mark.parametrize(
+    ("epochs", "least_steps", "images", "batch_size", "expected"),
+    [
+        (10, 0, 36, 32, 10),
+        (10, 100, 36, 32, 100),  # one step per epoch: four images are left over
+        (10, 100, 100, 32, 34),  # three steps
+        (10, 100, 1200, 32, 10),  # 37 steps
+        (10, 100, 5, 32, 100),  # a batch is no larger than the set
+        (40, 100, 100, 32, 40),
+        (10, 100, 0, 32, 10),
+    ],
+)
+def test_a_small_set_is_trained_for_more_epochs(epochs, least_steps, images, batch_size, expected):
+    assert most_epochs(epochs, least_steps, images, batch_size) == expected
