@@ -186,6 +186,7 @@ def recipe(
 ) -> Recipe:
     """Return the recipe of `preset` for the stage `arm`, with `overrides` (setting → value) put over it.
 
+    Overridden `epochs` hold for sets of any size: `least_steps` is then 0 unless it is overridden too.
     The learning rate, also an overridden one, is multiplied by the factor in the stage's row of the table, unless it is
     this stage's own (`own_rate`). For images of more than 104 pixels (`image_size`; 0: not known) shifts grow with the
     image and evaluation batches shrink with its area.
@@ -195,6 +196,8 @@ def recipe(
         raise SettingError(f"preset: {preset!r} is not known; there are {', '.join(PRESETS)}.")
     stage = STAGES[arm]
     values = _for_size(_VALUES[preset](stage.recipe), image_size)
+    if "epochs" in (overrides or {}):
+        values["least_steps"] = 0
     chosen = validated(Recipe, {**values, **(overrides or {})})
     return (
         chosen if own_rate else chosen.model_copy(update={"learning_rate": chosen.learning_rate * stage.learning_rate})

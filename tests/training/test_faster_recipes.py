@@ -10,7 +10,7 @@ from headstart.components.training.initialisation import IDENTITY, STRIDE, white
 from headstart.components.training.loop import TrainingLoop
 from headstart.components.training.networks.paper import build_network
 from headstart.components.training.optimizer import Muon
-from headstart.components.training.recipes import Recipe
+from headstart.components.training.recipes import Recipe, recipe
 
 
 @pytest.fixture
@@ -121,3 +121,9 @@ def test_the_first_block_learns_for_its_share_of_the_epochs(images: np.ndarray) 
     for name in seen[0]:
         assert not np.array_equal(seen[0][name], seen[1][name])
         assert np.array_equal(seen[1][name], seen[2][name]) == (name in ("conv2d_1", "gamma"))
+
+
+def test_epochs_that_are_given_hold_for_small_sets() -> None:
+    assert recipe("fast", "baseline").for_images(36).epochs == 100
+    assert recipe("fast", "baseline", {"epochs": 3}).for_images(36).epochs == 3
+    assert recipe("fast", "baseline", {"epochs": 3, "least_steps": 7}).for_images(36).epochs == 7
