@@ -132,12 +132,12 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
             "schedule": "one_cycle",
             "label_smoothing": 0.05,
             "dropout": 0.3,
-            "batch_size": 128,
+            "batch_size": 64,
             "flip": True,
             "shift": 2,
             "crop": "auto",
             "whole_epochs": 2,
-            "epochs": 10,
+            "epochs": 6,
         }
     # Without augmentation, so that transfer can compute its frozen layers once.
     return shared | {
