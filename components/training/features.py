@@ -68,7 +68,7 @@ class Backbone:
 
     def __init__(self, model: Any, length: int, recipe: Recipe, identity: dict[str, Any] | None = None) -> None:
         """`identity` is put into progress events."""
-        self._identity = identity or {}
+        self._identity, self.length = identity or {}, length
         self._model = keras.Model(model.inputs, model.layers[length - 1].output)
         self._batch_size = min(recipe.evaluation_batch_size, MOST_IMAGES)
         images = tf.TensorSpec([None, *model.input_shape[1:]], tf.uint8)
@@ -83,9 +83,8 @@ class Backbone:
             return tf.cast(self._model(batch, training=False), tf.float32)
 
     def warm_up(self, images: Array) -> None:
-        """Trace and run one batch."""
-        for compiled in self._passes.values():
-            compiled(tf.constant(np.asarray(images[: self._batch_size])))
+        """Trace the pass over training images and run one batch; the other one may never be needed."""
+        self._trained(tf.constant(np.asarray(images[: self._batch_size])))
 
     def features(self, images: Array, *, training: bool = False) -> Array:
         """Return the outputs for `images` (uint8 N × H × W × 3) as float32 N × …, to train on or to evaluate.

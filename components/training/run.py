@@ -28,9 +28,10 @@ from headstart.components.training.curves import Curves
 from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
 from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
 from headstart.components.training.initialisation import whiten
+from headstart.components.training.kept_features import KeptFeatures
 from headstart.components.training.layers import settle_statistics
 from headstart.components.training.loop import TrainingLoop
-from headstart.components.training.networks import registry
+from headstart.components.training.networks import code_digest, registry
 from headstart.components.training.networks.blocks import head
 from headstart.components.training.specification import RunSpecification
 
@@ -202,7 +203,20 @@ class Run:
 
     def _inputs(self, split: str) -> tuple[Array, Array]:
         images, labels = self.images[split]
-        return (self.backbone.features(images) if self.backbone else images), labels
+        if self.backbone is None:
+            return images, labels
+        place, digest = self.folder.local, self.data.description.image_digests.get(split)
+        if place is None or digest is None or self.spec.initial_model is None or self.spec.arm in PREPARATION:
+            return self.backbone.features(images), labels  # nobody could use them again
+        options = {"dropout", "batch_norm_momentum", "evaluation_batch_size"}  # the network's, and how it is called
+        facts = {
+            "layers": {name: self.before[name] for name in self.frozen},
+            "length": self.backbone.length,
+            "network": self.record.stage | self.recipe.model_dump(include=options),
+            "code": code_digest(self.stage.network),
+            "environment": self.record.environment.model_dump(),
+        }
+        return KeptFeatures(place.parent, facts).of(digest, images, self.backbone.features), labels
 
     def _resume(self) -> None:
         content, self.kept = self.kept, None

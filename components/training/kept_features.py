@@ -1,0 +1,69 @@
+"""Outputs of frozen layers that a run computed to evaluate, kept beside its checkpoints for the runs that would repeat it.
+
+All transfer runs of a preparation pass the same test images through the same layers, in float32. What a run trains on
+is never kept: each computes that in its own time. Files are in a local folder only, and go with finished checkpoints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.components.atomic_files import whole_file
+from headstart.components.errors import HeadstartError
+
+Array = npt.NDArray[Any]
+MOST_BYTES = 512 << 20  # of all files in a folder
+
+
+class KeptFeatures:
+    """The features of one backbone in a folder: of other images, or another backbone, they have another name."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+        """`facts`, JSON values, are all that decides the features of an image, to the last bit."""
+        self._folder, self._facts = folder, facts
+
+    def of(self, digest: str, images: Array, compute: Callable[[Array], Array]) -> Array:
+        """Return what `compute` makes of `images` (N × …): float32 N × …, from the file where there is a whole one.
+
+        `digest` is that of all these images. What cannot be kept is computed again by the next run.
+        """
+        facts = {**self._facts, "images": digest, "shape": images.shape}
+        name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        file = self._folder / f"features-{name}.npy"
+        features = _read(file)
+        if features is None or len(features) != len(images):
+            features = compute(images)
+            _write(file, features)
+        return features
+
+
+def _read(file: Path) -> Array | None:
+    try:
+        with file.open("rb") as opened:
+            features: Array = np.load(opened, allow_pickle=False)
+            return features if opened.read() == _seal(features) and features.dtype == np.float32 else None
+    except Exception:  # numpy's reader raises nearly anything on damaged bytes
+        return None
+
+
+def _write(file: Path, features: Array) -> None:
+    try:
+        kept = sum(each.stat().st_size for each in file.parent.glob("features-*.npy"))
+        if kept + features.nbytes > MOST_BYTES:
+            return
+        with whole_file(file) as partial, partial.open("wb") as opened:
+            np.save(opened, features)
+            opened.write(_seal(features))
+    except (HeadstartError, OSError):
+        return
+
+
+def _seal(features: Array) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(features).data).digest()
