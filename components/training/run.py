@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -55,8 +56,13 @@ class Run:
         """Train, evaluate, write the model; a divergence ends in a record, everything else raises."""
         with self.clock.phase("data"):
             self._open_data()
-        with self.clock.phase("compile"):
-            self._build()
+        # Reading and comparing all of the data takes one processor, and so does building.
+        with ThreadPoolExecutor(1) as beside:
+            checked = beside.submit(self._check_data)
+            with self.clock.phase("compile"):
+                self._build()
+            with self.clock.phase("data"):
+                checked.result()
         self._begin_attempt()
         try:
             self._prepare()
@@ -86,11 +92,9 @@ class Run:
         return self.record
 
     def _open_data(self) -> None:
-        self.data = PackedDataset(self.spec.dataset)
+        self.data = PackedDataset(self.spec.dataset, checked=False)
         self.record.data = Data.model_validate(self.data.record().model_dump())
         self.images = {name: self.data.split(name) for name in ("train", "validation", "test")}
-        if self.spec.initial_model is not None:
-            self.record.seen_before = lineage.seen_before(self.data, self.spec.initial_model)
         for name in ("train", "validation"):
             if not len(self.images[name][1]):
                 raise HeadstartError(
@@ -99,6 +103,11 @@ class Run:
                 )
         self.recipe = recipe = self.recipe.for_images(len(self.images["train"][1]))
         self.progress = Progress(StopRule(recipe.epochs, recipe.patience, recipe.min_delta, recipe.stop_at_accuracy))
+
+    def _check_data(self) -> None:
+        self.data.verify()
+        if self.spec.initial_model is not None:
+            self.record.seen_before = lineage.seen_before(self.data, self.spec.initial_model)
 
     def _network(self) -> Any:
         asked = {name.rpartition(".")[2] for name in self.spec.settings}
