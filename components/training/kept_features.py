@@ -1,4 +1,4 @@
-"""Outputs of frozen layers that a run computed to evaluate, kept beside its checkpoints for the runs that would repeat it.
+"""Outputs of frozen layers that a run evaluated, kept beside its checkpoints for runs that would compute them again.
 
 All transfer runs of a preparation pass the same test images through the same layers, in float32. What a run trains on
 is never kept: each computes that in its own time. Files are in a local folder only, and go with finished checkpoints.

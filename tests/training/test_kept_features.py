@@ -11,16 +11,16 @@ import tiny_images
 
 pytest.importorskip("tensorflow")
 
-from test_preloading import content  # noqa: E402
-from test_setting_effects import BASE, NETWORK  # noqa: E402
+from test_preloading import content
+from test_setting_effects import BASE, NETWORK
 
-from headstart.components.training import kept_features  # noqa: E402
-from headstart.components.training.clock import Clock  # noqa: E402
-from headstart.components.training.environment import describe  # noqa: E402
-from headstart.components.training.features import Backbone  # noqa: E402
-from headstart.components.training.kept_features import KeptFeatures  # noqa: E402
-from headstart.components.training.run import Run  # noqa: E402
-from headstart.components.training.specification import RunSpecification  # noqa: E402
+from headstart.components.training import kept_features
+from headstart.components.training.clock import Clock
+from headstart.components.training.environment import describe
+from headstart.components.training.features import Backbone
+from headstart.components.training.kept_features import KeptFeatures
+from headstart.components.training.run import Run
+from headstart.components.training.specification import RunSpecification
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
 
@@ -53,7 +53,9 @@ def test_features_are_computed_once_for_the_same_images_and_layers(tmp_path: Pat
         assert compute.calls == calls + 1
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c + b"x", lambda c: b"", lambda c: c[:10] + b"\xff" * 9])
+@pytest.mark.parametrize(
+    "damage", [lambda c: c[:-1], lambda c: c + b"x", lambda c: b"", lambda c: c[:10] + b"\xff" * 9]
+)
 def test_a_damaged_file_is_not_used_and_replaced(tmp_path: Path, damage: Any) -> None:
     compute, kept = Counted(), KeptFeatures(tmp_path, {})
     expected = kept.of("d", IMAGES, compute)
