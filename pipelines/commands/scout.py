@@ -26,7 +26,10 @@ from headstart.pipelines.options import (
     parse_settings,
 )
 
+_ABREAST = 7  # models in one table of accuracies: a terminal of 90 columns holds them
+
 if TYPE_CHECKING:
+    from headstart.components.console import Console
     from headstart.components.datasets.packed import Description
     from headstart.components.scouting.against import Agreement, Measure
     from headstart.components.scouting.scout import Scouted
@@ -153,14 +156,12 @@ def _print(
     from rich.text import Text
 
     from headstart.components.console import Console
-    from headstart.components.scouting.against import Measure, measures
+    from headstart.components.scouting.against import Measure
 
-    columns = measures(accuracies)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "model", "network", "features", "LogME", "linear probe", *map(str, columns)):
+    for column in ("", "model", "network", "features", "LogME", "linear probe"):
         table.add_column(column, justify="left" if column in ("model", "network") else "right", overflow="fold")
     for place, each in enumerate(found, start=1):
-        own = accuracies.get(each.weights, {}) if each.weights else {}
         name = f"{each.model}, random weights" if each.model in NAMES else each.model
         table.add_row(
             str(place),
@@ -169,12 +170,11 @@ def _print(
             f"{each.features:,}",
             f"{round(each.logme, 3) + 0.0:.3f}",  # no -0.000
             f"{100 * each.probe:.1f} %",
-            *(f"{100 * own[measure]:.1f} %" if measure in own else "–" for measure in columns),
         )
     console = Console()
-    (console if console.is_terminal else Console(width=250)).print(table)
-    if columns:
-        echo("In the columns on the right: mean test accuracy of the runs that started from the model.")
+    console = console if console.is_terminal else Console(width=250)
+    console.print(table)
+    _print_measured(console, found, accuracies)
     for each in found:
         if each.seen:
             echo(f"{each.model} was trained on {each.seen:,} of these training images: its estimates flatter it.")
@@ -192,3 +192,23 @@ def _print(
         echo("An order takes two measured models; fewer of these were.")
     if compared and any(line.models < 6 for line in agreed):
         echo("So few models say little about how well an estimate orders others.")
+
+
+def _print_measured(console: Console, found: list[Scouted], accuracies: dict[str, dict[Measure, float]]) -> None:
+    """Print a row for each arm and number of images, and a column for each measured model, as many as fit."""
+    from rich.table import Table
+
+    from headstart.components.scouting.against import measures
+
+    own = {place: accuracies[each.weights] for place, each in enumerate(found, 1) if accuracies.get(each.weights)}
+    if own:
+        echo("Mean test accuracy of the runs that started from each model, by its place above:")
+    for first in range(0, len(own), _ABREAST):
+        columns = dict(list(own.items())[first : first + _ABREAST])
+        table = Table("", *map(str, columns), box=None, pad_edge=False, header_style="bold")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for measure in measures({str(place): each for place, each in columns.items()}):
+            cells = (f"{100 * each[measure]:.1f} %" if measure in each else "–" for each in columns.values())
+            table.add_row(str(measure), *cells)
+        console.print(table)

@@ -32,8 +32,16 @@ def test_every_depth_has_a_row_and_a_comparison(tmp_path: Path) -> None:
     report = measure(records())
     found = depth.table(report.experiment)
     assert found is not None
-    assert [(row[0], row[4]) for row in found.rows] == [("0", "3 of 3"), ("1", "3 of 3"), ("3", "3 of 3")]
-    assert [round(float(row[1].removesuffix(" %"))) for row in found.rows] == [90, 94, 80]
+    assert [row[0] for row in found.rows] == ["0", "1", "3", "as transfer"]
+    assert {row[4] for row in found.rows} == {"3 of 3"}
+    assert [round(float(row[1].removesuffix(" %"))) for row in found.rows[:3]] == [90, 94, 80]
+    plain = [each.result.test_accuracy for each in records() if each.arm == "transfer"]
+    assert found.rows[3][1] == f"{100 * sum(plain) / 3:.2f} %"
+    without = depth.table(measure([each for each in records() if each.arm != "transfer"]).experiment)
+    assert without is not None
+    assert [row[0] for row in without.rows] == ["0", "1", "3"]
+    assert "As transfer" in found.note
+    assert "As transfer" not in without.note
     assert summary.sound
     assert "How much to freeze" in (tmp_path / "report.html").read_text()
     assert "Transfer by depth" in (tmp_path / "report.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import Data, Result, RunRecord
 from headstart.components.scouting.against import Measure, agreements, measured, measures
 from headstart.pipelines.cli import headstart
+from headstart.pipelines.commands.scout import _print
 from tests.json_results import read_result
 
 pytest.importorskip("tensorflow")
@@ -190,6 +192,24 @@ def test_runs_on_more_images_and_arms_by_depth_are_measures_of_their_own(tmp_pat
         (12, 1),
         (100, 1),
     }
+
+
+def test_what_was_measured_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = [36 * 2**n for n in range(6)]
+    found = [scouting.Scouted(f"model-{n}", "paper", 50, 1.0, 0.5, f"w{n}", None) for n in range(1, 12)]
+    accuracies = {
+        f"w{n}": {Measure(arm, size): n / 100 for arm in ("transfer", "transfer@10") for size in sizes}
+        for n in range(2, 12)
+    }
+    del accuracies["w3"][Measure("transfer", 36)]
+    _print(found, accuracies, [], compared=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 90
+    [header, *_] = [line for line in lines if line.split() == [str(place) for place in range(2, 9)]]
+    rest = lines[lines.index(header) + 1 :]
+    assert re.findall(r"\d\.\d|–", rest[0]) == ["2.0", "–", "4.0", "5.0", "6.0", "7.0", "8.0"]
+    assert sum(line.startswith("transfer@10 on 1,152 images") for line in rest) == 2
+    assert "model-1" not in "".join(rest)
 
 
 def test_target_classes_are_selected_as_a_run_selects_them(place: Path) -> None:

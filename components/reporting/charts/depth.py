@@ -55,12 +55,13 @@ def rest(report: Report) -> Report:
 
 
 def table(experiment: Experiment) -> Table | None:
-    """A row for each number of frozen blocks; None without such arms."""
+    """A row for each number of frozen blocks, and one for the arm transfer where it was run; None without such arms."""
     by_depth = arms(experiment)
     if not by_depth:
         return None
+    plain = experiment.arms.get("transfer")
     rows = []
-    for depth, records in by_depth.items():
+    for depth, records in [*by_depth.items(), *([("as transfer", plain)] if plain else [])]:
         done = succeeded(records)
         accuracies, times = values(records, test_accuracy), values(records, train_seconds)
         rows.append(
@@ -79,7 +80,8 @@ def table(experiment: Experiment) -> Table | None:
         numeric=frozenset({0, 1, 2, 3, 4}),
         minor=frozenset({3, 4}),
         note="0: transferred weights, everything trained. All of them share the recipe, its learning rate too, and so "
-        "differ from one another in nothing but what is frozen.",
+        "differ from one another in nothing but what is frozen."
+        + (" As transfer: that arm, which freezes what its own settings say." if plain else ""),
     )
 
 
