@@ -10,7 +10,7 @@ Nothing here reads the environment: the same placement always compiles to the sa
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -187,6 +187,17 @@ class Placement(_Part):
     def _has_image(self) -> Placement:
         if not self.image:
             raise ValueError("image is empty")
+        return self
+
+    @model_validator(mode="after")
+    def _waits_within_limits(self) -> Placement:
+        for kind in get_args(Kind):
+            limit = getattr(self, kind).timeout_seconds
+            if 0 < limit <= self.storage_wait_seconds:
+                raise ValueError(
+                    f"storage_wait_seconds is {self.storage_wait_seconds} and {kind}.timeout_seconds {limit}: the task "
+                    "would be ended while it waits; set storage_wait_seconds to less"
+                )
         return self
 
     @classmethod

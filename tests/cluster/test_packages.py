@@ -243,6 +243,7 @@ def test_images_are_pinned(image: str, problem: str) -> None:
         ({"node_selectors": ["zone=a b"]}, "label"),
         ({"volume_claim": "Not A Name"}, "volume_claim: expected a name of lower-case letters"),
         ({"memory": "5Q"}, "training.memory: expected an amount such as 16Gi \\(found '5Q'\\)"),
+        ({"storage_wait_seconds": 900}, "storage_wait_seconds is 900 and preflight.timeout_seconds 900: "),
         ({"cpu": "two"}, "training.cpu: expected processors such as 4 or 500m"),
     ],
 )

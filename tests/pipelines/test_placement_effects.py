@@ -36,7 +36,7 @@ RESOURCES: dict[str, Any] = {
     "cpu_limit": "5",
     "memory": "7Gi",
     "memory_limit": "9Gi",
-    "timeout_seconds": 77,
+    "timeout_seconds": 777,
     "node_selector": {"disk": "fast"},
     "tolerations": ["dedicated=x:NoSchedule"],
 }
