@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from headstart.components.progress import emit
+from headstart.components.storage.artifact_layout import checkpoint_folder
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # The launcher's own address of the store, of Kubeflow Pipelines 2.15 and later, and of those before.
@@ -155,7 +156,7 @@ def _is_known(address: str) -> bool:
 
 
 def _outputs(words: Sequence[str]) -> tuple[str, str]:
-    """Return bucket and key of PIPELINE ROOT/PIPELINE in which a task's outputs lie in minio://; empty: they do not."""
+    """Return bucket and key of the folder for checkpoints beside a task's outputs; empty where these are elsewhere."""
     try:
         given = json.loads(words[list(words).index("--executor_input") + 1])
         lists = given["outputs"]["artifacts"].values()
@@ -163,8 +164,7 @@ def _outputs(words: Sequence[str]) -> tuple[str, str]:
     except (ValueError, IndexError, KeyError, TypeError, AttributeError):
         return "", ""
     uri = next((uri for uri in uris if uri.startswith("minio://")), "")
-    # ROOT/PIPELINE/RUN/TASK/EXECUTION/OUTPUT
-    bucket, _, key = uri.removeprefix("minio://").rsplit("/", 4)[0].partition("/")
+    bucket, _, key = checkpoint_folder(uri.removeprefix("minio://")).partition("/")
     return bucket, key
 
 
@@ -184,7 +184,7 @@ def wait(seconds: float, words: Sequence[str]) -> bool:
     from headstart.components.storage import s3_bucket
 
     client = s3_bucket.client(*store, attempts=1, timeouts=(5, 10))
-    probe = {"Bucket": bucket, "Key": f"{key}/checkpoints/.headstart-probe-{uuid.uuid4().hex[:12]}"}
+    probe = {"Bucket": bucket, "Key": f"{key}/.headstart-probe-{uuid.uuid4().hex[:12]}"}
     until = time.monotonic() + seconds
     said = False
     while True:

@@ -13,6 +13,7 @@ from headstart.components.errors import HeadstartError, TemporaryError
 from headstart.components.progress import emit
 from headstart.components.records import Arm, RunRecord
 from headstart.components.stages import PREPARATION
+from headstart.components.storage.artifact_layout import checkpoint_folder
 from headstart.components.training import precision, starts
 from headstart.components.training.cells import run_cells
 from headstart.components.training.checkpoint import KEPT_IN_CONTAINER
@@ -128,8 +129,8 @@ def checkpoint_place(given: str, artifact: Any, run_id: str) -> str:
     """Return where checkpoints go: `given`, or below the pipeline root, or in the container, or nowhere (empty).
 
     A task uploads its outputs when it ends; what it had finished when its pod is lost is found again there. The URI of
-    an `artifact` that it will write holds the root: ROOT/PIPELINE/RUN/TASK/…; the place is ROOT/PIPELINE/checkpoints,
-    where that is in gs:// or in Kubeflow's own store (minio://) and the pod may write there.
+    an `artifact` that it will write says where (`storage.artifact_layout`), if that is in gs:// or in Kubeflow's own
+    store (minio://) and the pod may write there.
     A folder in the container outlives the task's process only (`headstart.pipelines.restarting`), and remembers the
     choice: a task that is started again looks where it kept its checkpoints.
     """
@@ -146,12 +147,11 @@ def checkpoint_place(given: str, artifact: Any, run_id: str) -> str:
 
 
 def _below_root(artifact: Any, run_id: str) -> str:
-    root, found, _ = str(getattr(artifact, "uri", "")).rpartition(f"/{run_id}/")
-    if not found or not root.startswith(("gs://", "minio://")):
+    place = checkpoint_folder(str(getattr(artifact, "uri", "")), run_id)
+    if not place.startswith(("gs://", "minio://")):
         return ""
     from headstart.components.preflight.checks import check_writable
 
-    place = f"{root}/checkpoints"
     tried = check_writable(f"{place}/{run_id}", run_id)
     if tried.outcome == "failed":
         emit("warning", what="checkpoints", reason=f"there will be none outside the task's container: {tried.found}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,8 +65,10 @@ class Watcher(Protocol):
         """Be told something worth a line."""
 
 
-def summarise_tasks(run: Run, package: Package | None, now: datetime | None = None) -> list[TaskProgress]:
-    """Put the task details of a run together by task, in the order in which they began.
+def summarise_tasks(
+    run: Run, package: Package | None, now: datetime | None = None, *, going: bool = True
+) -> list[TaskProgress]:
+    """Put the task details of a run together by task, in the order in which they began; `going`: the run goes on.
 
     The API lists every node of the workflow beneath: drivers, executors, iterations. Only what the package calls a
     task is shown, loops through the tasks in them. Without a package, drivers and inner nodes are left out by name.
@@ -83,7 +85,7 @@ def summarise_tasks(run: Run, package: Package | None, now: datetime | None = No
             continue
         details.setdefault(name, []).append(detail)
     ordered = sorted(details.items(), key=lambda item: min(str(d.get("start_time") or "~") for d in item[1]))
-    return [_progress((titles or {}).get(name, name), each, now) for name, each in ordered]
+    return [_progress((titles or {}).get(name, name), each, now, going) for name, each in ordered]
 
 
 def package_of(run: Run) -> Package | None:
@@ -114,8 +116,10 @@ def _workflow_name(run: Run) -> str:
     return ""
 
 
-def tasks_of_workflow(workflow: Workflow, package: Package | None, now: datetime | None = None) -> list[TaskProgress]:
-    """Put the tasks of a workflow together, in the order in which they began.
+def tasks_of_workflow(
+    workflow: Workflow, package: Package | None, now: datetime | None = None, *, going: bool = True
+) -> list[TaskProgress]:
+    """Put the tasks of a workflow together, in the order in which they began; `going`: its run goes on.
 
     This is the state to go by: the API's own task details stop changing once Argo packs the nodes of a workflow, which
     it does from about 1 MiB on, and they do not say of how many iterations a loop will consist.
@@ -134,13 +138,13 @@ def tasks_of_workflow(workflow: Workflow, package: Package | None, now: datetime
         waits[task.name] = waits.get(task.name) or task.waits
     ordered = sorted(found.items(), key=lambda item: min(str(d.get("start_time") or "~") for d in item[1]))
     return [
-        _progress(titles.get(name, name), each, now, max(totals[name], len(each)), waits[name])
+        _progress(titles.get(name, name), each, now, going, max(totals[name], len(each)), waits[name])
         for name, each in ordered
     ]
 
 
 def _progress(
-    title: str, details: list[TaskDetail], now: datetime | None, total: int = 0, waits: str = ""
+    title: str, details: list[TaskDetail], now: datetime | None, going: bool, total: int = 0, waits: str = ""
 ) -> TaskProgress:
     states = [str(detail.get("state") or "PENDING") for detail in details]
     finished = sum(state in runs.FINAL_STATES for state in states)
@@ -151,8 +155,8 @@ def _progress(
             break
     else:
         state = states[0]
-    if state == "SUCCEEDED" and finished < total:
-        state = "RUNNING"  # between two iterations of its loop
+    if going and finished < total and state in ("SUCCEEDED", "FAILED"):
+        state = "RUNNING"  # between two iterations of its loop, which goes on after one that failed
     begun = [t for t in (_time(detail.get("start_time")) for detail in details) if t]
     ended = [t for t in (_time(detail.get("end_time")) for detail in details) if t]
     seconds = None
@@ -248,14 +252,10 @@ class Follower:
             self.connection.pause(POLL_SECONDS)
 
     def _show(self, state: str, run: Run) -> None:
-        tasks = tasks_of_workflow(self.workflow, self.package) if self.workflow and self.workflow.nodes else []
-        tasks = tasks or summarise_tasks(run, self.package)
-        if state not in runs.FINAL_STATES:
-            # A loop goes on after an iteration that failed.
-            tasks = [
-                replace(task, state="RUNNING") if task.state == "FAILED" and task.finished < task.total else task
-                for task in tasks
-            ]
+        going = state not in runs.FINAL_STATES
+        known = self.workflow is not None and self.workflow.nodes
+        tasks = tasks_of_workflow(self.workflow, self.package, going=going) if self.workflow and known else []
+        tasks = tasks or summarise_tasks(run, self.package, going=going)
         for task in tasks:
             if not task.waits:
                 continue

@@ -6,7 +6,6 @@ the pipeline from its report: everything that was measured until then is in the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from headstart.components.design import plan, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, read_record, record_name
 from headstart.components.reporting.settings import report_settings
+from headstart.components.storage import artifact_layout
 from headstart.components.training.checkpoint import FINISHED, finished_record
 from headstart.components.training.stages import place_of
 from headstart.pipelines.submission.answers import Run
@@ -61,10 +61,8 @@ def record_places(
     root = str(runtime.get("pipeline_root") or "").rstrip("/")
     if named or not storage.is_remote(root):
         return list(dict.fromkeys(named))
-    # PIPELINE ROOT/PIPELINE/RUN/TASK/EXECUTION/OUTPUT, and what unfinished tasks keep: see `checkpoint_place`.
-    run_part = re.escape(run_id)
-    written = re.compile(rf"/{run_part}/[^/]+/[^/]+/({RECORD_OUTPUT}|{FOLDER_OUTPUT}/[^/]+\.json)$")
-    kept = re.compile(rf"/checkpoints/{run_part}/[^/]+/{re.escape(FINISHED)}$")
+    written = artifact_layout.output_of(run_id, rf"{RECORD_OUTPUT}|{FOLDER_OUTPUT}/[^/]+\.json")
+    kept = artifact_layout.kept_by(run_id, FINISHED)
     found = list(below(f"{root}/"))
     return [Place(uri) for uri in found if written.search(uri)] + [Place("", uri) for uri in found if kept.search(uri)]
 
@@ -79,8 +77,7 @@ def _records_of(artifact: StoredArtifact, checkpoints: str, run_id: str) -> list
         cells = read_cells(artifact.cells)
     except HeadstartError:
         return []
-    above, found, _ = artifact.uri.rpartition(f"/{run_id}/")
-    keeps = checkpoints.rstrip("/") or (f"{above}/checkpoints" if found else "")
+    keeps = checkpoints.rstrip("/") or artifact_layout.checkpoint_folder(artifact.uri, run_id)
     keeps = f"{keeps}/{run_id}" if storage.is_remote(keeps) else ""
     return [
         Place(
