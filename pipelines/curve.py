@@ -113,6 +113,7 @@ def curve(
                 arms=arms,
                 draws=ready.outputs["plan_draws"],
                 sizes=sizes,
+                settings=settings,
             ),
             "data",
             "Fetch the prepared models",

@@ -194,6 +194,7 @@ def fetch_prepared(
     arms: list,
     draws: int,
     sizes: list,
+    settings: dict,
     prepared: Output[Model],
 ) -> List[str]:  # noqa: UP006
     """Fetch the prepared models of an earlier run, and spread the runs over them, over draws and over sizes.
@@ -205,6 +206,7 @@ def fetch_prepared(
         arms: What to run.
         draws: How often the target's training images were drawn.
         sizes: Training images per class at which every run is repeated.
+        settings: Training settings, of which the network may be one.
         prepared: A folder for each model, named by its number.
 
     Returns:
@@ -217,7 +219,7 @@ def fetch_prepared(
     from headstart.components.training.starts import fetch_prepared
 
     size = PackedDataset(dataset.path, checked=False).description.image_size
-    found = fetch_prepared(uris, Path(prepared.path), size)
+    found = fetch_prepared(uris, Path(prepared.path), size, str(settings.get("network", "paper")))
     return loop_tasks(Path(dataset.path), found, seeds=seeds, arms=arms, draws=draws, sizes=sizes)
 
 

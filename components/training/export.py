@@ -145,7 +145,8 @@ def load_file(file: Path, name: str) -> Any:
     except Exception as error:  # on a damaged or a hostile file it raises nearly anything
         raise HeadstartError(
             f"{name}: cannot be loaded: {error}",
-            "It has to be a file that model.save('NAME.keras') wrote, without layers or code of its own.",
+            "It has to be a file that model.save('NAME.keras') wrote, without code of its own. Layers of your own are "
+            "loaded where the module of your --network registers them with keras.saving.register_keras_serializable.",
         ) from error
 
 

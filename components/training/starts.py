@@ -18,7 +18,7 @@ from typing import Any
 from headstart.components import machine, storage
 from headstart.components.atomic_files import whole_folder, write_json
 from headstart.components.credentials import masked_address
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError, TemporaryError
 from headstart.components.progress import emit
 from headstart.components.records import Given
 from headstart.components.regular_files import LARGEST_TEXT, read_json, read_text
@@ -246,11 +246,12 @@ def _number(name: str) -> int:
     return int(found[0]) if found else 0
 
 
-def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
+def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int, network: str = "paper") -> int:
     """Put the prepared models in `uris` into `prepared`, each as its number from 0, and return how many there are.
 
     The description of each says, as that of `fetch_start` does, which stages the model takes the place of and what its
-    run says it took. Only a model without a description is loaded, to be described. SettingError where a model is
+    run says it took. Only a model without a description is loaded, to be described; it may have layers that the module
+    of `network` registers. SettingError where a model is
     missing or named twice, or where its description says that it was made for images of another size than `image_size`
     (pixels).
     """
@@ -261,7 +262,7 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
     with whole_folder(prepared, is_prepared) as new:
         for number, model in enumerate(models):
             place = new / str(number)
-            described = _prepared_model(model, place, image_size)
+            described = _prepared_model(model, place, image_size, network)
             given = Given(left_out=list(PREPARATION), source=masked_address(model), hours=measured_hours(model))
             write_json(place / DESCRIPTION_FILE, {**described, "preparation": number, "given": given.model_dump()})
             own = str(described["weights"])
@@ -273,13 +274,14 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int) -> int:
     return len(models)
 
 
-def _prepared_model(model: str, place: Path, image_size: int) -> dict[str, Any]:
+def _prepared_model(model: str, place: Path, image_size: int, network: str) -> dict[str, Any]:
     """Put `model`, the URI of a file NAME.keras, into `place`; return its description, a new one where it has none.
 
     A run that starts from a model of somebody else hands it on with the description that it was given there: no stage.
     """
     if not storage.exists(f"{model.removesuffix('.keras')}.json"):
-        fetch(model, place, preparation=0, hours=None, preset="", settings={}, image_size=image_size)
+        settings = {"network": network}
+        fetch(model, place, preparation=0, hours=None, preset="", settings=settings, image_size=image_size)
         return dict(read_json(place / DESCRIPTION_FILE))
     place.mkdir()
     _copy_model(model, place)
@@ -318,7 +320,7 @@ def nothing(folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch as the named JSON file says and write what came of it beside it: `{}`, or error and remedy."""
+    """Fetch as the named JSON file says and write what came of it beside it: `{}`, or kind, error and remedy."""
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     answer: dict[str, str] = {}
     try:
@@ -326,6 +328,8 @@ def main(arguments: list[str]) -> int:
         from headstart.components.training.networks import registry
 
         settings = resolve(request["preset"] or "paper", "pretrain", request["settings"], request["image_size"])
+
+        registry.load_own(settings.stage.network)
 
         def network(classes: int) -> Any:
             return registry.build(settings.stage, settings.recipe, request["image_size"], classes)
@@ -338,7 +342,7 @@ def main(arguments: list[str]) -> int:
             network=network,
         )
     except HeadstartError as error:
-        answer = {"error": error.message, "remedy": error.remedy}
+        answer = {"kind": type(error).__name__, "error": error.message, "remedy": error.remedy}
     Path(arguments[0]).with_suffix(".answer").write_text(json.dumps(answer), encoding="utf-8")
     return 0
 
@@ -358,9 +362,10 @@ def fetch(uri: str, folder: Path, **request: Any) -> None:
         try:
             answer = json.loads(file.with_suffix(".answer").read_text(encoding="utf-8"))
         except OSError as error:
-            raise HeadstartError(f"prepared: taking it over ended with status {done.returncode}.") from error
+            raise TemporaryError(f"prepared: taking it over ended with status {done.returncode}.") from error
     if answer:
-        raise HeadstartError(answer["error"], answer["remedy"])
+        kinds = {kind.__name__: kind for kind in (SettingError, TemporaryError)}
+        raise kinds.get(answer["kind"], HeadstartError)(answer["error"], answer["remedy"])
 
 
 def hand_on(stage: str, initial_model: Path, folder: Path) -> None:

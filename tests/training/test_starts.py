@@ -112,6 +112,36 @@ def test_weights_of_another_network_are_refused_by_layer_name(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+OWN = """
+import keras
+
+@keras.saving.register_keras_serializable("test_starts")
+class Scale(keras.layers.Layer):
+    def call(self, pixels):
+        return pixels / 255
+
+def network(image_size, classes):
+    raise AssertionError("is not called")
+"""
+
+
+def test_layers_of_ones_own_are_loaded_where_the_module_of_the_network_registers_them(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    own = f"{tmp_path / 'own.py'}:network"
+    registry.load_own(own)
+    inputs = keras.Input((8, 8, 3))
+    scaled = keras.saving.get_registered_object("test_starts>Scale")()(inputs)
+    keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(scaled))).save(tmp_path / "mine.keras")
+    keras.Model(inputs, keras.layers.Lambda(lambda pixels: pixels)(scaled)).save(tmp_path / "code.keras")
+    with pytest.raises(HeadstartError, match=r"code\.keras"):
+        fetched(tmp_path / "code.keras", tmp_path / "out")
+    prepared = [str(tmp_path / "mine.keras")]
+    with pytest.raises(HeadstartError, match=r"(?s)mine\.keras.*module of your --network"):
+        starts.fetch_prepared(prepared, tmp_path / "out", 8)  # in another process, where nothing is registered
+    assert starts.fetch_prepared(prepared, tmp_path / "out", 8, own) == 1
+    assert "dense" in "".join(export.load_weights(tmp_path / "out" / "0")[0])
+
+
 def test_code_damage_and_other_files_are_refused(model: Any, ours: Path, tmp_path: Path) -> None:
     inputs = keras.Input((8, 8, 3))
     code = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
@@ -133,7 +163,7 @@ def test_code_damage_and_other_files_are_refused(model: Any, ours: Path, tmp_pat
 
 
 def test_the_process_that_fetches_passes_on_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(HeadstartError, match=r"nowhere\.keras"):
+    with pytest.raises(SettingError, match=r"nowhere\.keras"):
         starts.fetch(str(tmp_path / "nowhere.keras"), tmp_path / "out", preparation=0, hours=None, preset="demo",
                      settings={}, image_size=32)  # fmt: skip
 

@@ -11,7 +11,7 @@ from keras.src.utils.naming import reset_uids
 from headstart.components.stages import STAGES
 from headstart.components.training.networks import blocks, own_network
 from headstart.components.training.networks.applications import build_application
-from headstart.components.training.networks.own import build_own
+from headstart.components.training.networks.own import build_own, load
 from headstart.components.training.networks.paper import build_network
 from headstart.components.training.recipes import Recipe
 from headstart.components.training.stage_settings import StageSettings
@@ -31,6 +31,13 @@ def build(stage: StageSettings, recipe: Recipe, image_size: int, classes: int, *
     if own is None:
         return build_application(stage.network, image_size, classes, **options)
     return build_own(own, image_size, classes, options, asked)
+
+
+def load_own(network: str) -> None:
+    """Import where a function of one's own is, if `network` is one: a file may have layers that it registers."""
+    own = own_network(network)
+    if own is not None:
+        load(own)
 
 
 def frozen_layers(model: keras.Model, stage: StageSettings, arm: str) -> tuple[str, ...]:
