@@ -287,6 +287,11 @@ class RunRecord(_Part):
     stop_reason: str = Field("", description="early_stopping, max_epochs, target_reached, diverged, failed")
     prefix_cached: bool = Field(False, description="training ran on the frozen prefix's outputs, computed once")
     prefix_seconds: Seconds = Field(0.0, description="time of that pass; it is part of phases.train")
+    kept_features: list[str] = Field(
+        default_factory=list,
+        description="splits whose pass through the frozen layers an earlier run had done for evaluation; its time is "
+        "not in this run's",
+    )
     initial_weights: str | None = Field(None, description="SHA-256 of the weights the run started from; null: random")
     initial_model: str | None = Field(None, description="SHA-256 of the weights of the model file it was loaded from")
     final_weights: str | None = Field(None, description="SHA-256 of the weights at the end")

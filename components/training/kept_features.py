@@ -29,8 +29,8 @@ class KeptFeatures:
         """`facts`, JSON values, are all that decides the features of an image, to the last bit."""
         self._folder, self._facts = folder, facts
 
-    def of(self, digest: str, images: Array, compute: Callable[[Array], Array]) -> Array:
-        """Return what `compute` makes of `images` (N × …): float32 N × …, from the file where there is a whole one.
+    def of(self, digest: str, images: Array, compute: Callable[[Array], Array]) -> tuple[Array, bool]:
+        """Return what `compute` makes of `images` (N × …): float32 N × …; and whether it is from a file.
 
         `digest` is that of all these images. What cannot be kept is computed again by the next run.
         """
@@ -38,10 +38,11 @@ class KeptFeatures:
         name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         file = self._folder / f"features-{name}.npy"
         features = _read(file)
-        if features is None or len(features) != len(images):
-            features = compute(images)
-            _write(file, features)
-        return features
+        if features is not None and len(features) == len(images):
+            return features, True
+        features = compute(images)
+        _write(file, features)
+        return features, False
 
 
 def _read(file: Path) -> Array | None:

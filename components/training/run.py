@@ -225,7 +225,10 @@ class Run:
             "code": code_digest(self.stage.network),
             "environment": self.record.environment.model_dump(),
         }
-        return KeptFeatures(place.parent, facts).of(digest, images, self.backbone.features), labels
+        features, read = KeptFeatures(place.parent, facts).of(digest, images, self.backbone.features)
+        if read:
+            self.record.kept_features.append(split)
+        return features, labels
 
     def _resume(self) -> None:
         content, self.kept = self.kept, None

@@ -14,6 +14,7 @@ pytest.importorskip("tensorflow")
 from test_preloading import content
 from test_setting_effects import BASE, NETWORK
 
+from headstart.components.records import read_record
 from headstart.components.training import kept_features
 from headstart.components.training.clock import Clock
 from headstart.components.training.environment import describe
@@ -38,9 +39,10 @@ class Counted:
 
 def test_features_are_computed_once_for_the_same_images_and_layers(tmp_path: Path) -> None:
     compute, kept = Counted(), KeptFeatures(tmp_path / "new", {"layers": {"a": "1"}})
-    first = kept.of("d", IMAGES, compute)
-    again = kept.of("d", IMAGES, compute)
+    first, read = kept.of("d", IMAGES, compute)
+    again, read_again = kept.of("d", IMAGES, compute)
     assert compute.calls == 1
+    assert (read, read_again) == (False, True)
     assert again.dtype == first.dtype == np.float32
     assert again.tobytes() == first.tobytes()
     for other, digest, images in (
@@ -58,16 +60,16 @@ def test_features_are_computed_once_for_the_same_images_and_layers(tmp_path: Pat
 )
 def test_a_damaged_file_is_not_used_and_replaced(tmp_path: Path, damage: Any) -> None:
     compute, kept = Counted(), KeptFeatures(tmp_path, {})
-    expected = kept.of("d", IMAGES, compute)
+    expected, _ = kept.of("d", IMAGES, compute)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    assert np.array_equal(kept.of("d", IMAGES, compute), expected)
+    assert np.array_equal(kept.of("d", IMAGES, compute)[0], expected)
     assert compute.calls == 2
     assert file.read_bytes() == whole
     for at in range(0, len(whole), 7):
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert np.array_equal(kept.of("d", IMAGES, compute), expected)
+        assert np.array_equal(kept.of("d", IMAGES, compute)[0], expected)
 
 
 def test_files_have_a_bound_and_a_place_that_takes_none_costs_nothing_else(
@@ -115,6 +117,8 @@ def test_a_run_with_kept_features_is_the_run_without(tmp_path: Path, monkeypatch
     assert len([file for file in place.iterdir() if file.is_file()]) == 2
     later = run("later", initial_model=tmp_path / "model", checkpoints=str(place / "later"))
     assert passes == [(64, True)], "training images pass in every run, test images in the first alone"
+    kept = [read_record(file).kept_features for file in (plain, later)]
+    assert kept == [[], ["validation", "test"]]
     assert content(plain) == content(later)
     # What only one run would use is not kept.
     run("random", "frozen-random", checkpoints=str(tmp_path / "others" / "random"))

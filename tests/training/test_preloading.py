@@ -52,7 +52,7 @@ def content(record: Path) -> dict[str, Any]:
     """What a record says apart from times and of which process it was."""
     read = read_record(record)
     rows = [row.model_dump(exclude=OWN_OF_AN_EPOCH) for row in read.epochs]
-    return {**read.model_dump(exclude={*OWN, "process", "epochs"}), "epochs": rows}
+    return {**read.model_dump(exclude={*OWN, "process", "epochs", "kept_features"}), "epochs": rows}
 
 
 @pytest.mark.slow

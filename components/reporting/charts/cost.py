@@ -205,6 +205,11 @@ def phases(experiment: Experiment, summary: Summary, identity: str) -> Figure | 
         f"{first.control} / {first.treatment}: {_ratio(first.speedup.train)} counting training alone, "
         f"{_ratio(first.speedup.all_phases)} counting every phase. One scale for all."
         + (" TensorFlow's import, once for all runs, is counted in none." if _imported_once(experiment) else "")
+        + (
+            " Runs with the same frozen layers and test images evaluate them once, in the first of these runs."
+            if any(record.kept_features for record in experiment.records)
+            else ""
+        )
         + (f" Of each arm {MOST_BARS} runs are drawn, evenly from fastest to slowest." if thinned else ""),
         tall=len(rows) > 8,
     )
