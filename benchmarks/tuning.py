@@ -32,8 +32,12 @@ LOOKED_AT = 1000  # seeds of the runs whose test accuracy is looked at: no trial
 
 
 def drawn(count: int, epochs: int, seed: int = 20) -> list[Trial]:
-    """Return the preset's own recipe ({}) and `count` − 1 others, none of more than `epochs` epochs."""
+    """Return the preset's own recipe ({}) and `count` − 1 others, none of more than `epochs` epochs.
+
+    `least_steps` is the preset's in all of them.
+    """
     rng, trials = np.random.default_rng(seed), [Trial()]
+    least_steps = resolve("fast", "baseline").recipe.least_steps
     while len(trials) < count:
         trials.append(
             {
@@ -45,6 +49,7 @@ def drawn(count: int, epochs: int, seed: int = 20) -> list[Trial]:
                 "dropout": float(rng.choice([0.0, 0.2, 0.35, 0.5])),
                 "batch_norm_momentum": float(rng.choice([0.9, 0.99])),
                 "epochs": round(epochs * rng.choice([0.5, 0.75, 1.0])),
+                "least_steps": least_steps,
             }
         )
     return trials

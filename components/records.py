@@ -289,8 +289,8 @@ class RunRecord(_Part):
     prefix_seconds: Seconds = Field(0.0, description="time of that pass; it is part of phases.train")
     kept_features: list[str] = Field(
         default_factory=list,
-        description="splits whose pass through the frozen layers an earlier run had done for evaluation; its time is "
-        "not in this run's",
+        description="splits whose pass through the frozen layers an earlier run or attempt had done for evaluation; "
+        "its time is not in these phases",
     )
     initial_weights: str | None = Field(None, description="SHA-256 of the weights the run started from; null: random")
     initial_model: str | None = Field(None, description="SHA-256 of the weights of the model file it was loaded from")

@@ -187,7 +187,7 @@ def _stage(
         runs=runs * len(each),
         images=images.train,
         classes=images.classes,
-        epochs=recipe.for_images(each[-1].train).epochs,
+        epochs=max(recipe.for_images(size.train).epochs for size in each),
         batch_size=recipe.batch_size,
         steps=steps_per_epoch(each[-1].train, recipe.batch_size),
         frozen=frozen,

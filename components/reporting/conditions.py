@@ -110,6 +110,8 @@ def recipe_table(experiment: Experiment) -> Table:
     note += (
         f"{CHANGED} differs from the preset." if changed else "Nothing differs from the preset." if any(presets) else ""
     )
+    if any(record and record.recipe.get("least_steps") for record in examples):
+        note += " Where epochs are fewer steps than least_steps, runs train for more epochs."
     return Table(caption="Recipe", columns=["setting", *(label for label, _ in COLUMNS)], rows=rows, note=note.strip())
 
 

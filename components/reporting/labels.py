@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from headstart.components.reporting.summary import (
     LearningCurve,
 )
 from headstart.components.stages import DEFAULT_ARMS, chain
+from headstart.components.stop_rule import most_epochs, steps_per_epoch
 
 # What `headstart curve` runs where nothing else is asked for.
 OFFERED_RUNS = 6
@@ -201,18 +202,26 @@ def _saved(point: CurvePoint, control: Curve, accuracy: float, may: bool, settin
 def offer(experiment: Experiment, settings: ReportSettings) -> CurveOffer | None:
     """What a learning curve on this experiment's models would take, from its own times; None where that is not known.
 
-    A run on a part of the images takes its part of the training, and as long as a whole one for all else.
+    A run on a part of the images takes its part of the steps, and as long as a whole one for all else.
     """
     arms = {arm: succeeded(experiment.of(arm)) for arm in experiment.comparisons[0]}
-    largest = max(
-        (record.data.counts.get("train", 0) // max(1, len(record.data.classes)) for records in arms.values()
-         for record in records if record.data),
-        default=0,
-    )  # fmt: skip
-    if experiment.smaller or not all(arms.values()) or largest < 2:
+    sets = [
+        (
+            record.data.counts.get("train", 0) // max(1, len(record.data.classes)),
+            len(record.data.classes),
+            record.recipe,
+        )
+        for records in arms.values()
+        for record in records
+        if record.data
+    ]
+    if experiment.smaller or not all(arms.values()) or not sets:
+        return None
+    largest, classes, recipe = max(sets, key=lambda each: each[0])
+    if largest < 2:
         return None
     sizes = default_sizes(largest)
-    share = sum(size / largest for size in sizes)
+    share = sum(_steps(recipe, classes * size) for size in sizes) / _steps(recipe, classes * largest)
     seconds = 0.0
     for records in arms.values():
         training = float(np.mean([record.phases.train for record in records]))
@@ -225,6 +234,13 @@ def offer(experiment: Experiment, settings: ReportSettings) -> CurveOffer | None
         runs=OFFERED_RUNS * len(sizes) * len(arms),
         command=curve_command(settings.command, tuple(arms)),
     )
+
+
+def _steps(recipe: Mapping[str, Any], images: int) -> int:
+    """Steps of a run that goes on to its last epoch, with the recipe of a record."""
+    epochs, least_steps, batch_size = (int(recipe.get(name) or 0) for name in ("epochs", "least_steps", "batch_size"))
+    batch_size = batch_size or 1
+    return steps_per_epoch(images, batch_size) * most_epochs(epochs or 1, least_steps, images, batch_size)
 
 
 def curve_command(command: str, arms: tuple[str, ...] = DEFAULT_ARMS) -> str:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from headstart.components.atomic_files import whole_file
 from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import check_regular
 
 Array = npt.NDArray[Any]
 MOST_BYTES = 512 << 20  # of all files in a folder
@@ -47,6 +48,7 @@ class KeptFeatures:
 
 def _read(file: Path) -> Array | None:
     try:
+        check_regular(file)
         with file.open("rb") as opened:
             features: Array = np.load(opened, allow_pickle=False)
             return features if opened.read() == _seal(features) and features.dtype == np.float32 else None

@@ -65,7 +65,7 @@ class Recipe(BaseModel):
         "that fit the network and are at least 92 % of an image's side",
     )
     whole_epochs: int = Field(2, ge=0, le=100_000, description="last epochs that train on whole images despite `crop`")
-    epochs: int = Field(30, ge=1, le=100_000, description="largest number of epochs")
+    epochs: int = Field(30, ge=1, le=100_000, description="largest number of epochs; see least_steps")
     least_steps: int = Field(
         0,
         ge=0,

@@ -215,15 +215,17 @@ class Run:
         if self.backbone is None:
             return images, labels
         place, digest = self.folder.local, self.data.description.image_digests.get(split)
-        if place is None or digest is None or self.spec.initial_model is None or self.spec.arm in PREPARATION:
-            return self.backbone.features(images), labels  # nobody could use them again
+        # Arms alone: the first run of one that needs them is counted with their time.
+        if place is None or digest is None or self.spec.initial_model is None or not STAGES[self.spec.arm].is_arm:
+            return self.backbone.features(images), labels
         options = {"dropout", "batch_norm_momentum", "evaluation_batch_size"}  # the network's, and how it is called
         facts = {
-            "layers": {name: self.before[name] for name in self.frozen},
-            "length": self.backbone.length,
+            "layers": [
+                (layer.name, self.before.get(layer.name)) for layer in self.model.layers[: self.backbone.length]
+            ],
             "network": self.record.stage | self.recipe.model_dump(include=options),
             "code": code_digest(self.stage.network),
-            "environment": self.record.environment.model_dump(),
+            "environment": self.record.environment.model_dump(exclude={"hostname"}),  # a pod's is its own
         }
         features, read = KeptFeatures(place.parent, facts).of(digest, images, self.backbone.features)
         if read:
@@ -247,6 +249,7 @@ class Run:
         self.progress.best = {name[5:]: value for name, value in arrays.items() if name.startswith("best/")}
         # This attempt's preparation is repeated work (see Attempts); the phases go on from the checkpoint's.
         self.prepared = stored["prepared"]
+        self.record.kept_features = stored.get("kept_features", [])
         self.clock.load(stored["clock"])
         emit("resume", **self.identity, epoch=self.progress.epoch)
 
@@ -263,6 +266,7 @@ class Run:
             "progress": self.progress.dump(),
             "clock": self.clock.dump(),
             "prepared": self.prepared,
+            "kept_features": self.record.kept_features,
         }
         with self._storing("checkpoint"):
             self.folder.write(checkpoint.CHECKPOINT, checkpoint.pack(arrays | best, stored))

@@ -23,7 +23,7 @@ from headstart.components.reporting.curve import (
     power_law,
     stops_paying,
 )
-from headstart.components.reporting.labels import curve_command
+from headstart.components.reporting.labels import _steps, curve_command
 from headstart.components.reporting.labels_text import count
 from headstart.components.reporting.report import write_report
 from headstart.components.reporting.summary import Summary, read_summary
@@ -244,6 +244,14 @@ def test_without_a_curve_its_price_in_minutes_and_its_command_are_offered(tmp_pa
     # All other phases of both arms' runs, 11.6 s and 6.6 s, are paid at each size.
     assert offer.seconds == pytest.approx(training + 36 * (11.6 + 6.6), rel=0.02)
     assert "How many labels it saves was not measured" in (tmp_path / "report.md").read_text()
+
+
+def test_the_price_of_a_curve_counts_the_steps_that_small_sizes_have() -> None:
+    # 1,080 images, 33 steps; of 33 (1 step), 66 (2) and 135 (4) images 100 steps; of 270 80 → 104, 540 160, 1,080 330.
+    steps = [
+        _steps({"epochs": 10, "least_steps": 100, "batch_size": 32}, 3 * size) for size in (11, 22, 45, 90, 180, 360)
+    ]
+    assert steps == [100, 100, 100, 104, 160, 330]
 
 
 @pytest.mark.parametrize(("sizes", "source"), [((40, 80), "no run's summary"), ((80,), "--preparation-hours")])
