@@ -195,8 +195,8 @@ class Placement(_Part):
             limit = getattr(self, kind).timeout_seconds
             if 0 < limit <= self.storage_wait_seconds:
                 raise ValueError(
-                    f"storage_wait_seconds is {self.storage_wait_seconds} and {kind}.timeout_seconds {limit}: the task "
-                    "would be ended while it waits; set storage_wait_seconds to less"
+                    f"storage_wait_seconds is {self.storage_wait_seconds} and {kind}.timeout_seconds {limit}: the wait "
+                    "alone would take all the time that the task has; set storage_wait_seconds to less"
                 )
         return self
 

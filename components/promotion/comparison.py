@@ -94,7 +94,9 @@ def _answers(candidate: Candidate, dataset: PackedDataset) -> Answered:
 def _question(candidate: Candidate, current: int) -> str:
     """Name what evidence adds up for: this recipe from this prepared model, against this model in use."""
     record = candidate.record
-    facts = [record.preset, record.recipe, record.stage, record.network, record.initial_model, current]
+    # `least_steps` of 0 changes nothing, and recipes were put down without it once: their evidence still counts.
+    recipe = {name: value for name, value in record.recipe.items() if (name, value) != ("least_steps", 0)}
+    facts = [record.preset, recipe, record.stage, record.network, record.initial_model, current]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -113,7 +113,9 @@ def _check_reachable(package: Package, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if name not in DATA_PARAMETERS or not isinstance(value, str) or value.startswith("demo:"):
             continue
-        if not value or value in {"source_data": (NONE,), "intermediate_data": (NONE, AUTO)}.get(name, ()):
+        if not value or (value == NONE and name in ("source_data", "intermediate_data")):
+            continue
+        if value == AUTO == package.parameters[name].get("defaultValue"):
             continue
         scheme, colon, _ = value.partition("://")
         if colon and scheme.lower() != "file":

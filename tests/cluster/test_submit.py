@@ -333,6 +333,7 @@ def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
         ("source_data=/home/me/photos", "the pods of a cluster do not see"),
         ("target_data=./photos", "the pods of a cluster do not see"),
         ("source_data=file:///home/me/photos", "the pods of a cluster do not see"),
+        ("intermediate_data=auto", "the pods of a cluster do not see"),
         ("checkpoints=/mnt/headstart/ckpt", "Compile with --volume-claim"),
         ("checkpoints=/mnt/headstart/../../x", "do not see"),
         ("sees=[1]", "has no parameter 'sees'"),

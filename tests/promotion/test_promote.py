@@ -13,13 +13,13 @@ from headstart.components.datasets.packed import PackedDataset, write_packed
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.answers import check_served
 from headstart.components.promotion.candidates import approve, candidates
-from headstart.components.promotion.comparison import judge_measured
+from headstart.components.promotion.comparison import Candidate, _question, judge_measured
 from headstart.components.promotion.gate import Rules, decide
 from headstart.components.promotion.promote import choose, pair, promote
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.uses import read_uses
 from headstart.components.promotion.versions import Outcome
-from headstart.components.records import read_record
+from headstart.components.records import RunRecord, read_record
 from headstart.components.training.export import load_model, save_served
 
 
@@ -278,3 +278,13 @@ def test_a_slow_or_large_candidate_is_refused(rules: dict[str, float], measured:
     judge_measured(Rules.of(rules), figures, decision)
     assert decision.promote is not bool(told)
     assert told in " ".join(decision.refused)
+
+
+def test_evidence_of_records_without_the_least_number_of_steps_still_counts(tmp_path: Path) -> None:
+    def asked(recipe: dict[str, object]) -> str:
+        run = RunRecord(arm="final", seed=1, run_id="r", status="succeeded", preset="paper", recipe=recipe)
+        return _question(Candidate(tmp_path, run), 3)
+
+    # As it was stored by a version whose recipes had no such field.
+    assert asked({"epochs": 7}) == asked({"epochs": 7, "least_steps": 0}) == "1ba2493338411164"
+    assert asked({"epochs": 7, "least_steps": 100}) != asked({"epochs": 7})
