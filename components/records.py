@@ -259,6 +259,7 @@ class RunRecord(_Part):
     run_id: str = Field(description="pipeline run id; the report refuses records of another run")
     status: Status
     reason: str = Field("", description="why it failed or diverged, one line a person can act on")
+    temporary: bool = Field(False, description="it failed of what may be over when it is tried again")
     started_at: str = Field("", description="UTC, ISO 8601, of the first attempt; for logs, never for durations")
     attempts: list[Attempt] = Field(default_factory=list)
     data: Data | None = None

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
     die_with(spec.parent)
     facts = environment.describe(threads=spec.threads(), image=spec.image)
     clock = Clock(facts.cores)
-    from headstart.components.training.stages import failed_record
+    from headstart.components.training.stages import error_record
 
     try:
         with clock.phase("startup"):
@@ -69,11 +69,10 @@ def main(arguments: list[str]) -> int:
             record = (trial if spec.trial else execute)(spec, clock, facts, stop.is_set)
         except Terminated:
             return TERMINATED
-    except HeadstartError as error:
-        record = failed_record(spec, str(error), "failed")
     except Exception as error:
-        traceback.print_exc()
-        record = failed_record(spec, f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}", "failed")
+        if not isinstance(error, HeadstartError):
+            traceback.print_exc()
+        record = error_record(spec, error)
     record.write(spec.record)
     return 0
 

@@ -17,7 +17,7 @@ from headstart.components.storage.artifact_layout import checkpoint_folder
 from headstart.components.training import precision, starts
 from headstart.components.training.cells import run_cells
 from headstart.components.training.checkpoint import KEPT_IN_CONTAINER
-from headstart.components.training.stages import PROCESS, run_stage
+from headstart.components.training.stages import run_stage
 
 
 def stage(
@@ -35,8 +35,9 @@ def stage(
     """Call `run_stage` with the local paths of KFP artifacts and put a few facts into the record's metadata.
 
     A run of an arm that fails is one failed run among several. A preparation that fails leaves nothing to start from:
-    HeadstartError ends the task, so that the platform starts nothing that depends on it; TemporaryError where the
-    process that trains was killed, so that the platform tries the task again.
+    HeadstartError ends the task, so that the platform starts nothing that depends on it; TemporaryError where
+    another try may succeed, so that the platform makes one: the process that trains was killed, or an error ended it
+    that is none of ours.
 
     `how` holds the arguments that every run of a pipeline shares: run_id, preset, settings, checkpoints, accelerators,
     image, and the artifact that `choose_precision` wrote.
@@ -55,7 +56,7 @@ def stage(
     )
     record.metadata.update({"arm": result.arm, "seed": str(result.seed), "status": result.status})
     if arm in PREPARATION and result.status != "succeeded":
-        error = TemporaryError if result.reason.startswith(PROCESS) else HeadstartError
+        error = TemporaryError if result.temporary else HeadstartError
         raise error(f"{arm} {result.status}: {result.reason or 'no reason is recorded'}")
     return result
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError, TemporaryError
 from headstart.components.foreign_text import printable
 from headstart.components.progress import emit
 from headstart.components.records import Arm, Precision, RunRecord, Subset, read_record
@@ -29,7 +29,7 @@ from headstart.components.training import attempts, checkpoint, environment, pre
 from headstart.components.training.specification import RunSpecification
 
 TERMINATED = 143
-PROCESS = "the process that trains"  # what the reason of a record begins with where the process is to blame
+PROCESS = "the process that trains"
 # Set where tasks are plain processes: the image that the pipeline names is then not what they run in.
 NO_CONTAINER = "HEADSTART_NO_CONTAINER"
 
@@ -130,7 +130,7 @@ def place_of(arm: str, seed: int, preparation: int, draw: int, size: int = 0) ->
 def _missing_model(spec: RunSpecification) -> RunRecord | None:
     if spec.initial_model is None or (spec.initial_model / "model.keras").is_file():
         return None
-    return failed_record(spec, "there is no initial model: the stage that makes it failed", "failed")
+    return failed_record(spec, "there is no initial model: the stage that makes it failed", "failed", temporary=False)
 
 
 def _reuse(spec: RunSpecification) -> RunRecord | None:
@@ -151,15 +151,23 @@ def _reuse(spec: RunSpecification) -> RunRecord | None:
         return None  # so will it of a place that cannot be read
 
 
-def failed_record(spec: RunSpecification, reason: str, ended: str) -> RunRecord:
+def error_record(spec: RunSpecification, error: Exception) -> RunRecord:
+    """Return the record of a run that `error` ended; another try may succeed unless the error says what is wrong."""
+    ours = isinstance(error, HeadstartError)
+    reason = str(error) if ours else f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    return failed_record(spec, reason, "failed", temporary=not ours or isinstance(error, TemporaryError))
+
+
+def failed_record(spec: RunSpecification, reason: str, ended: str, *, temporary: bool) -> RunRecord:
     """Return the record of a run that failed for `reason`, with what can still be read of its data and attempts.
 
-    `ended` is put down as the end of the attempt that was under way.
+    `ended` is put down as the end of the attempt that was under way; `temporary`: another try may succeed.
     """
     from headstart.components.datasets.packed import PackedDataset
 
     record = spec.blank_record(environment.describe(threads=spec.threads(), image=spec.image))
     record.reason, record.stop_reason = " ".join(printable(reason).split()), "failed"
+    record.temporary = temporary
     with contextlib.suppress(HeadstartError):
         record.data = PackedDataset(spec.dataset, checked=False).record()
     folder = checkpoint.Folder(spec.checkpoints)
@@ -189,7 +197,8 @@ def spawn(spec: RunSpecification) -> RunRecord:
     if status == 0 and spec.record.is_file():
         return read_record(spec.record)
     ended, details = _how(status)
-    return failed_record(spec, f"{PROCESS} {ended}{details}{last_words and ': ' + last_words}", ended)
+    words = f"{PROCESS} {ended}{details}{last_words and ': ' + last_words}"
+    return failed_record(spec, words, ended, temporary=True)
 
 
 def _close_attempt(spec: RunSpecification, ended: str) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 import tiny_images
+from kfp.dsl import Artifact
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import HeadstartError, SettingError, TemporaryError
 from headstart.components.records import RunRecord, read_record
-from headstart.components.training import stages
+from headstart.components.training import shells, stages
 from headstart.components.training.specification import RunSpecification
 from tests.processes import alive, trains
 
@@ -120,6 +121,28 @@ def test_a_finished_run_is_not_trained_again(final, tmp_path, monkeypatch):
     for changes in ({"settings": {"epochs": 3}}, {"seed": 2}, {"run_id": "another"}, {"image": "other:1"}):
         with pytest.raises(AssertionError, match="a process was started"):
             stages.run_stage(**given | outputs | changes)
+
+
+@pytest.mark.parametrize(
+    ("error", "temporary"),
+    [
+        (OSError(116, "Stale file handle"), True),
+        (MemoryError(), True),
+        (TemporaryError("gs://b: Google Cloud Storage failed."), True),
+        (HeadstartError("the split validation is empty."), False),
+        (SettingError("batch_size: too large."), False),
+    ],
+)
+def test_a_preparation_is_tried_again_where_another_try_may_succeed(
+    error: Exception, temporary: bool, target_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "spawn", lambda spec: stages.error_record(spec, error))
+    given = tiny_images.call(tmp_path, "pretrain", target_set)
+    artifacts = {name: Artifact(uri=str(given.pop(name))) for name in ("dataset", "record")}
+    with pytest.raises(HeadstartError) as raised:
+        shells.stage(**given, **artifacts)
+    assert type(raised.value) is (TemporaryError if temporary else HeadstartError)
+    assert read_record(Path(artifacts["record"].path)).temporary is temporary
 
 
 @pytest.mark.slow
