@@ -127,9 +127,13 @@ def read_configuration(file: Path) -> dict[str, Any]:
 
 
 def options_of_call(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `headstart.run_experiment` as a file for `--config` would say them."""
+    """Return the arguments of `headstart.run_experiment` as a file for `--config` would say them.
+
+    Without those that are no options of the command: `verbose`, and the price of a label where it is no curve.
+    """
     names = {"settings": "set", "data_settings": "data-setting"}
-    given = {names.get(name, name.replace("_", "-")): value for name, value in options.items()}
+    without = ("verbose",) if options.get("sizes") else ("verbose", "price_per_label")
+    given = {names.get(name, name.replace("_", "-")): value for name, value in options.items() if name not in without}
     return {name: _of_call(name, value) for name, value in given.items() if value is not None and value is not False}
 
 
@@ -150,6 +154,8 @@ def _of_call(name: str, value: Any) -> Any:
     if name in ("set", "data-setting"):
         return [f"{key}={inner if isinstance(inner, str) else json.dumps(inner)}" for key, inner in value.items()]
     if name in ADDRESSES:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return [_of_call(name, one) for one in value]
         return masked_address(whole_path(str(value)))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ",".join(map(str, value))

@@ -95,6 +95,7 @@ def experiment_request(
         raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
     chosen = _with_network(network, settings or {})
     configuration = _naming_network(configuration or {}, chosen)
+    output = output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     request = ExperimentRequest(
         parameters={
             **sets,
@@ -121,7 +122,7 @@ def experiment_request(
             "price_per_label": price_per_label,
             "command": shlex.join(_command("curve" if sizes else "run", configuration, output)),
         },
-        output=output or Path("outputs") / datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S"),
+        output=output,
         restart=restart,
         docker_image=docker,
         keep_work=keep_work,
@@ -150,13 +151,13 @@ def experiment_request(
     return request
 
 
-def _command(name: str, configuration: Mapping[str, Any], output: Path | None) -> list[str]:
+def _command(name: str, configuration: Mapping[str, Any], output: Path) -> list[str]:
     """The command as it was typed, or, where a file or Python said what to run, with every option spelled out."""
     typed = [masked_address(word) for word in sys.argv[1:]]
     if typed[:1] == [name] and not any(word.partition("=")[0] == "--config" for word in typed):
         return ["headstart", *typed]
     options = {key: value for key, value in configuration.items() if key not in ("output", "restart", "json")}
-    return ["headstart", name, *spelled_out(options), *(["--output", str(output)] if output else [])]
+    return ["headstart", name, *spelled_out(options), "--output", str(output)]
 
 
 def _with_network(network: str, settings: Mapping[str, Any]) -> dict[str, Any]:

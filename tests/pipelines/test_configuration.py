@@ -202,6 +202,20 @@ def test_the_command_of_a_call_in_python_repeats_it(place: Path, monkeypatch: py
     words = shlex.split(first.report_settings["command"])
     assert words[-2:] == ["--output", "new"]
     same(first, asked_for(words[1:], monkeypatch))
+    curve: dict[str, Any] = {"sizes": [3, 6], "prepared": ["models", Path("models/a.keras")], "intermediate": "photos"}
+    (place / "models/finetuned.keras").write_bytes(b"")
+    for options in (curve | {"price_per_label": 0.5, "draws": 3, "runs": 4}, {"price_per_label": 0.5, "intermediate": "photos"}):
+        given = {**options, "verbose": True, "keep_work": True}
+        first = experiment_request(configuration=options_of_call(given), **given)
+        repeated = asked_for(shlex.split(first.report_settings["command"])[1:], monkeypatch)
+        assert repeated.parameters == first.parameters
+        _write_configuration(place / "run.yaml", first)
+        again = asked_for(["curve" if "sizes" in given else "run", "--config", "run.yaml"], monkeypatch)
+        assert again.parameters == first.parameters
+    first.output.mkdir(parents=True)
+    (first.output / "finetuned.keras").write_bytes(b"")
+    offered = asked_for(shlex.split(curve_command(first.report_settings["command"]))[1:], monkeypatch)
+    assert offered.parameters["prepared"] == [str(place / first.output)]
 
 
 def test_files_that_are_not_there_or_too_large(tmp_path: Path) -> None:
