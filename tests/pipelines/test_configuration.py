@@ -204,7 +204,10 @@ def test_the_command_of_a_call_in_python_repeats_it(place: Path, monkeypatch: py
     same(first, asked_for(words[1:], monkeypatch))
     curve: dict[str, Any] = {"sizes": [3, 6], "prepared": ["models", Path("models/a.keras")], "intermediate": "photos"}
     (place / "models/finetuned.keras").write_bytes(b"")
-    for options in (curve | {"price_per_label": 0.5, "draws": 3, "runs": 4}, {"price_per_label": 0.5, "intermediate": "photos"}):
+    for options in (
+        curve | {"price_per_label": 0.5, "draws": 3, "runs": 4},
+        {"price_per_label": 0.5, "intermediate": "photos"},
+    ):
         given = {**options, "verbose": True, "keep_work": True}
         first = experiment_request(configuration=options_of_call(given), **given)
         repeated = asked_for(shlex.split(first.report_settings["command"])[1:], monkeypatch)
