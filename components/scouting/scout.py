@@ -98,10 +98,13 @@ def _load(name: str, folder: Path, network: str, dataset: PackedDataset) -> tupl
     if name in NAMES:
         keras.utils.set_random_seed(0)
         return build(name, len(dataset.classes)), name, "", None
-    if network:
-        registry.load_own(network)
     starts.fetch_start(
-        name, folder, preparation=0, hours=None, network=lambda classes: build(network or "paper", classes)
+        name,
+        folder,
+        preparation=0,
+        hours=None,
+        network=lambda classes: build(network or "paper", classes),
+        register=lambda: registry.load_own(network or "paper"),
     )
     initial, description = export.load_model(folder)
     seen = lineage.seen_before(dataset, folder)

@@ -137,13 +137,19 @@ def _stored_weights(file: Path) -> Weights:
         return {}
 
 
+class UnknownLayerError(HeadstartError):
+    """A Keras file has a layer or function that is not Keras's own and that nothing in this process registered."""
+
+
 def load_file(file: Path, name: str) -> Any:
     """Load a Keras file in safe mode, without its optimizer; HeadstartError, which calls it `name`, if it is none."""
     try:
         with _built_once():
             return keras.models.load_model(file, custom_objects=LAYERS, compile=False, safe_mode=True)
     except Exception as error:  # on a damaged or a hostile file it raises nearly anything
-        raise HeadstartError(
+        # Keras has no kind of its own for it.
+        kind = UnknownLayerError if "Could not locate" in str(error) else HeadstartError
+        raise kind(
             f"{name}: cannot be loaded: {error}",
             "It has to be a file that model.save('NAME.keras') wrote, without code of its own. Layers of your own are "
             "loaded where the module of your --network registers them with keras.saving.register_keras_serializable.",

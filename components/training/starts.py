@@ -43,12 +43,19 @@ EXPECTED = (
 
 
 def fetch_start(
-    uri: str, folder: Path, *, preparation: int, hours: float | None, network: Callable[[int], Any]
+    uri: str,
+    folder: Path,
+    *,
+    preparation: int,
+    hours: float | None,
+    network: Callable[[int], Any],
+    register: Callable[[], None] = lambda: None,
 ) -> Given:
     """Put the model at `uri` into `folder` as model.keras and model.json, and return what is known about it.
 
     `uri` is local, gs://, s3:// or minio://, see `EXPECTED`. `network(classes)` builds the network that weights without
-    an architecture are loaded into. `hours` is what preparing it cost; None: as its run measured it, or not known. A
+    an architecture are loaded into. `register()` is called where a file has layers that Keras does not know, to make
+    them known. `hours` is what preparing it cost; None: as its run measured it, or not known. A
     model without a description gets one, with the digests of what was found. HeadstartError where it is none of these,
     where it cannot be loaded safely, and where the weights do not fit the network.
     """
@@ -56,7 +63,7 @@ def fetch_start(
     with tempfile.TemporaryDirectory(prefix="headstart-start-") as scratch, whole_folder(folder, is_model) as new:
         measured = _place(uri, new, Path(scratch), network)
         given = Given(left_out=["pretrain"], source=masked_address(uri), hours=measured if hours is None else hours)
-        _describe(new, uri, given, preparation)
+        _describe(new, uri, given, preparation, register)
     return given
 
 
@@ -190,7 +197,7 @@ def _from_served(folder: Path, new: Path, network: Callable[[int], Any]) -> None
     model.save(new / MODEL_FILE)
 
 
-def _describe(folder: Path, uri: str, given: Given, preparation: int) -> None:
+def _describe(folder: Path, uri: str, given: Given, preparation: int, register: Callable[[], None]) -> None:
     """Write what this experiment needs to know into model.json; a model without one is loaded, safely, to be described.
 
     The digests that a description carries are checked when the model is loaded, here and in every run.
@@ -199,10 +206,24 @@ def _describe(folder: Path, uri: str, given: Given, preparation: int) -> None:
     from headstart.components.training.freezing import weights_digest
 
     file = folder / DESCRIPTION_FILE
-    if _is_ours(file):
-        description = export.load_model(folder)[1]
-    else:
-        model = export.load_file(folder / MODEL_FILE, masked_address(uri))
+    ours = _is_ours(file)
+
+    def load() -> tuple[Any, dict[str, Any]]:
+        return export.load_model(folder) if ours else (export.load_file(folder / MODEL_FILE, masked_address(uri)), {})
+
+    try:
+        model, description = load()
+    except export.UnknownLayerError as error:
+        try:
+            register()
+        except SettingError as missing:
+            raise SettingError(
+                f"{error.message} What might register it cannot be used: {missing.message}",
+                "A .keras file with layers of its own needs the module of --network where it is read: on a cluster in "
+                "the image of the task that failed too.",
+            ) from missing
+        model, description = load()
+    if not ours:
         description = {
             "weights": weights_digest(model),
             "sha256": hashlib.sha256((folder / MODEL_FILE).read_bytes()).hexdigest(),
@@ -251,9 +272,8 @@ def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int, network
 
     The description of each says, as that of `fetch_start` does, which stages the model takes the place of and what its
     run says it took. Only a model without a description is loaded, to be described; it may have layers that the module
-    of `network` registers. SettingError where a model is
-    missing or named twice, or where its description says that it was made for images of another size than `image_size`
-    (pixels).
+    of `network` registers, which is imported for these alone. SettingError where a model is missing or named twice, or
+    where its description says that it was made for images of another size than `image_size` (pixels).
     """
     models = [model for uri in uris for model in find_models(uri)]
     if not models:
@@ -329,8 +349,6 @@ def main(arguments: list[str]) -> int:
 
         settings = resolve(request["preset"] or "paper", "pretrain", request["settings"], request["image_size"])
 
-        registry.load_own(settings.stage.network)
-
         def network(classes: int) -> Any:
             return registry.build(settings.stage, settings.recipe, request["image_size"], classes)
 
@@ -340,6 +358,7 @@ def main(arguments: list[str]) -> int:
             preparation=request["preparation"],
             hours=request["hours"],
             network=network,
+            register=lambda: registry.load_own(settings.stage.network),
         )
     except HeadstartError as error:
         answer = {"kind": type(error).__name__, "error": error.message, "remedy": error.remedy}

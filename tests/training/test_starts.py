@@ -142,6 +142,21 @@ def test_layers_of_ones_own_are_loaded_where_the_module_of_the_network_registers
     assert "dense" in "".join(export.load_weights(tmp_path / "out" / "0")[0])
 
 
+def test_the_module_of_the_network_is_imported_only_where_a_file_has_layers_that_keras_does_not_know(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    registry.load_own(f"{tmp_path / 'own.py'}:network")
+    inputs = keras.Input((8, 8, 3))
+    scaled = keras.saving.get_registered_object("test_starts>Scale")()(inputs)
+    for name, pixels in (("own", scaled), ("plain", inputs)):
+        keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(pixels))).save(tmp_path / f"{name}.keras")
+    absent = "absent_from_this_image:network"
+    assert starts.fetch_prepared([str(tmp_path / "plain.keras")], tmp_path / "out", 8, absent) == 1
+    with pytest.raises(SettingError, match=r"(?s)own\.keras.*Scale.*absent_from_this_image cannot be imported"):
+        starts.fetch_prepared([str(tmp_path / "own.keras")], tmp_path / "out", 8, absent)
+
+
 def test_code_damage_and_other_files_are_refused(model: Any, ours: Path, tmp_path: Path) -> None:
     inputs = keras.Input((8, 8, 3))
     code = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
