@@ -63,9 +63,6 @@ def without_noise() -> Iterator[None]:
 
     A process of its own does it: what TensorFlow writes before it aborts, as without AVX, outlives this process.
     """
-    if "tensorflow" in sys.modules:  # as in a fork
-        yield
-        return
     sys.stderr.flush()
     patterns = [f"--regexp={noise}" for noise in NOISE]
     try:
@@ -94,7 +91,8 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     processor instead would report its time as theirs.
     """
     os.environ.update(for_import(os.environ, accelerators))
-    with without_noise():
+    # A fork has imported it already.
+    with contextlib.nullcontext() if "tensorflow" in sys.modules else without_noise():
         import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
