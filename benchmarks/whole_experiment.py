@@ -79,7 +79,8 @@ class Parts:
         def command() -> list[str]:
             # A part that was cut off begins again: what it left would be taken up and its time be too short.
             for each in arguments.get("each", [arguments]):
-                shutil.rmtree(each.get("checkpoints") or self.folder / "none", ignore_errors=True)
+                if each.get("checkpoints"):
+                    shutil.rmtree(each["checkpoints"], ignore_errors=True)
             specification = self.folder / "ours" / f"{name}.specification.json"
             write_json(specification, {"part": part, "arguments": arguments})
             return python("benchmarks.ours", specification)

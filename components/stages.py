@@ -25,8 +25,9 @@ RecipeName = Literal["pretrain", "finetune", "target"]
 # nothing, early, backbone, all_but_head or first_N_blocks: which layers keep their weights;
 # headstart.components.training.stage_settings says which these are.
 Frozen = str
-# An arm that is transfer with its first N blocks frozen.
-_BY_DEPTH = re.compile(r"transfer@(0|[1-9][0-9]{0,2})")
+# The arm that is also run with its first N blocks frozen, under names such as transfer@3.
+DEEPENED = "transfer"
+_BY_DEPTH = re.compile(rf"{DEEPENED}@(0|[1-9][0-9]{{0,2}})")
 MOST_BLOCKS = 999
 
 
@@ -80,7 +81,7 @@ class _Table(dict[str, Stage]):
             raise KeyError(name)
         blocks = "no block" if not depth else "the first block" if depth == 1 else f"the first {depth} blocks"
         return replace(
-            self["transfer"],
+            self[DEEPENED],
             name=name,
             title=f"Transfer at depth {depth}",
             caption=f"from transferred weights, {blocks} frozen",
@@ -100,7 +101,7 @@ STAGES: dict[str, Stage] = _Table(
               "product", "target", "target", "finetune", "backbone"),
         Stage("baseline", "Baseline", "from random weights",
               "control", "target", "target"),
-        Stage("transfer", "Transfer", "from transferred weights, the backbone frozen",
+        Stage(DEEPENED, "Transfer", "from transferred weights, the backbone frozen",
               "treatment", "target", "target", "finetune", "backbone"),
         Stage("finetuned", "Fine-tuned", "from transferred weights, nothing frozen, at a tenth of the learning rate",
               "treatment", "target", "target", "finetune", "nothing", learning_rate=0.1),
@@ -122,7 +123,7 @@ DEFAULT_ARMS: tuple[str, ...] = ("baseline", "transfer")
 def order(name: str) -> int:
     """Return the place of a stage in the table, to sort by: transfer by depth after transfer, unknown names last."""
     depth = frozen_blocks(name)
-    known = "transfer" if depth is not None else name
+    known = DEEPENED if depth is not None else name
     place = NAMES.index(known) if known in NAMES else len(NAMES)
     return place * (MOST_BLOCKS + 2) + (0 if depth is None else depth + 1)
 

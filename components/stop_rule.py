@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -15,6 +17,16 @@ def most_epochs(epochs: int, least_steps: int, images: int, batch_size: int) -> 
     """Return `epochs`, or as many more as `least_steps` steps take where that is a larger number."""
     steps = steps_per_epoch(images, batch_size)
     return max(epochs, math.ceil(least_steps / steps)) if steps else epochs
+
+
+def recorded_schedule(recipe: Mapping[str, Any], images: int) -> tuple[int, int]:
+    """Return the largest number of epochs and the steps of each, of a run on `images` with the recipe of its record.
+
+    What an older record lacks counts as 0; a batch has at least one image.
+    """
+    epochs, least_steps, batch = (int(recipe.get(name) or 0) for name in ("epochs", "least_steps", "batch_size"))
+    batch = batch or 1
+    return most_epochs(epochs, least_steps, images, batch), steps_per_epoch(images, batch)
 
 
 @dataclass

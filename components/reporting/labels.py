@@ -33,7 +33,7 @@ from headstart.components.reporting.summary import (
     LearningCurve,
 )
 from headstart.components.stages import DEFAULT_ARMS, chain
-from headstart.components.stop_rule import most_epochs, steps_per_epoch
+from headstart.components.stop_rule import recorded_schedule
 
 # What `headstart curve` runs where nothing else is asked for.
 OFFERED_RUNS = 6
@@ -238,9 +238,8 @@ def offer(experiment: Experiment, settings: ReportSettings) -> CurveOffer | None
 
 def _steps(recipe: Mapping[str, Any], images: int) -> int:
     """Steps of a run that goes on to its last epoch, with the recipe of a record."""
-    epochs, least_steps, batch_size = (int(recipe.get(name) or 0) for name in ("epochs", "least_steps", "batch_size"))
-    batch_size = batch_size or 1
-    return steps_per_epoch(images, batch_size) * most_epochs(epochs or 1, least_steps, images, batch_size)
+    epochs, steps = recorded_schedule(recipe, images)
+    return steps * max(epochs, 1)
 
 
 def curve_command(command: str, arms: tuple[str, ...] = DEFAULT_ARMS) -> str:

@@ -12,13 +12,8 @@ _CHECKPOINTS = "checkpoints"
 
 def checkpoint_folder(artifact: str, run_id: str = "") -> str:
     """Return ROOT/PIPELINE/checkpoints for the URI of an `artifact`; empty where it is none, or not of `run_id`."""
-    if run_id:
-        above, slash, _ = artifact.rpartition(f"/{run_id}/")
-    else:
-        above, slash, _ = artifact.rpartition("/")  # OUTPUT, then the other three below ROOT/PIPELINE
-        for _ in range(3):
-            above, slash, _ = above.rpartition("/")
-    return f"{above}/{_CHECKPOINTS}" if slash else ""
+    parts = artifact.rsplit(f"/{run_id}/", 1) if run_id else artifact.rsplit("/", 4)
+    return f"{parts[0]}/{_CHECKPOINTS}" if len(parts) == (2 if run_id else 5) else ""
 
 
 def output_of(run_id: str, output: str) -> re.Pattern[str]:

@@ -29,7 +29,7 @@ from headstart.components.training import attempts, checkpoint, environment, pre
 from headstart.components.training.specification import RunSpecification
 
 TERMINATED = 143
-PROCESS = "the process that trains"
+_PROCESS = "the process that trains"
 # Set where tasks are plain processes: the image that the pipeline names is then not what they run in.
 NO_CONTAINER = "HEADSTART_NO_CONTAINER"
 
@@ -192,12 +192,12 @@ def spawn(spec: RunSpecification) -> RunRecord:
             break
         ended, _ = _how(status)
         _close_attempt(spec, ended)
-        words = f"{PROCESS} {ended} and is started again ({attempt + 1} of {retries} retries)"
+        words = f"{_PROCESS} {ended} and is started again ({attempt + 1} of {retries} retries)"
         emit("retry", arm=spec.arm, seed=spec.seed, text=words)
     if status == 0 and spec.record.is_file():
         return read_record(spec.record)
     ended, details = _how(status)
-    words = f"{PROCESS} {ended}{details}{last_words and ': ' + last_words}"
+    words = f"{_PROCESS} {ended}{details}{last_words and ': ' + last_words}"
     return failed_record(spec, words, ended, temporary=True)
 
 

@@ -253,8 +253,9 @@ class Follower:
 
     def _show(self, state: str, run: Run) -> None:
         going = state not in runs.FINAL_STATES
-        known = self.workflow is not None and self.workflow.nodes
-        tasks = tasks_of_workflow(self.workflow, self.package, going=going) if self.workflow and known else []
+        tasks: list[TaskProgress] = []
+        if self.workflow and self.workflow.nodes:
+            tasks = tasks_of_workflow(self.workflow, self.package, going=going)
         tasks = tasks or summarise_tasks(run, self.package, going=going)
         for task in tasks:
             if not task.waits:

@@ -25,7 +25,7 @@ from headstart.components.reporting.experiment import (
     values,
 )
 from headstart.components.reporting.tables import Table
-from headstart.components.stages import STAGES, frozen_blocks
+from headstart.components.stages import DEEPENED, STAGES, frozen_blocks
 
 TOP, BOTTOM, LEFT, RIGHT = 48.0, 196.0, 50.0, WIDTH - 12
 
@@ -59,9 +59,9 @@ def table(experiment: Experiment) -> Table | None:
     by_depth = arms(experiment)
     if not by_depth:
         return None
-    plain = experiment.arms.get("transfer")
+    plain = experiment.arms.get(DEEPENED)
     rows = []
-    for depth, records in [*by_depth.items(), *([("as transfer", plain)] if plain else [])]:
+    for depth, records in [*by_depth.items(), *([(f"as {DEEPENED}", plain)] if plain else [])]:
         done = succeeded(records)
         accuracies, times = values(records, test_accuracy), values(records, train_seconds)
         rows.append(
@@ -81,7 +81,7 @@ def table(experiment: Experiment) -> Table | None:
         minor=frozenset({3, 4}),
         note="0: transferred weights, everything trained. All of them share the recipe, its learning rate too, and so "
         "differ from one another in nothing but what is frozen."
-        + (" As transfer: that arm, which freezes what its own settings say." if plain else ""),
+        + (f" As {DEEPENED}: that arm, which freezes what its own settings say." if plain else ""),
     )
 
 

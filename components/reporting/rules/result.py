@@ -13,7 +13,7 @@ from headstart.components.reporting.rules.registry import Broken, Problem, group
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import percent
 from headstart.components.stages import STAGES
-from headstart.components.stop_rule import StopRule, most_epochs
+from headstart.components.stop_rule import StopRule, recorded_schedule
 
 # Where the answer is wrong, the true class got at most half of the probability, so each wrong answer adds at least
 # this much to the sum of the cross-entropies.
@@ -191,9 +191,8 @@ def _equal(result: object, rule: StopRule) -> bool:
 
 def _stop_rule(record: RunRecord) -> StopRule:
     recipe, counts = record.recipe, record.data.counts if record.data else {}
-    epochs, least_steps, batch = (int(recipe.get(name) or 0) for name in ("epochs", "least_steps", "batch_size"))
     return StopRule(
-        most_epochs(epochs, least_steps, counts.get("train", 0), batch or 1),
+        recorded_schedule(recipe, counts.get("train", 0))[0],
         int(recipe.get("patience") or 0),
         # The older name is that of records before the setting was renamed.
         float(recipe.get("min_delta", recipe.get("minimum_improvement")) or 0.0),
