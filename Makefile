@@ -67,16 +67,19 @@ clean: ## remove what was built here, .venv included; results in outputs stay
 clean-results: ## remove outputs with every result and model in it
 	rm -rf outputs
 
+# A lock is complete. Without --no-deps, pip resolves `coverage[toml]` of another package past the pinned `coverage` as soon
+# as there is a newer one, and then refuses it for want of a hash.
 .venv/.runtime: requirements/cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Headstart needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Name another: make setup PYTHON=python3.12" % v)'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@echo "Installing the locked dependencies into .venv (TensorFlow is large; about a minute)"
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/cpu.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/cpu.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/.development: .venv/.runtime requirements/development.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/development.txt
+	.venv/bin/python -m pip check
 	@touch $@
 
 .PHONY: check coverage image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean clean-results

@@ -5,4 +5,4 @@ set -eu
 
 awk '/^[a-z]/ { keep = /^setuptools==/ } keep' "$1" >/build/setuptools.txt
 grep -q sha256 /build/setuptools.txt
-/opt/headstart/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r /build/setuptools.txt
+/opt/headstart/bin/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: -r /build/setuptools.txt

@@ -36,6 +36,7 @@ def test_dependencies_are_locked_with_hashes() -> None:
     for script in ("install-dependencies.sh", "install-build-tool.sh"):
         for line in re.findall(r"-m pip install [^\n]*", (ROOT / "docker" / script).read_text()):
             assert "--require-hashes" in line
+            assert "--no-deps" in line
     for lock in ("cpu.txt", "gpu.txt"):
         text = (ROOT / "requirements" / lock).read_text()
         packages = re.findall(r"^([a-z0-9][a-z0-9._-]*)==", text, re.M)
