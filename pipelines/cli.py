@@ -37,7 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compile": ("headstart.pipelines.commands.compile", "Write a pipeline as a package for a cluster."),
     "check": ("headstart.pipelines.commands.check", "Say what would stop a run on a cluster, before it starts."),
     "submit": ("headstart.pipelines.commands.submit", "Submit a pipeline to a cluster and follow it."),
-    "schedule": ("headstart.pipelines.commands.schedule", "Retrain on a cluster at set times or intervals."),
+    "schedule": ("headstart.pipelines.commands.schedule", "Run a pipeline on a cluster at set times or intervals."),
     "retrain": (
         "headstart.pipelines.commands.retrain",
         "Retrain the last stage on this machine and promote what is better.",

@@ -15,7 +15,7 @@ from headstart.components.datasets.left_out import NONE
 from headstart.components.datasets.packed import SPLITS
 from headstart.components.datasets.selection import assign_classes, most_per_class
 from headstart.components.datasets.settings import SelectionSettings, parse_settings
-from headstart.components.design import Plan, check_sizes, on_prepared_models, plan
+from headstart.components.design import Plan, check_sizes, mean_per_class, on_prepared_models, plan
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.stop_rule import steps_per_epoch
 from headstart.components.training.settings import resolve
@@ -168,8 +168,9 @@ def _stage(
     recipe = settings.recipe
     each = [images]
     if name in planned.arms and images.classes and request.parameters.get("sizes"):
+        largest = mean_per_class(images.train, images.classes)
         trained = [
-            size * images.classes for size in check_sizes(request.parameters["sizes"], images.train // images.classes)
+            min(images.train, size * images.classes) for size in check_sizes(request.parameters["sizes"], largest)
         ]
         # Validation images shrink alike.
         each = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from headstart.components.credentials import conceal, masked_address
 from headstart.components.datasets.left_out import NONE, needed_beside
 from headstart.components.datasets.settings import PAPER_CLASSES
-from headstart.components.design import AUTO_SIZES, check_sizes
+from headstart.components.design import AUTO_SIZES, CURVE_DRAWS, CURVE_RUNS, check_sizes
 from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, chosen_arms
 from headstart.components.training.networks import own_network
@@ -62,15 +61,21 @@ def experiment_request(
     keep_work: bool = False,
     verbose: bool = False,
     configuration: Mapping[str, Any] | None = None,
+    typed: Sequence[str] = (),
 ) -> ExperimentRequest:
     """Check what can be checked without reading data and return the request; the names are those of `headstart run`.
 
     With `sizes` those of `headstart curve`, see `headstart.components.design.check_sizes`; then `prepared` is a list of
     outputs of earlier runs, or models, whose weights are transferred, so that nothing is prepared.
 
-    0 and empty mean the default of the preset. `configuration` is what a file for `--config` would say; it is written
-    beside the results. SettingError names the option that is wrong.
+    0 and empty mean the default of the preset, or of that command. `configuration` is what a file for `--config` would
+    say; it is written beside the results. `typed` are the words after `headstart`, where it was called so.
+    SettingError names the option that is wrong.
     """
+    if sizes:
+        runs = CURVE_RUNS if runs is None and seeds is None else runs
+        draws = draws or CURVE_DRAWS
+        preparations = preparations or (0 if prepared else 1)
     if prepared and not sizes:
         # It takes the place of the stages whose data are not given.
         source = source or ("" if cifar100 else NONE)
@@ -120,7 +125,7 @@ def experiment_request(
             "target_accuracy": target_accuracy,
             "price_per_hour": price_per_hour,
             "price_per_label": price_per_label,
-            "command": shlex.join(_command("curve" if sizes else "run", configuration, output)),
+            "command": shlex.join(_command(typed, "curve" if sizes else "run", configuration, output)),
         },
         output=output,
         restart=restart,
@@ -151,11 +156,10 @@ def experiment_request(
     return request
 
 
-def _command(name: str, configuration: Mapping[str, Any], output: Path) -> list[str]:
+def _command(typed: Sequence[str], name: str, configuration: Mapping[str, Any], output: Path) -> list[str]:
     """The command as it was typed, or, where a file or Python said what to run, with every option spelled out."""
-    typed = [masked_address(word) for word in sys.argv[1:]]
     if typed[:1] == [name] and not any(word.partition("=")[0] == "--config" for word in typed):
-        return ["headstart", *typed]
+        return ["headstart", *map(masked_address, typed)]
     options = {key: value for key, value in configuration.items() if key not in ("output", "restart", "json")}
     return ["headstart", name, *spelled_out(options), "--output", str(output)]
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from headstart.components.datasets.packed import Description, PackedDataset, packed_folder, share_split, write_packed
 from headstart.components.datasets.selection import select_classes, select_target
 from headstart.components.datasets.splitting import draw_groups_jointly, generator
+from headstart.components.design import mean_per_class
 from headstart.components.errors import SettingError
 from headstart.components.records import Subset
 
@@ -105,7 +106,7 @@ def divide_anew(packed: str | Path, folder: str | Path, *, seed: int, draw: int)
 
 def images_per_class(description: Description) -> int:
     """Return the mean number of training images per class, rounded; at least 1."""
-    return max(1, round(description.counts["train"] / len(description.classes)))
+    return mean_per_class(description.counts["train"], len(description.classes))
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from headstart.components.credentials import masked_address
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import HeadstartError, SettingError, TemporaryError
 from headstart.components.promotion import sealed, signing
 from headstart.components.promotion.backends import Backend, BucketBackend, Conflict, DamagedError, LocalBackend
 from headstart.components.promotion.integrity import MANIFEST, check_files, file_digests, read_manifest
@@ -130,7 +130,7 @@ class ModelStore:
         check_files(target, manifest, where)
         signing.verify(target, where)
         if read_manifest(target) != manifest:
-            raise HeadstartError(f"{where}/{MANIFEST}: changed while it was read.", "Try again.")
+            raise TemporaryError(f"{where}/{MANIFEST}: changed while it was read.", "Try again.")
         return target
 
     def check(self, version: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import ndtri
 
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import TemporaryError
 from headstart.components.promotion import sealed
 from headstart.components.promotion.backends import Conflict, DamagedError
 from headstart.components.promotion.evidence import POWER, level
@@ -140,4 +140,4 @@ def _changed(store: ModelStore, change: Callable[[Uses], Comparison]) -> tuple[U
         except Conflict:
             continue
         return uses, found
-    raise HeadstartError(f"{store.uri}/{FILE}: is changed by others faster than it can be written.", "Try again.")
+    raise TemporaryError(f"{store.uri}/{FILE}: is changed by others faster than it can be written.", "Try again.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from headstart.components.design import default_sizes
+from headstart.components.design import CURVE_RUNS, default_sizes, mean_per_class
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
 from headstart.components.reporting.curve import (
@@ -35,8 +35,6 @@ from headstart.components.reporting.summary import (
 from headstart.components.stages import DEFAULT_ARMS, chain
 from headstart.components.stop_rule import recorded_schedule
 
-# What `headstart curve` runs where nothing else is asked for.
-OFFERED_RUNS = 6
 # Options of `headstart run` that the command of a curve does without: each with a value, or alone.
 _WITH_VALUE = {
     "--runs",
@@ -207,7 +205,7 @@ def offer(experiment: Experiment, settings: ReportSettings) -> CurveOffer | None
     arms = {arm: succeeded(experiment.of(arm)) for arm in experiment.comparisons[0]}
     sets = [
         (
-            record.data.counts.get("train", 0) // max(1, len(record.data.classes)),
+            mean_per_class(record.data.counts.get("train", 0), len(record.data.classes)),
             len(record.data.classes),
             record.recipe,
         )
@@ -226,12 +224,12 @@ def offer(experiment: Experiment, settings: ReportSettings) -> CurveOffer | None
     for records in arms.values():
         training = float(np.mean([record.phases.train for record in records]))
         rest = float(np.mean([total_seconds(record) for record in records])) - training
-        seconds += OFFERED_RUNS * (len(sizes) * rest + share * training)
+        seconds += CURVE_RUNS * (len(sizes) * rest + share * training)
     if not math.isfinite(seconds):
         return None
     return CurveOffer(
         seconds=seconds,
-        runs=OFFERED_RUNS * len(sizes) * len(arms),
+        runs=CURVE_RUNS * len(sizes) * len(arms),
         command=curve_command(settings.command, tuple(arms)),
     )
 
@@ -263,8 +261,10 @@ def _kept(words: Sequence[str]) -> list[str]:
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
-        if name in ("--output", "-o"):
+        if name == "--output":
             output = value if equals else next(rest, output)
+        elif word.startswith("-o"):
+            output = word[2:] or next(rest, output)
         elif name in without:
             if not equals:
                 next(rest, "")

@@ -12,6 +12,7 @@ from headstart.components.datasets.draws import draw_folder, draw_folders, image
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.design import LARGEST_LOOPS, Cell, check_sizes, curve_tasks, plan, read_cells
 from headstart.components.errors import HeadstartError
+from headstart.components.progress import emit
 from headstart.components.records import RunRecord, Subset
 from headstart.components.regular_files import read_json
 from headstart.components.stages import STAGES
@@ -30,7 +31,10 @@ def loop_tasks(dataset: Path, preparations: int, *, sizes: list[Any], **paramete
     if not sizes:
         return planned.tasks
     there = min(images_per_class(PackedDataset(draw, checked=False).description) for draw in draw_folders(dataset))
-    return curve_tasks(planned.cells, check_sizes(sizes, there), LARGEST_LOOPS - 2 * preparations)
+    chosen = check_sizes(sizes, there)
+    tasks = curve_tasks(planned.cells, chosen, LARGEST_LOOPS - 2 * preparations)
+    emit("plan", runs=len(planned.cells) * len(chosen))  # of each arm: the images decide how many sizes auto means
+    return tasks
 
 
 def run_cells(cells: str, *, dataset: Path, prepared: Path, records: Path, **how: Any) -> list[RunRecord]:

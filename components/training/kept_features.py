@@ -1,7 +1,8 @@
 """Outputs of frozen layers that a run evaluated, kept beside its checkpoints for runs that would compute them again.
 
 All transfer runs of a preparation pass the same test images through the same layers, in float32. What a run trains on
-is never kept: each computes that in its own time. Files are in a local folder only, and go with finished checkpoints.
+is never kept: each computes that in its own time. Files are in a local folder only, at most `MOST_BYTES` of a pipeline
+run, and stay as long as its finished runs: until a local run has ended well, or for as long as the volume keeps them.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def _paper(stage: RecipeName) -> dict[str, Any]:
 
 
 def _fast(stage: RecipeName) -> dict[str, Any]:
-    # Tuned for the soonest time to the paper's accuracies; docs/results.md has the figures. The schedules
+    # Tuned for the shortest training to about the paper's accuracies; docs/results.md has the figures. The schedules
     # end on their last weights: on Fruits-360 the validation accuracy is full long before the test accuracy is.
     shared = {
         "optimizer": "adamw",

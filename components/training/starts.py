@@ -223,6 +223,11 @@ def _describe(folder: Path, uri: str, given: Given, preparation: int, register: 
                 "the image of the task that failed too.",
             ) from missing
         model, description = load()
+    if not getattr(model, "inputs", None):
+        found = type(model).__name__
+        raise SettingError(
+            f"prepared: {masked_address(uri)} holds a {found}, expected a functional or sequential model."
+        )
     if not ours:
         description = {
             "weights": weights_digest(model),

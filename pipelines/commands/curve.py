@@ -6,12 +6,19 @@ from typing import Any
 
 import click
 
-from headstart.components.design import AUTO_SIZES, MOST_DRAWS, MOST_PREPARATIONS, MOST_RUNS, check_sizes
+from headstart.components.design import (
+    AUTO_SIZES,
+    CURVE_DRAWS,
+    CURVE_RUNS,
+    MOST_DRAWS,
+    MOST_PREPARATIONS,
+    MOST_RUNS,
+    check_sizes,
+)
 from headstart.components.errors import SettingError
 from headstart.pipelines.commands import run
 from headstart.pipelines.options import ADDRESS, ClassesCommand
 
-RUNS, DRAWS = 6, 3
 # What `headstart run` has and a curve has not, or has with another default.
 OWN = ("runs", "preparations", "draws", "prepared", "preparation_hours")
 
@@ -34,12 +41,14 @@ _options: list[click.Parameter] = [
         ["--price-per-label"], type=click.FloatRange(min=0), default=0.0, help="Turns labels that are saved into money."
     ),
     click.Option(
-        ["--runs"], type=click.IntRange(1, MOST_RUNS // 2), help=f"Runs of each arm at each size.  [default: {RUNS}]"
+        ["--runs"],
+        type=click.IntRange(1, MOST_RUNS // 2),
+        help=f"Runs of each arm at each size.  [default: {CURVE_RUNS}]",
     ),
     click.Option(
         ["--draws"],
         type=click.IntRange(1, MOST_DRAWS),
-        default=DRAWS,
+        default=CURVE_DRAWS,
         help="Draws of the target's training images, over which the runs are spread.",
     ),
     click.Option(
@@ -64,10 +73,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     `headstart run`; the same command goes on where it was interrupted.
     """
     sizes, prepared = _sizes(options.pop("sizes")), options.pop("prepared")
-    if options["runs"] is None and options["seeds"] is None:
-        options["runs"] = RUNS
-    if not prepared:
-        options["preparations"] = options["preparations"] or 1
     as_json, dry_run = options.pop("as_json"), options.pop("dry_run")
     run.execute(ctx, run.read_request(ctx, options, sizes=sizes, prepared=prepared), as_json, dry_run)
 

@@ -163,6 +163,7 @@ def read_request(ctx: click.Context, options: dict[str, Any], **more: Any) -> Ex
         docker=docker or "",
         verbose=ctx.obj["verbose"],
         configuration=given_options(ctx),
+        typed=sys.argv[1:],
         **more,
     )
 

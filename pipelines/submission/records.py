@@ -14,10 +14,11 @@ from typing import NamedTuple
 from headstart.components import storage
 from headstart.components.atomic_files import whole_file
 from headstart.components.console import Console
-from headstart.components.design import plan, read_cells
+from headstart.components.design import on_prepared_models, plan, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, read_record, record_name
 from headstart.components.reporting.settings import report_settings
+from headstart.components.stages import STAGES
 from headstart.components.storage import artifact_layout
 from headstart.components.training.checkpoint import FINISHED, finished_record
 from headstart.components.training.stages import place_of
@@ -134,6 +135,21 @@ def gather(places: Iterable[Place], read: Callable[[str, int], bytes], folder: P
     return found
 
 
+def _sizes(workflow: Workflow | None, records: Iterable[RunRecord]) -> list[int]:
+    """Return the sizes of the run's learning curve, [0] where it has none.
+
+    A task trains all of them, so that what one was told says which there are. Where no workflow is there to ask, the
+    records say it, of which a smaller size is written before a larger one.
+    """
+    told = [artifact.cells for artifact in workflow.artifacts() if artifact.name == FOLDER_OUTPUT] if workflow else []
+    try:
+        sizes = {cell.size for cells in told for cell in read_cells(cells)}
+    except HeadstartError:
+        sizes = set()
+    measured = {record.subset.size_per_class if record.subset else 0 for record in records if STAGES[record.arm].is_arm}
+    return sorted(sizes or measured or {0})
+
+
 def report_here(
     console: Console,
     workflow: Workflow | None,
@@ -160,6 +176,8 @@ def report_here(
         report_settings(settings)
     except HeadstartError:
         settings = {}
+    if on_prepared_models(parameters):  # how many models there were is in the records alone
+        parameters = {**parameters, "preparations": 1 + max(record.preparation for record in found.records)}
     try:
         planned = plan(parameters).cells
     except HeadstartError:
@@ -168,8 +186,8 @@ def report_here(
         found.records, output, run_id=run_id, settings=settings, unreadable=found.unreadable, planned=planned
     )
     succeeded = {record.name for record in found.records if record.status == "succeeded"}
-    wanted = {record_name(arm, cell.seed, cell.preparation, cell.draw, cell.size)
-              for cell in planned for arm in cell.arms}  # fmt: skip
+    wanted = {record_name(arm, cell.seed, cell.preparation, cell.draw, size)
+              for size in _sizes(workflow, found.records) for cell in planned for arm in cell.arms}  # fmt: skip
     console.print(
         f"The pipeline made no report. It was made here, from the {len(found.records)} records in the store, "
         f"{len(succeeded)} of runs that succeeded: {output / 'report.html'}",

@@ -206,6 +206,8 @@ def test_the_command_of_a_call_in_python_repeats_it(place: Path, monkeypatch: py
     (place / "models/finetuned.keras").write_bytes(b"")
     for options in (
         curve | {"price_per_label": 0.5, "draws": 3, "runs": 4},
+        curve,
+        {"sizes": [3, 6], "intermediate": "photos", "preset": "fast"},
         {"price_per_label": 0.5, "intermediate": "photos"},
     ):
         given = {**options, "verbose": True, "keep_work": True}
@@ -219,6 +221,15 @@ def test_the_command_of_a_call_in_python_repeats_it(place: Path, monkeypatch: py
     (first.output / "finetuned.keras").write_bytes(b"")
     offered = asked_for(shlex.split(curve_command(first.report_settings["command"]))[1:], monkeypatch)
     assert offered.parameters["prepared"] == [str(place / first.output)]
+
+
+def test_the_arguments_of_a_program_that_calls_from_python_are_not_the_command(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["study.py", "run", "--fast"])
+    options: dict[str, Any] = {"target": "photos", "prepared": "models/a.keras"}
+    made = experiment_request(configuration=options_of_call(options), output=Path("new"), **options)
+    assert "--fast" not in made.report_settings["command"] and "--target" in made.report_settings["command"]
 
 
 def test_files_that_are_not_there_or_too_large(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.components.datasets.draws import images_per_class
 from headstart.components.datasets.importing import import_dataset, survey
 from headstart.components.datasets.selection import select_classes
+from headstart.components.design import default_sizes
 from headstart.components.training.recipes import Recipe
 from headstart.pipelines.dry_run import forecast, show
 from headstart.pipelines.json_output import plain
@@ -77,7 +79,7 @@ def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(
     read_result("curve --dry-run", json.dumps(plain(found)))
     rows = {row.stage: row for row in found.stages}
     assert list(rows) == ["pretrain", "finetune", "final", "baseline", "transfer"]
-    assert (rows["pretrain"].runs, rows["baseline"].runs, rows["transfer"].runs) == (3, 9, 9)
+    assert (rows["pretrain"].runs, rows["baseline"].runs, rows["transfer"].runs) == (1, 9, 9)
     assert rows["baseline"].steps == 1  # 36 images in whole batches of 32
     model = tmp_path / "model"
     model.mkdir()
@@ -90,6 +92,25 @@ def test_the_forecast_of_a_curve_counts_the_runs_of_all_sizes(
     assert [(row.stage, row.runs) for row in found.stages] == [("baseline", 4), ("transfer", 4)]
     show(found)
     assert "nothing to prepare" in capsys.readouterr().out
+
+
+def test_a_curve_may_be_as_large_as_the_run_takes_the_set_to_be(photographs: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(8)
+    for split, counts in (("train", (8, 8, 7)), ("val", (2, 2, 2)), ("test", (2, 2, 2))):
+        for name, count in zip(("one", "two", "three"), counts, strict=True):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 255, (48, 48, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "set" / split / name / f"{number}.png")
+    # 23 images in 3 classes are 8 per class, as `images_per_class` has it.
+    assert images_per_class(import_dataset(str(tmp_path / "set"), tmp_path / "packed")) == 8
+    for sizes, runs in (([2, 8], 4), (["auto"], 2 * len(default_sizes(8)))):
+        request = experiment_request(
+            source=photographs, intermediate=photographs, target=tmp_path / "set", runs=2, draws=1, sizes=sizes,
+            output=tmp_path / "out",
+        )  # fmt: skip
+        rows = {row.stage: row for row in forecast(request, measure=False).stages}
+        assert rows["baseline"].runs == runs
 
 
 def test_a_selection_is_counted_as_it_is_made(photographs: Path, tmp_path: Path) -> None:

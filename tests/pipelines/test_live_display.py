@@ -50,6 +50,17 @@ def test_time_left_counts_the_runs_to_come() -> None:
     assert shown._seconds_left(row) == 14.0
 
 
+def test_a_plan_says_how_many_runs_there_will_be() -> None:
+    runs = Row("train-runs/baseline", "Baseline runs", 18)
+    shown = LiveDisplay(Console(file=io.StringIO(), width=100), [Row("select-classes", "Select target classes"), runs])
+    shown.event("gather-prepared", {"event": "plan", "runs": "2"})
+    for _ in range(2):
+        shown.event("train-runs", {"event": "begin", "arm": "baseline"})
+        shown.event("train-runs", {"event": "run", "arm": "baseline", "status": "succeeded"})
+    assert shown.rows[0].repeats == 1 and runs.repeats == 2
+    assert runs.ended and shown._seconds_left(runs) == 0
+
+
 def test_a_stage_not_begun_has_no_known_time_left() -> None:
     shown, _ = display()
     assert shown._seconds_left(shown.rows[0]) is None

@@ -1,15 +1,17 @@
 """Learning curves: inverse, interval, extrapolation, and what the report says of them, on drawn records."""
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import data, preparation, record
+from builders import RUN_ID, data, preparation, record
 
 from headstart.api import load_runs
+from headstart.components.console import Console
 from headstart.components.design import plan
 from headstart.components.records import Given, Result, RunRecord, Subset
 from headstart.components.reporting.curve import (
@@ -28,6 +30,7 @@ from headstart.components.reporting.labels_text import count
 from headstart.components.reporting.report import write_report
 from headstart.components.reporting.summary import Summary, read_summary
 from headstart.pipelines.commands.report import _planned
+from headstart.pipelines.submission.records import report_here
 
 SIZES = np.array([30.0, 60.0, 120.0, 240.0, 480.0, 960.0])
 SLOW = 1 - 0.6 * (SIZES / 30) ** -0.5
@@ -281,6 +284,7 @@ def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:
     assert curve_command("headstart run --config f.yaml").endswith(" --config f.yaml --arms baseline,transfer")
     photos = "--source /s --intermediate /i --intermediate-layout csv --target /t"
     assert curve_command(f"headstart run {photos} -o /out") == "headstart curve --prepared /out --target /t"
+    assert curve_command("headstart run -o/out") == "headstart curve --prepared /out"
     assert curve_command("") == "headstart curve --prepared FOLDER"
     assert curve_command("headstart run 'unfinished") == "headstart curve --prepared FOLDER"
 
@@ -293,6 +297,29 @@ def test_again_a_report_asks_for_the_runs_on_the_models_that_there_were(tmp_path
     run = {"state": "finished", "run_id": "r", "request": {"parameters": asked}}
     (tmp_path / "run.json").write_text(json.dumps(run))
     assert {(cell.preparation, cell.draw) for cell in _planned((tmp_path,))} == {(0, 0), (0, 1), (0, 2)}
+
+
+@pytest.mark.parametrize("missing", ["", "baseline-n20-p1-d0-04"])
+def test_a_curve_on_prepared_models_whose_pipeline_made_no_report_is_reported_here(
+    tmp_path: Path, missing: str
+) -> None:
+    asked = {"prepared": ["/a.keras", "/b.keras"], "preset": "paper", "seeds": [1, 2, 3, 4], "sizes": [10, 20]}
+    plain = {(run.arm, run.subset.size_per_class): run for run in runs(1, (10, 20)) if run.subset}
+    stored = {}
+    for cell in plan({**asked, "preparations": 2}).cells:
+        for (arm, _), run in plain.items():
+            own = {"data": run.data, "subset": run.subset, "result": run.result}
+            made = record(arm, cell.seed, preparation=cell.preparation, draw=cell.draw, **own)
+            stored[f"gs://bucket/p/{RUN_ID}/train-runs/1/records/{made.name}.json"] = made.model_dump_json().encode()
+    lost = [uri for uri in stored if uri.endswith(f"/{missing}.json")]
+    assert len(lost) == bool(missing)
+    kept = {uri: content for uri, content in stored.items() if uri not in lost}
+    out = io.StringIO()
+    run = {"runtime_config": {"pipeline_root": "gs://bucket", "parameters": asked}}
+    report_here(Console(file=out, width=200), None, run, RUN_ID, tmp_path, lambda uri, _: kept[uri], lambda _: kept)
+    assert ("It is complete: all 16 runs that are compared have succeeded." in out.getvalue()) == (not missing)
+    summary = read_summary(tmp_path)
+    assert ["complete" in finding.rule for finding in summary.findings].count(True) == bool(missing)
 
 
 @pytest.mark.parametrize(("value", "text"), [(37.4, "37"), (4912.0, "4,900"), (-120.0, "−120"), (None, "–")])

@@ -120,6 +120,14 @@ class Scale(keras.layers.Layer):
     def call(self, pixels):
         return pixels / 255
 
+@keras.saving.register_keras_serializable("test_starts")
+class Whole(keras.Model):
+    def build(self, shape):
+        super().build(shape)
+
+    def call(self, pixels):
+        return pixels
+
 def network(image_size, classes):
     raise AssertionError("is not called")
 """
@@ -139,6 +147,9 @@ def test_layers_of_ones_own_are_loaded_where_the_module_of_the_network_registers
     with pytest.raises(HeadstartError, match=r"(?s)mine\.keras.*module of your --network"):
         starts.fetch_prepared(prepared, tmp_path / "out", 8)  # in another process, where nothing is registered
     assert starts.fetch_prepared(prepared, tmp_path / "out", 8, own) == 1
+    keras.saving.get_registered_object("test_starts>Whole")().save(tmp_path / "whole.keras")
+    with pytest.raises(SettingError, match=r"whole\.keras holds a Whole, expected a functional or sequential model"):
+        starts.fetch_prepared([str(tmp_path / "whole.keras")], tmp_path / "out", 8, own)
     assert "dense" in "".join(export.load_weights(tmp_path / "out" / "0")[0])
 
 
