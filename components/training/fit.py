@@ -144,10 +144,11 @@ def fit(
         if rule.better(epoch, validation_accuracy) or not restore_best_weights:
             progress.best = weights
         reason = rule.reason(epoch)
+        ending = termination()  # asked once: what ends the run has been saved
         with clock.phase("checkpoint"):
-            save(termination())
+            save(ending)
         report(progress, identity)
-        if termination():
+        if ending:
             raise Terminated(f"terminated after epoch {epoch}")
     loop.restore(loop.state() | progress.best)
     return reason

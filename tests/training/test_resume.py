@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import tiny_images
 
 from headstart.components.records import RunRecord, read_record
+from headstart.components.stop_rule import StopRule
 from headstart.components.training.checkpoint import unpack
+from headstart.components.training.clock import Clock
+from headstart.components.training.fit import Progress, Terminated, fit
 from headstart.components.training.specification import RunSpecification
 
 EPOCHS = 24
@@ -118,6 +123,36 @@ def test_sigterm_leaves_a_checkpoint_and_the_next_attempt_goes_on(zygote, target
     assert len(done[0]) >= 2
     assert done[1][: len(done[0])] == done[0]
     assert len(done[1]) >= len(done[0]) + 2
+
+
+class Still:
+    """A loop that learns nothing."""
+
+    steps = 1
+
+    def run_epoch(self, *_):
+        return 0.5, 0.5
+
+    def evaluate(self, *_):
+        return 0.5, 0.5, np.zeros((1, 2))
+
+    def weights(self):
+        return {"model/0/weight": np.zeros(2)}
+
+    state = weights
+
+    def restore(self, state): ...
+
+
+def test_a_signal_between_the_checkpoint_and_the_end_of_an_epoch_waits_for_the_next_checkpoint():
+    asked = itertools.chain([False], itertools.repeat(True))
+    saved = []
+    with pytest.raises(Terminated, match="after epoch 2"):
+        fit(
+            Still(), Progress(StopRule(9, 0, 0.0, 0.0)), Clock(1), (np.zeros((1, 2)), np.zeros(1)), identity={},
+            restore_best_weights=False, save=saved.append, termination=lambda: next(asked),
+        )  # fmt: skip
+    assert saved == [False, True]
 
 
 @pytest.mark.slow
