@@ -67,7 +67,7 @@ clean: ## remove what was built here, .venv included; results in outputs stay
 clean-results: ## remove outputs with every result and model in it
 	rm -rf outputs
 
-# A lock is complete. Without --no-deps, pip resolves `coverage[toml]` of another package past the pinned `coverage` as soon
+# A lock is complete. Without --no-deps, the pip of Python 3.11 resolves `coverage[toml]` past the pinned `coverage` as soon
 # as there is a newer one, and then refuses it for want of a hash.
 .venv/.runtime: requirements/cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Headstart needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Name another: make setup PYTHON=python3.12" % v)'
