@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headstart.components.datasets.left_out import AUTO, NONE
@@ -121,6 +121,17 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     )
     images = _count("images_per_class", parameters.get("images_per_class") or usual_images, 10**9)
     return Plan(preset, images, list(range(preparations)), draws, arms, cells, tasks)
+
+
+def cells_asked_for(parameters: Mapping[str, Any], preparations: Iterable[int]) -> list[Cell]:
+    """Return the cells of a pipeline that ran with `parameters`; SettingError as `plan`.
+
+    Of a curve on prepared models, how many there were is in the records alone: `preparations` are those of the records,
+    read only then.
+    """
+    if on_prepared_models(parameters):
+        parameters = {**parameters, "preparations": 1 + max(preparations)}
+    return plan(parameters).cells
 
 
 def read_cells(text: str) -> list[Cell]:

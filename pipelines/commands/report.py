@@ -81,7 +81,7 @@ def command(
 
 def _planned(records: tuple[Path, ...]) -> list[Cell]:
     """The runs that were asked for, where `records` is the output folder of one run, which says so."""
-    from headstart.components.design import on_prepared_models, plan
+    from headstart.components.design import cells_asked_for
     from headstart.components.records import read_record
     from headstart.components.reporting.collecting import find_records
     from headstart.pipelines.own_files import earlier_run
@@ -92,9 +92,6 @@ def _planned(records: tuple[Path, ...]) -> list[Cell]:
         run = earlier_run(records[0])
         if run is None:
             return []
-        parameters = dict(run.parameters)
-        if on_prepared_models(parameters):  # how many models there were is in the records alone
-            parameters["preparations"] = 1 + max(read_record(file).preparation for file in find_records(records))
-        return plan(parameters).cells
+        return cells_asked_for(run.parameters, (read_record(file).preparation for file in find_records(records)))
     except (HeadstartError, TypeError, ValueError):
         return []  # a folder of records that no run of this version wrote

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from headstart.components import storage
 from headstart.components.atomic_files import whole_file
 from headstart.components.console import Console
-from headstart.components.design import on_prepared_models, plan, read_cells
+from headstart.components.design import cells_asked_for, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord, read_record, record_name
 from headstart.components.reporting.settings import report_settings
@@ -176,10 +176,8 @@ def report_here(
         report_settings(settings)
     except HeadstartError:
         settings = {}
-    if on_prepared_models(parameters):  # how many models there were is in the records alone
-        parameters = {**parameters, "preparations": 1 + max(record.preparation for record in found.records)}
     try:
-        planned = plan(parameters).cells
+        planned = cells_asked_for(parameters, (record.preparation for record in found.records))
     except HeadstartError:
         planned = []  # refused by the pipeline's first task
     summary = write_report(
