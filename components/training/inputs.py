@@ -15,7 +15,7 @@ CHUNK_BYTES = 64 << 20
 
 
 class Chunk(NamedTuple):
-    """Images and labels of some steps, on the device; `order` (int32, steps × batch) holds places in them."""
+    """Images and labels of some steps, on the device; `order` (int32, ≥ steps × batch) holds places in them."""
 
     first_step: int
     order: Any
@@ -32,9 +32,9 @@ class Resident:
         self._inputs, self._labels = tf.constant(np.asarray(inputs)), tf.constant(np.asarray(labels))
         self.shape = tuple(inputs.shape)
 
-    def chunks(self, order: Array) -> Iterator[Chunk]:
-        """Give the chunks of an epoch with this order (int32, steps × batch)."""
-        yield Chunk(0, tf.constant(order), len(order), self._inputs, self._labels)
+    def chunks(self, order: Array, steps: int) -> Iterator[Chunk]:
+        """Give the chunks of the first `steps` of an epoch with this order (int32, all its steps × batch)."""
+        yield Chunk(0, tf.constant(order), steps, self._inputs, self._labels)
 
 
 class Streamed:
@@ -46,17 +46,16 @@ class Streamed:
     def __init__(self, inputs: Array, labels: Array, batch_size: int) -> None:
         """As Resident; chunks are about 64 MiB and at least one batch."""
         self._inputs, self._labels = inputs, labels
-        self._batch_size = batch_size
         per_batch = batch_size * int(np.prod(inputs.shape[1:])) * inputs.dtype.itemsize
         self._steps = min(max(1, CHUNK_BYTES // max(per_batch, 1)), max(1, len(labels) // batch_size))
         self.shape = (self._steps * batch_size, *inputs.shape[1:])
 
-    def chunks(self, order: Array) -> Iterator[Chunk]:
-        """Give the chunks of an epoch with this order (int32, steps × batch)."""
-        starts = range(0, len(order), self._steps)
+    def chunks(self, order: Array, steps: int) -> Iterator[Chunk]:
+        """Give the chunks of the first `steps` of an epoch with this order (int32, all its steps × batch)."""
+        order = order[:steps]
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(self._read, order, 0)
-            for start in starts:
+            for start in range(0, len(order), self._steps):
                 chunk = coming.result()
                 if start + self._steps < len(order):
                     coming = reader.submit(self._read, order, start + self._steps)
@@ -66,6 +65,6 @@ class Streamed:
         rows = order[start : start + self._steps]
         # All chunks have one shape, so that nothing is traced or compiled again: the last is filled up.
         chosen = np.resize(rows.ravel(), self.shape[0])
-        places = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
+        places = np.arange(self.shape[0], dtype=np.int32).reshape(-1, order.shape[1])
         given = [tf.constant(value) for value in (places, self._inputs[chosen], self._labels[chosen])]
         return Chunk(start, given[0], len(rows), given[1], given[2])

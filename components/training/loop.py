@@ -33,7 +33,7 @@ from headstart.components.training.recipes import STATISTICS_IMAGES, Recipe
 
 Array = npt.NDArray[Any]
 AUTOMATIC_CROP = 0.92  # of an image's side: 48 of 52 pixels
-PART_SECONDS, LONG_SECONDS = 1.0, 10.0
+PART_STEPS, PART_SECONDS, LONG_SECONDS = 16, 1.0, 10.0
 
 
 class TrainingLoop:
@@ -85,12 +85,13 @@ class TrainingLoop:
         self._later = self._after_first_block() if images and recipe.first_block_share < 1 else self._variables
         weights = {id(weight) for weight in model.weights}
         self._random = [variable for variable in model.variables if id(variable) not in weights]
-        self._part_steps = 16
+        self._part_steps = PART_STEPS
         self._recomputes = recipe.batch_norm_statistics == "recomputed" and bool(trained_normalizations(model))
         self._stale = False
         # Without AutoGraph, whose rewriting of the sources took longer than all other tracing: no Python statement
         # here depends on a tensor.
-        plain = {"jit_compile": compiled_by_xla(recipe, self._replicas), "autograph": False}
+        plain = {"autograph": False}
+        xla = compiled_by_xla(recipe, self._replicas)
         kind = tf.as_dtype(self._source.dtype)
         signature = [
             tf.TensorSpec(self._inputs.shape, kind),
@@ -102,7 +103,7 @@ class TrainingLoop:
             tf.TensorSpec([2], tf.float32),
         ]
         self._epochs = {
-            kind: tf.function(functools.partial(self._train_steps, *kind), signature, **plain)
+            kind: tf.function(functools.partial(self._train_steps, *kind), signature, jit_compile=xla, **plain)
             for kind in sorted({self._kind(epoch) for epoch in range(1, recipe.epochs + 1)})
         }
         inferred = tf.TensorSpec([None, *inputs.shape[1:]], tf.as_dtype(inputs.dtype))
@@ -156,7 +157,9 @@ class TrainingLoop:
         """Trace and run everything once, on a batch of training, then put every variable back bit by bit."""
         before = self.state()
         for kind in self._epochs:
-            self._run(0, self.order(0)[:1], self.learning_rates(1)[:1], kind)
+            # In the shapes of an epoch: XLA compiles once per shape.
+            self._run(0, self.order(0), self.learning_rates(1), kind, steps=1)
+        self._part_steps = PART_STEPS
         spec = self._predict.input_signature[0]
         self._predict(tf.zeros([self.batch_size, *spec.shape[1:]], spec.dtype))
         if self._recomputes:
@@ -178,7 +181,9 @@ class TrainingLoop:
         rates: Array,
         kind: tuple[int, bool],
         interrupted: Callable[[], bool] = lambda: False,
+        steps: int | None = None,
     ) -> tuple[float, float]:
+        steps = len(order) if steps is None else steps
         for number, variable in enumerate(self._random):
             drawn = np.random.default_rng([self.seed, epoch, 2, number])
             variable.assign(drawn.integers(0, 2**31, variable.shape).astype(variable.dtype))
@@ -186,7 +191,7 @@ class TrainingLoop:
         # An epoch may take a minute; Python, which handles signals, gets its turn between parts of it. Sums are
         # carried through the parts, so that where they are divided changes no bit.
         sums, done, given = tf.zeros(2), 0, tf.constant(rates)
-        for chunk in self._inputs.chunks(order):
+        for chunk in self._inputs.chunks(order, steps):
             while done < chunk.first_step + chunk.steps:
                 end = min(done + self._part_steps, chunk.first_step + chunk.steps)
                 began = time.perf_counter()
@@ -196,10 +201,10 @@ class TrainingLoop:
                 pace = (time.perf_counter() - began) / (end - done)
                 self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
                 done = end
-                if (len(order) - done) * pace > LONG_SECONDS and interrupted():
-                    raise Interrupted(f"interrupted after {done} of {len(order)} steps of epoch {epoch}")
+                if (steps - done) * pace > LONG_SECONDS and interrupted():
+                    raise Interrupted(f"interrupted after {done} of {steps} steps of epoch {epoch}")
         self._stale = self._recomputes
-        return float(total[0]) / len(order), float(total[1]) / order.size
+        return float(total[0]) / steps, float(total[1]) / (steps * self.batch_size)
 
     def _train_steps(
         self,
@@ -214,8 +219,9 @@ class TrainingLoop:
         sums: Any,
     ) -> Any:
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
-            self.optimizer.learning_rate.assign(rates[number])
-            given = (inputs, labels, order[number - part[2]], key, number, size, all_learn)
+            # By gather: an index in brackets would be a constant to XLA, which would compile every part of an epoch.
+            self.optimizer.learning_rate.assign(tf.gather(rates, number))
+            given = (inputs, labels, tf.gather(order, number - part[2]), key, number, size, all_learn)
             found = self._strategy.run(self._train_step, args=given)
             return number + 1, sums + self._strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
 
@@ -332,7 +338,7 @@ class TrainingLoop:
 
 
 def compiled_by_xla(recipe: Recipe, replicas: int) -> bool | None:
-    """Whether XLA compiles the epoch: as the recipe says; `auto` means on one GPU, since on a CPU it is slower."""
+    """Whether XLA compiles training steps: as the recipe says; `auto` means on one GPU, since on a CPU it is slower."""
     if recipe.jit_compile == "auto":
         return replicas == 1 and len(tf.config.list_logical_devices("GPU")) == 1
     return recipe.jit_compile == "on"
