@@ -106,7 +106,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
     shared = {
         "optimizer": "adamw",
         "weight_decay": 0.02,
-        "label_smoothing": 0.1,
+        "label_smoothing": 0.05,
         "precision": "auto",
         "patience": 0,
         "restore_best_weights": False,
@@ -130,7 +130,6 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
         return shared | {
             "learning_rate": 2e-3,
             "schedule": "one_cycle",
-            "label_smoothing": 0.05,
             "dropout": 0.3,
             "batch_size": 64,
             "flip": True,
@@ -145,6 +144,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
         "learning_rate": 2.9e-3,
         "schedule": "cosine",
         "weight_decay": 0.005,
+        "label_smoothing": 0.1,
         "dropout": 0.35,
         "batch_size": 32,
         "epochs": 10,
@@ -154,7 +154,11 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
 
 def _demo(stage: RecipeName) -> dict[str, Any]:
     # As `fast`, for few and small drawn images: the whole experiment should end in two minutes on two cores.
-    own: dict[str, Any] = {"precision": "float32", "epochs": {"pretrain": 4, "finetune": 6, "target": 8}[stage]}
+    own: dict[str, Any] = {
+        "precision": "float32",
+        "label_smoothing": {"pretrain": 0.1, "finetune": 0.05, "target": 0.1}[stage],
+        "epochs": {"pretrain": 4, "finetune": 6, "target": 8}[stage],
+    }
     if stage == "target":
         own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "dropout": 0.2}
     else:
