@@ -6,26 +6,15 @@ import argparse
 import importlib.util
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
 from benchmarks.timing import REPOSITORY, python
+from headstart.components.training import environment
 
 SECTION = "gpu"
 BATCHES = (32, 128, 512, 2048)
-
-
-def seen() -> list[str]:
-    """Names of the GPUs that TensorFlow sees, asked in a process of its own, since asking takes one over."""
-    code = (
-        "import json, tensorflow as tf; say = tf.config.experimental.get_device_details; "
-        "print(json.dumps([say(one).get('device_name', one.name) for one in tf.config.list_physical_devices('GPU')]))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    names: list[str] = json.loads(found.stdout.splitlines()[-1])
-    return names
 
 
 def side(name: str, batch: int, *, gpu: bool = True, **recipe: Any) -> dict[str, Any]:
@@ -42,8 +31,11 @@ def side(name: str, batch: int, *, gpu: bool = True, **recipe: Any) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=REPOSITORY / "benchmarks" / "results.json")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=BATCHES, help="images per step  [default: %(default)s]"
+    )
     options = parser.parse_args()
-    names = seen()
+    names = environment.gpus()
     if not names:
         print("TensorFlow sees no GPU here, so nothing was measured. (The lock gpu.txt has the TensorFlow for it.)")
         return
@@ -51,7 +43,7 @@ def main() -> None:
     if "torch" not in peers:
         print("PyTorch is not installed; the notebook is the only peer.")
     rows: list[results.Entry] = []
-    for batch in BATCHES:
+    for batch in options.batches:
         figures = {name: side(name, batch)["images_per_second"] for name in peers}
         for precision in ("float32", "bfloat16"):
             mine = side("ours", batch, precision=precision)["images_per_second"]

@@ -22,7 +22,7 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import RunRecord
 from headstart.components.regular_files import read_json
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
-from headstart.components.training import precision
+from headstart.components.training import environment, precision
 from headstart.components.training.checkpoint import FINISHED
 from headstart.components.training.networks import own_network
 from headstart.components.training.starts import find_models
@@ -61,6 +61,7 @@ class ExperimentRequest:
     report_settings: dict[str, Any] = field(default_factory=dict)
     restart: bool = False
     docker_image: str = ""
+    accelerators: int = 0
     keep_work: bool = False
     verbose: bool = False
     # What a file for `--config` would say; written beside the results, so that it repeats the run.
@@ -68,10 +69,8 @@ class ExperimentRequest:
 
     def identity(self) -> dict[str, Any]:
         """Return what must be equal for an interrupted run to go on."""
-        return {
-            "parameters": self.parameters,
-            "docker_image": self.docker_image,
-        }
+        on = {"accelerators": self.accelerators} if self.accelerators else {}
+        return {"parameters": self.parameters, "docker_image": self.docker_image, **on}
 
 
 def run_experiment(request: ExperimentRequest) -> int:
@@ -103,6 +102,8 @@ def check_request(request: ExperimentRequest) -> None:
     from headstart.components.preflight.parameters import check_parameters
 
     check_parameters({**request.parameters, "report_settings": request.report_settings})
+    if not request.docker_image:
+        environment.check_accelerators(request.accelerators)
 
 
 def _rows(request: ExperimentRequest) -> list[Row]:
@@ -171,7 +172,7 @@ def _local_run(request: ExperimentRequest, run_id: str, output: Path, lock: int)
         pipeline_root=work,
         log=output / LOG_FILE,
         build={"run_id": run_id, "parallelism": 1},
-        placement=Placement.here(request.docker_image or DEFAULT_IMAGE).model_dump(),
+        placement=Placement.here(request.docker_image or DEFAULT_IMAGE, request.accelerators).model_dump(),
         docker=docker,
         keep_open=(lock,),
     )
@@ -205,6 +206,7 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
     return {
         "user": f"{user}:0",
         "network": "host",
+        "accelerators": request.accelerators,
         "mounts": sorted({source for source in sources if source.startswith("/")}),
     }
 

@@ -19,7 +19,7 @@ from headstart.components.promotion.commit import in_use, keep_failure
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import Outcome
 from headstart.components.reporting.units import counted
-from headstart.components.training import precision
+from headstart.components.training import environment, precision
 from headstart.components.training.networks import NAMES
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
@@ -37,6 +37,7 @@ class RetrainingRequest:
 
     parameters: dict[str, Any]
     parallelism: int = 1
+    accelerators: int = 0
     log: Path | None = None
     verbose: bool = False
     scratch: Path | None = None
@@ -98,7 +99,7 @@ def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Pa
         pipeline_root=work,
         log=log,
         build={"run_id": run_id, "parallelism": request.parallelism},
-        placement=Placement.here().model_dump(),
+        placement=Placement.here(accelerators=request.accelerators).model_dump(),
     )
     try:
         with terminated_like_interrupted(), display:
@@ -137,6 +138,7 @@ def check_request(request: RetrainingRequest) -> None:
         if url:
             check_address(url, option)
     signing.check_keys()
+    environment.check_accelerators(request.accelerators)
     open_store(request.parameters["store"]).pointer()
 
 

@@ -58,9 +58,10 @@ def _runner(spec: dict[str, Any], template: Template | None) -> Any:
         run_task = through_files(handler.run_local_subprocess)
         handler.run_local_subprocess = template.around(run_task) if template is not None else run_task
         return local.SubprocessRunner(use_venv=False)
-    from docker.types import Mount
+    from docker.types import DeviceRequest, Mount
 
     # The image must work for a platform that trusts nothing: numeric user, read-only root, no capabilities.
+    gpus = spec["docker"]["accelerators"]
     return local.DockerRunner(
         user=spec["docker"]["user"],
         read_only=True,
@@ -68,6 +69,7 @@ def _runner(spec: dict[str, Any], template: Template | None) -> Any:
         network_mode=spec["docker"]["network"],
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
+        device_requests=[DeviceRequest(count=gpus, capabilities=[["gpu"]])] if gpus else None,
         mounts=[Mount(folder, folder, type="bind", read_only=True) for folder in spec["docker"]["mounts"]],
     )
 

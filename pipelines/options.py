@@ -144,6 +144,10 @@ target_accuracy_option = click.option(
     "--target-accuracy", type=click.FloatRange(0, 1), default=0.0, show_default=True,
     help="For time to accuracy; 0: what every baseline run reaches.",
 )  # fmt: skip
+accelerators_option = click.option(
+    "--accelerators", type=click.IntRange(0, 16), default=0,
+    help="GPUs of this machine that each run trains on; 0: the processor trains.",
+)  # fmt: skip
 price_per_hour_option = click.option(
     "--price-per-hour", type=click.FloatRange(min=0), default=0.0, show_default=True,
     help="Of one accelerator, or one machine; turns time into cost.",

@@ -120,7 +120,12 @@ class Pace:
 
 
 def paces(
-    stages: Sequence[str], preset: str, settings: Mapping[str, Any], image_size: int, classes: Mapping[str, int]
+    stages: Sequence[str],
+    preset: str,
+    settings: Mapping[str, Any],
+    image_size: int,
+    classes: Mapping[str, int],
+    accelerators: int = 0,
 ) -> dict[str, Pace]:
     """Return the pace of each of `stages`; `classes` says how many there are in which data set, where that is known.
 
@@ -156,7 +161,7 @@ def paces(
                 preset=preset,
                 settings=short,
                 checkpoints="",
-                accelerators=0,
+                accelerators=accelerators,
                 image="",
                 record=Path(scratch, f"{name}.json"),
                 model=None if model.exists() else model,

@@ -201,11 +201,12 @@ class Placement(_Part):
         return self
 
     @classmethod
-    def here(cls, image: str = DEFAULT_IMAGE) -> Placement:
+    def here(cls, image: str = DEFAULT_IMAGE, accelerators: int = 0) -> Placement:
         """Return the placement for a run on this machine, where requests, limits and pods mean nothing."""
         nothing = Resources()
         return cls(
             image=image,
+            accelerators=accelerators,
             training=nothing,
             data=nothing,
             report=nothing,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headstart.components import machine
-from headstart.components.errors import HeadstartError
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import Environment
 
 NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on")
@@ -81,6 +82,28 @@ def without_noise() -> Iterator[None]:
         if filtering is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):  # a process that the import left holds the pipe
                 filtering.wait(timeout=5)
+
+
+def gpus() -> list[str]:
+    """Return the names of the GPUs that TensorFlow sees, asked in a process of its own, since asking takes them over."""
+    code = (
+        "import json, tensorflow as tf; say = tf.config.experimental.get_device_details; "
+        "print(json.dumps([say(one).get('device_name', one.name) for one in tf.config.list_physical_devices('GPU')]))"
+    )
+    command = [sys.executable, "-P", "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=for_import(os.environ, 1))
+    names: list[str] = json.loads(found.stdout.splitlines()[-1])
+    return names
+
+
+def check_accelerators(asked: int) -> None:
+    """Raise SettingError where TensorFlow sees fewer GPUs on this machine than `asked`; 0 looks at nothing."""
+    if asked and len(seen := gpus()) < asked:
+        raise SettingError(
+            f"--accelerators {asked}: TensorFlow sees {len(seen)} on this machine{''.join(f', {one}' for one in seen)}.",
+            "It needs NVIDIA's driver and headstart[gpu] in place of headstart[cpu]; without the option the processor "
+            "trains.",
+        )
 
 
 def prepare_tensorflow(threads: int, accelerators: int) -> Any:

@@ -17,6 +17,7 @@ from headstart.pipelines.options import (
     ADDRESS,
     LAYOUTS,
     ClassesCommand,
+    accelerators_option,
     classes_option,
     data_settings_option,
     parse_settings,
@@ -90,6 +91,7 @@ from headstart.pipelines.options import (
     "--registry", metavar="URL", default="", show_default=False, help="Kubeflow model registry for what is promoted."
 )
 @click.option("--registry-name", default="headstart", help="Name of the registered model.")
+@accelerators_option
 @click.option("--force", is_flag=True, help="Train although these data were trained on before.")
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="File for the whole log.")
 @json_option
@@ -146,6 +148,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "promotion": parse_settings(options["rules"], "--rule"),
             "force": options["force"],
         },
+        accelerators=options["accelerators"],
         log=options["log"],
         notify=options["notify"],
         registry=options["registry"],

@@ -23,6 +23,7 @@ from headstart.pipelines.options import (
     ADDRESS,
     LAYOUTS,
     ClassesCommand,
+    accelerators_option,
     classes_option,
     data_settings_option,
     parse_settings,
@@ -131,6 +132,7 @@ def _by_preset(place: int) -> str:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder to write.  [default: outputs/TIME]")
 @click.option("--restart", is_flag=True, help="Begin again where the output folder holds an earlier run.")
 @click.option("--docker", metavar="IMAGE", help="Run every task in a container of this image.")
+@accelerators_option
 @click.option("--keep-work", is_flag=True, help="Keep imported data and the tasks' own folders.")
 @click.option("--dry-run", is_flag=True, help="Say what would be read and trained and how long it takes, and stop.")
 @json_option
