@@ -85,7 +85,7 @@ def without_noise() -> Iterator[None]:
 
 
 def gpus() -> list[str]:
-    """Return the names of the GPUs that TensorFlow sees, asked in a process of its own, since asking takes them over."""
+    """Return the names of the GPUs that TensorFlow sees; a process of its own asks, since asking takes them over."""
     code = (
         "import json, tensorflow as tf; say = tf.config.experimental.get_device_details; "
         "print(json.dumps([say(one).get('device_name', one.name) for one in tf.config.list_physical_devices('GPU')]))"
@@ -100,7 +100,7 @@ def check_accelerators(asked: int) -> None:
     """Raise SettingError where TensorFlow sees fewer GPUs on this machine than `asked`; 0 looks at nothing."""
     if asked and len(seen := gpus()) < asked:
         raise SettingError(
-            f"--accelerators {asked}: TensorFlow sees {len(seen)} on this machine{''.join(f', {one}' for one in seen)}.",
+            f"--accelerators {asked}: TensorFlow sees {len(seen)} on this machine.",
             "It needs NVIDIA's driver and headstart[gpu] in place of headstart[cpu]; without the option the processor "
             "trains.",
         )

@@ -11,7 +11,7 @@ from headstart.components.training.networks.paper import build_network
 from headstart.components.training.recipes import Recipe
 
 images, labels = tiny_images.pictures(3, 100, seed=1)
-# Two steps at a time are streamed, so that the last chunk is half full; in the last epoch, the first block does not learn.
+# Two steps at a time are streamed, so that the last chunk is half full. In the last epoch, the first block is still.
 inputs.CHUNK_BYTES = 2 * 20 * images[0].nbytes
 losses = {}
 for compiled in ("on", "off"):
