@@ -3,6 +3,7 @@ PYTHON ?= python3
 HEADSTART = .venv/bin/headstart
 VERSION = 0.1.0
 ARGS ?=
+LOCK ?= cpu
 QUICK = tests/documentation tests/api tests/pipelines/test_configuration.py tests/pipelines/test_records.py \
 	tests/pipelines/test_stage_table.py tests/pipelines/test_golden.py tests/reporting/test_statistics.py \
 	tests/reporting/test_answer.py tests/reporting/test_verify.py tests/reporting/test_documentation.py \
@@ -14,7 +15,7 @@ IMAGE ?= headstart:$(VERSION)
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: .venv/.runtime ## prepare .venv with everything a run needs
+setup: .venv/.runtime ## prepare .venv with everything a run needs; LOCK=gpu with TensorFlow for NVIDIA GPUs
 
 run: setup ## run the whole experiment on the built-in demonstration data; ARGS='--preset fast' passes options on
 	$(HEADSTART) run $(ARGS)
@@ -69,11 +70,11 @@ clean-results: ## remove outputs with every result and model in it
 
 # A lock is complete. Without --no-deps, the pip of Python 3.11 resolves `coverage[toml]` past the pinned `coverage` as soon
 # as there is a newer one, and then refuses it for want of a hash.
-.venv/.runtime: requirements/cpu.txt pyproject.toml
+.venv/.runtime: requirements/$(LOCK).txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Headstart needs Python 3.11 to 3.13; $(PYTHON) is %d.%d. Name another: make setup PYTHON=python3.12" % v)'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@echo "Installing the locked dependencies into .venv (TensorFlow is large; about a minute)"
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/cpu.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/$(LOCK).txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

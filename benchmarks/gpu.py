@@ -37,7 +37,8 @@ def main() -> None:
     options = parser.parse_args()
     names = environment.gpus()
     if not names:
-        print("TensorFlow sees no GPU here, so nothing was measured. (The lock gpu.txt has the TensorFlow for it.)")
+        print("TensorFlow sees no GPU here, so nothing was measured.")
+        print("In a clone without .venv, `make setup LOCK=gpu` installs the TensorFlow for GPUs.")
         return
     peers = ["notebook", "torch"] if importlib.util.find_spec("torch") else ["notebook"]
     if "torch" not in peers:

@@ -9,6 +9,7 @@ import platform
 import re
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -78,6 +79,16 @@ def usable_cores() -> float:
 def thread_count(cores: float) -> int:
     """Threads for this many processors: whole ones, at least one; more than the quota would only be throttled."""
     return max(1, int(cores))
+
+
+def gpu_memory() -> int:
+    """Bytes of memory of the smallest NVIDIA GPU, as `nvidia-smi` says; 0 where it cannot be asked."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        return min((int(line) for line in found.stdout.split()), default=0) << 20
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return 0
 
 
 def processor() -> str:

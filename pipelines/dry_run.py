@@ -94,6 +94,8 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
     # A curve on models that there are makes none.
     made = () if on_prepared_models(parameters) else (*PREPARATION, PRODUCT)
     runs = {name: _runs(name, parameters, planned) for name in (*made, *planned.arms)}
+    # This machine's processor would say nothing of the GPUs that containers see.
+    measure = measure and not (request.docker_image and request.accelerators)
     trained = [name for name, count in runs.items() if count] if measure else []
     classes = {role: images.classes for role, images in sizes.items()}
     settings, size = parameters["settings"], parameters["image_size"]

@@ -101,9 +101,10 @@ def check_request(request: ExperimentRequest) -> None:
     """Raise SettingError for any setting that a task would refuse, before anything is started."""
     from headstart.components.preflight.parameters import check_parameters
 
-    check_parameters({**request.parameters, "report_settings": request.report_settings})
+    report, accelerators = request.report_settings, request.accelerators
+    check_parameters({**request.parameters, "report_settings": report, "accelerators": accelerators})
     if not request.docker_image:
-        environment.check_accelerators(request.accelerators)
+        environment.check_accelerators(accelerators)
 
 
 def _rows(request: ExperimentRequest) -> list[Row]:
@@ -282,8 +283,8 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
                 "--restart.",
             )
         if earlier.request != request.identity() and not extended:
-            before, now = earlier.parameters, request.parameters
-            changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+            before, now = ({**each, **each.get("parameters", {})} for each in (earlier.request, request.identity()))
+            changed = sorted(key for key in {*before, *now} - {"parameters"} if before.get(key) != now.get(key))
             raise SettingError(
                 f"--output {output}: holds an interrupted run with other settings"
                 f"{' (' + ', '.join(changed) + ')' if changed else ''}.",

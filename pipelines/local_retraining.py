@@ -19,7 +19,7 @@ from headstart.components.promotion.commit import in_use, keep_failure
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.promotion.versions import Outcome
 from headstart.components.reporting.units import counted
-from headstart.components.training import environment, precision
+from headstart.components.training import precision
 from headstart.components.training.networks import NAMES
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console
@@ -138,7 +138,6 @@ def check_request(request: RetrainingRequest) -> None:
         if url:
             check_address(url, option)
     signing.check_keys()
-    environment.check_accelerators(request.accelerators)
     open_store(request.parameters["store"]).pointer()
 
 

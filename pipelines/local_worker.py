@@ -69,6 +69,8 @@ def _runner(spec: dict[str, Any], template: Template | None) -> Any:
         network_mode=spec["docker"]["network"],
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
+        # As on a cluster (`placement._mount`): the devices exchange gradients through it.
+        shm_size="1g" if gpus > 1 else None,
         device_requests=[DeviceRequest(count=gpus, capabilities=[["gpu"]])] if gpus else None,
         mounts=[Mount(folder, folder, type="bind", read_only=True) for folder in spec["docker"]["mounts"]],
     )

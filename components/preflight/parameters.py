@@ -57,9 +57,15 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     check_sizes(given.get("sizes", []), known)
     _check_start(given)
     _check_target(given)
+    accelerators = _whole_number("accelerators", given.get("accelerators", 0), 0, 16)
     asked = given.get("arms") or []
     for arm in dict.fromkeys([*NAMES, *asked]):
         settings = resolve(str(given.get("preset") or "paper"), arm, given.get("settings"))
+        if accelerators and settings.recipe.batch_size % accelerators:
+            raise SettingError(
+                f"accelerators: {accelerators} cannot share batches of {settings.recipe.batch_size} images ({arm}).",
+                f"Choose a batch_size that is a multiple of {accelerators}, or another number.",
+            )
         if depth := frozen_blocks(arm):
             check_depth(settings.stage.network, arm, depth)
         if given.get("image_size") and settings.stage.network == "paper":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headstart.components import machine
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.promotion import uses
 from headstart.components.promotion.answers import Answered, answer, image_hashes, seen_before
@@ -18,6 +20,7 @@ from headstart.components.promotion.evidence import Differences, Evidence, Integ
 from headstart.components.promotion.gate import Decision, Mask, Rules, decide
 from headstart.components.promotion.store import ModelStore
 from headstart.components.records import RunRecord
+from headstart.components.training import environment
 
 _CALLS = 60
 
@@ -52,6 +55,8 @@ def compare(
     scratch: Path,
 ) -> Compared:
     """Have all seeds of the candidate and the model in use answer the test images, and judge `chosen`."""
+    with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
+        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
     from headstart.components.training.export import load_model
 
     model, description = load_model(chosen.folder)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headstart.components import machine
-from headstart.components.errors import HeadstartError, SettingError
+from headstart.components.errors import INSTALL_TENSORFLOW, HeadstartError, SettingError
 from headstart.components.records import Environment
 
 NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on")
@@ -85,13 +85,19 @@ def without_noise() -> Iterator[None]:
 
 
 def gpus() -> list[str]:
-    """Return the names of the GPUs that TensorFlow sees; a process of its own asks, since asking takes them over."""
+    """Return the names of the GPUs that TensorFlow sees; a process of its own asks, since asking takes them over.
+
+    HeadstartError where TensorFlow cannot be imported.
+    """
     code = (
         "import json, tensorflow as tf; say = tf.config.experimental.get_device_details; "
         "print(json.dumps([say(one).get('device_name', one.name) for one in tf.config.list_physical_devices('GPU')]))"
     )
     command = [sys.executable, "-P", "-c", code]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, env=for_import(os.environ, 1))
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env=for_import(os.environ, 1))
+    if found.returncode:
+        said = found.stderr.strip().splitlines() or [f"status {found.returncode}"]
+        raise HeadstartError(f"TensorFlow cannot be asked for GPUs: {said[-1]}", INSTALL_TENSORFLOW)
     names: list[str] = json.loads(found.stdout.splitlines()[-1])
     return names
 
@@ -127,6 +133,8 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
             "Is the accelerator in the container's resource limits, the driver on the node, and the image the gpu one?",
         )
     if seen:
+        # The others are left to other programs, and XLA compiles for one.
+        tf.config.set_visible_devices(seen[:accelerators], "GPU")
         tf.config.set_soft_device_placement(False)
     _prepare_keras()
     return tf

@@ -59,10 +59,10 @@ class TrainingLoop:
         """
         self.model, self.recipe, self.seed = model, recipe, seed
         self.examples = len(labels)
-        self.batch_size = min(recipe.batch_size, self.examples)
-        self.steps = steps_per_epoch(self.examples, self.batch_size)
         self._strategy = strategy or tf.distribute.get_strategy()
         self._replicas = self._strategy.num_replicas_in_sync
+        self.batch_size = min(recipe.batch_size, self.examples // self._replicas * self._replicas or self.examples)
+        self.steps = steps_per_epoch(self.examples, self.batch_size)
         if self.batch_size % self._replicas:
             # A smaller last part would leave a device with nothing, which TensorFlow does not survive.
             raise SettingError(

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from headstart.components import storage
+from headstart.components import machine, storage
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
-from headstart.components.machine import peak_memory_bytes
 from headstart.components.progress import emit
 from headstart.components.records import Data, Environment, FrozenLayer, Given, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
@@ -178,7 +177,10 @@ class Run:
     def _prepare(self) -> None:
         images, labels = self.images["train"]
         length = frozen_depth(self.model, self.recipe)
-        limit = self.process.input_memory_share * self.record.environment.memory_bytes
+        memory = self.record.environment.memory_bytes
+        if self.devices.accelerators:  # inputs lie on the device
+            memory = min(memory, machine.gpu_memory() or memory)
+        limit = self.process.input_memory_share * memory
         if length and feature_bytes(self.model, length, len(labels)) > limit:
             length = 0
         self.backbone = Backbone(self.model, length, self.recipe, self.identity) if length else None
@@ -344,7 +346,7 @@ class Run:
         repeated = self.attempts.repeated_seconds(sum(row.train_seconds for row in rows), self.prepared)
         record.phases = Phases(**self.clock.seconds, repeated=repeated)
         record.train_cpu_seconds, record.stolen_share = self.clock.train_cpu_seconds, self.clock.stolen_share
-        record.peak_memory_bytes = peak_memory_bytes()
+        record.peak_memory_bytes = machine.peak_memory_bytes()
         with self._storing("finished run"):
             self.attempts.note(self.progress.epoch, "completed" if record.status == "succeeded" else record.status)
             if record.status == "succeeded":

@@ -145,7 +145,7 @@ def same(first: ExperimentRequest, again: ExperimentRequest) -> None:
         "run --cifar100 cifar --fruits360 ~/ --classes pears=pear apple='a=b' z='*' --hold-out-target",
         "run --target-accuracy 0.9 --price-per-hour 1e-3 --data-setting fit=crop --data-setting skip_share=0.2",
         "curve --sizes 3,6,12 --intermediate photos --prepared models --prepared models/a.keras --runs 2",
-        "curve --price-per-label 0.5 --docker registry/image:1",
+        "curve --price-per-label 0.5 --docker registry/image:1 --accelerators 2",
     ],
 )
 def test_the_file_that_a_run_writes_repeats_it_from_anywhere(

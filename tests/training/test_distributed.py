@@ -22,6 +22,7 @@ def compare(**recipe: object) -> dict:
 def test_two_devices_train_as_one():
     found = compare(batch_size=32, learning_rate=1e-4, epochs=2)
     assert found["replicas"] == 2
+    assert found["odd"] == 32  # of 33 images, fewer than a batch
     assert found["untouched"] == 0  # by warming up
     for one, two in found["losses"]:
         assert two == pytest.approx(one, rel=1e-3)

@@ -97,3 +97,18 @@ def test_versions_and_processor_are_known_without_tensorflow():
     described = environment.describe(threads=2, image="registry/image:1")
     assert (described.threads, described.image, described.device_kind) == (2, "registry/image:1", "unknown")
     assert described.cores > 0
+
+
+@pytest.mark.parametrize(
+    ("said", "gib"),
+    [("echo 81559; echo 8192", 8), ("echo '[N/A]'", 0), ("echo none >&2; exit 9", 0), ("exit 0", 0), (None, 0)],
+)
+def test_the_memory_of_gpus_is_that_of_the_smallest(
+    said: str | None, gib: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin" if said else str(tmp_path))
+    if said:
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\n{said}\n")
+        program.chmod(0o755)
+    assert machine.gpu_memory() == gib << 30

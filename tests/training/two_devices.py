@@ -44,9 +44,12 @@ compared = [
 ]
 two.restore(first)
 again = [two.run_epoch(epoch)[0] for epoch in (1, 2)]
+wide = recipe.model_copy(update={"batch_size": 64})
+odd = TrainingLoop(mirrored, wide, images[:33], labels[:33], seed=3, strategy=strategy).batch_size
 print(
     json.dumps(
         {
+            "odd": odd,
             "replicas": strategy.num_replicas_in_sync,
             "untouched": max(untouched),
             "losses": losses,

@@ -23,4 +23,12 @@ for compiled in ("on", "off"):
         loop.warm_up()
         losses[f"{compiled} {streamed}"] = [loop.run_epoch(epoch)[0] for epoch in (1, 2, 3)]
         assert loop.streams == streamed
+# Nothing that is random, or that another optimizer does, is a constant to XLA either.
+recipe = Recipe(
+    batch_size=20, epochs=3, optimizer="muon", schedule="one_cycle", precision="bfloat16", dropout=0.3, flip=True,
+    shift=2, weight_decay=0.02, jit_compile="on",
+)  # fmt: skip
+loop = TrainingLoop(build_network(tiny_images.SIZE, 3, dropout=0.3), recipe, images, labels, seed=3)
+loop.warm_up()
+losses["random"] = [loop.run_epoch(epoch)[0] for epoch in (1, 2, 3)]
 print(json.dumps(losses))
