@@ -106,7 +106,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
     shared = {
         "optimizer": "adamw",
         "weight_decay": 0.02,
-        "label_smoothing": 0.05,
+        "label_smoothing": 0.1,
         "precision": "auto",
         "patience": 0,
         "restore_best_weights": False,
@@ -130,6 +130,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
         return shared | {
             "learning_rate": 2e-3,
             "schedule": "one_cycle",
+            "label_smoothing": 0.05,
             "dropout": 0.3,
             "batch_size": 64,
             "flip": True,
@@ -144,7 +145,6 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
         "learning_rate": 2.9e-3,
         "schedule": "cosine",
         "weight_decay": 0.005,
-        "label_smoothing": 0.1,
         "dropout": 0.35,
         "batch_size": 32,
         "epochs": 10,
@@ -155,8 +155,6 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
 def _demo(stage: RecipeName) -> dict[str, Any]:
     # As `fast`, for few and small drawn images: the whole experiment should end in two minutes on two cores.
     own: dict[str, Any] = {"precision": "float32", "epochs": {"pretrain": 4, "finetune": 6, "target": 8}[stage]}
-    if stage == "pretrain":
-        own["label_smoothing"] = 0.1
     if stage == "target":
         own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "dropout": 0.2}
     else:
