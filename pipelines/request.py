@@ -159,9 +159,14 @@ def experiment_request(
 
 
 def _command(typed: Sequence[str], name: str, configuration: Mapping[str, Any], output: Path) -> list[str]:
-    """The command as it was typed, or, where a file or Python said what to run, with every option spelled out."""
-    if typed[:1] == [name] and not any(word.partition("=")[0] == "--config" for word in typed):
-        return ["headstart", *map(masked_address, typed)]
+    """The command as it was typed, or, where a file or Python said what to run, with every option spelled out.
+
+    With its output, also where that has the default name: the same command goes on there.
+    """
+    options = [word.partition("=")[0] for word in typed]
+    if options[:1] == [name] and "--config" not in options:
+        named = any(option == "--output" or option.startswith("-o") for option in options)
+        return ["headstart", *map(masked_address, typed), *([] if named else ["--output", str(output)])]
     options = {key: value for key, value in configuration.items() if key not in ("output", "restart", "json")}
     return ["headstart", name, *spelled_out(options), "--output", str(output)]
 

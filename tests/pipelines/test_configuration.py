@@ -196,6 +196,16 @@ def test_the_curve_that_the_report_of_a_run_from_a_file_offers_can_be_run(
         assert offered.parameters[name] == first.parameters[name]
 
 
+def test_the_command_names_a_folder_that_has_the_default_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["headstart", *(words := ["run", "--preset", "fast"])])
+    first = asked_for(words, monkeypatch)
+    assert shlex.split(first.report_settings["command"]) == ["headstart", *words, "--output", str(first.output)]
+    first.output.mkdir(parents=True)
+    (first.output / "finetuned.keras").write_bytes(b"")
+    offered = asked_for(shlex.split(curve_command(first.report_settings["command"]))[1:], monkeypatch)
+    assert offered.parameters["prepared"] == [str(place / first.output)]
+
+
 def test_the_command_of_a_call_in_python_repeats_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options: dict[str, Any] = {"target": "photos", "prepared": "models/a.keras", "classes": {"b": "x", "a": "*"}}
     first = experiment_request(configuration=options_of_call(options), output=Path("new"), **options)
