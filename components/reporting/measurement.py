@@ -158,6 +158,10 @@ def _compare(
         )
         return time_ratio(next(times), next(times), confidence)
 
+    processor = ratio(cpu_seconds)
+    if any(record.environment.device_kind == "gpu" for record in (*a, *b)):
+        notes = [processor.note, "of the host's processor, without what the GPU computes"]
+        processor = processor.model_copy(update={"note": "; ".join(filter(None, notes))})
     means = [describe(values(records, total_seconds)).mean for records in (a, b)]
     times = sample(a, train_seconds), sample(b, train_seconds)
     return Compared(
@@ -172,7 +176,7 @@ def _compare(
             epochs=ratio(epochs),
             seconds_per_epoch=ratio(seconds_per_epoch),
             all_phases=ratio(total_seconds),
-            cpu=ratio(cpu_seconds),
+            cpu=processor,
             train_tests=_tests(a, b, train_seconds),
         ),
         accuracy_gain=AccuracyGain(

@@ -272,3 +272,19 @@ def test_the_most_confident_mistakes_come_first(tmp_path: Path) -> None:
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     gallery = html[html.index("Most confidently wrong") : html.index("Test images, chosen at random")]
     assert re.findall(r"pears (\d+) %", gallery) == ["99", "75", "61"]
+
+
+def test_processor_time_beside_a_gpu_is_said_to_be_the_hosts() -> None:
+    records = arms((2.0, 0.9), (1.0, 0.95))
+    on_gpu = [
+        record.model_copy(update={"environment": record.environment.model_copy(update={"device_kind": "gpu"})})
+        for record in records
+    ]
+    for given, said in ((records, False), (on_gpu, True)):
+        found = summary(given)
+        (row,) = [
+            row
+            for row in statistics_tables.estimates_table(found, found.comparisons[0]).rows
+            if row[0].startswith("processor time of training")
+        ]
+        assert ("without what the GPU computes" in row[-1]) is said
