@@ -7,6 +7,7 @@ runs of the arms are forked from a process that has imported TensorFlow, as in `
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any
 from headstart.components.atomic_files import write_json
 
 PATHS = ("dataset", "initial_model", "record", "model", "saved_model", "folder", "packed", "output", "precision")
+NOT_FORKED = "Training processes cannot be forked here; these are not the runs of `headstart run`."
 
 
 def of_paths(given: dict[str, Any]) -> dict[str, Any]:
@@ -32,11 +34,22 @@ def stage(arguments: dict[str, Any]) -> None:
 
 
 def runs(each: list[dict[str, Any]], output: Path) -> None:
-    """Train each, and write to `output` what the process of each took from its start to its record."""
+    """Train each, and write to `output` what the process of each took from its start to its record.
+
+    In a fork of the process that has imported TensorFlow, as the tasks of a local run are: this process has threads of
+    numpy's, beside which nothing may be forked.
+    """
+    from headstart.components import forking
     from headstart.components.training import preloading
 
     if not preloading.load():
-        raise SystemExit("Training processes cannot be forked here; these are not the runs of `headstart run`.")
+        raise SystemExit(NOT_FORKED)
+    child = forking.start(lambda: _trained(each, output), name="runs")
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        raise SystemExit("The runs of the arms failed.")
+
+
+def _trained(each: list[dict[str, Any]], output: Path) -> int:
     taken = []
     for given in each:
         began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -44,9 +57,12 @@ def runs(each: list[dict[str, Any]], output: Path) -> None:
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         record = json.loads(Path(given["record"]).read_text(encoding="utf-8"))
+        if record["process"] != "forked":
+            raise SystemExit(NOT_FORKED)
         process = {"wall": wall, "cpu": cpu, "peak_bytes": record["peak_memory_bytes"], "others": None}
         taken.append({"name": f"{given['arm']}-{given['seed']}", "process": process, "result": record})
     write_json(output, taken)
+    return 0
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.image_folders import ImageFolders
 from benchmarks.timing import python, run_measured
 from headstart.components.atomic_files import write_json
+from headstart.components.training.stages import place_of
 
 
 @dataclass
@@ -44,7 +45,13 @@ class Options:
     image_size: int = 52
 
     def folder(self) -> Path:
-        identity = ["runs forked", str(self.images.source), str(self.images.intermediate), self.runs, self.preset]
+        identity = [
+            "forked runs, one folder",
+            str(self.images.source),
+            str(self.images.intermediate),
+            self.runs,
+            self.preset,
+        ]
         digest = hashlib.sha256(
             json.dumps([*identity, self.settings, self.notebook, self.image_size]).encode()
         ).hexdigest()
@@ -79,8 +86,9 @@ class Parts:
         def command() -> list[str]:
             # A part that was cut off begins again: what it left would be taken up and its time be too short.
             for each in arguments.get("each", [arguments]):
-                if each.get("checkpoints"):
-                    shutil.rmtree(each["checkpoints"], ignore_errors=True)
+                if each.get("checkpoints") and "arm" in each:
+                    left = place_of(each["arm"], each["seed"], 0, 0)
+                    shutil.rmtree(Path(each["checkpoints"], each["run_id"], left), ignore_errors=True)
             specification = self.folder / "ours" / f"{name}.specification.json"
             write_json(specification, {"part": part, "arguments": arguments})
             return python("benchmarks.ours", specification)
@@ -108,7 +116,7 @@ class Parts:
             "initial_model": str(place / initial) if initial else None,
             "seed": seed or 0,
             **self.how(),
-            "checkpoints": str(place / "checkpoints" / name),
+            "checkpoints": str(place / "checkpoints"),  # one folder, in which runs keep features for one another
             "precision": str(place / "precision.json"),
             "record": str(place / f"{name}.json"),
             "model": str(place / f"{name}-model") if seed is None else None,

@@ -163,9 +163,9 @@ def _command(typed: Sequence[str], name: str, configuration: Mapping[str, Any], 
 
     With its output, also where that has the default name: the same command goes on there.
     """
-    options = [word.partition("=")[0] for word in typed]
-    if options[:1] == [name] and "--config" not in options:
-        named = any(option == "--output" or option.startswith("-o") for option in options)
+    names = [word.partition("=")[0] for word in typed]
+    if names[:1] == [name] and "--config" not in names:
+        named = any(option == "--output" or option.startswith("-o") for option in names)
         return ["headstart", *map(masked_address, typed), *([] if named else ["--output", str(output)])]
     options = {key: value for key, value in configuration.items() if key not in ("output", "restart", "json")}
     return ["headstart", name, *spelled_out(options), "--output", str(output)]
