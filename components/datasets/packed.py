@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -105,6 +106,18 @@ def content_digest(classes: list[str], image_size: int, splits: dict[str, tuple[
 def _blocks(pixels: Pixels, step: int = 4096) -> Iterator[Pixels]:
     for start in range(0, len(pixels), step):  # a memory-mapped array is never read whole
         yield pixels[start : start + step]
+        release(pixels)
+
+
+def release(pixels: Pixels) -> None:
+    """Give back the memory of a memory-mapped array that was read; what is needed again comes from the file.
+
+    Nothing is done to other arrays. Pages that are mapped twice count twice in a process's memory.
+    """
+    if isinstance(pixels, np.memmap) and pixels.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+        mapped: mmap.mmap | None = pixels._mmap  # type: ignore[attr-defined]
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def streamed_digest(

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from headstart.components.datasets.packed import release
+
 Array = npt.NDArray[Any]
 CHUNK_BYTES = 64 << 20
 
@@ -30,6 +32,7 @@ class Resident:
     def __init__(self, inputs: Array, labels: Array) -> None:
         """`inputs`: N × …, `labels`: int32 N."""
         self._inputs, self._labels = tf.constant(np.asarray(inputs)), tf.constant(np.asarray(labels))
+        release(inputs)
         self.shape = tuple(inputs.shape)
 
     def chunks(self, order: Array, steps: int) -> Iterator[Chunk]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from headstart.components.atomic_files import whole_file
 from headstart.components.datasets.holding_out import made_from_classes
 from headstart.components.datasets.leakage import near_twins, thumbnails
-from headstart.components.datasets.packed import PackedDataset
+from headstart.components.datasets.packed import PackedDataset, release
 from headstart.components.datasets.settings import REST
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Ancestor, SeenBefore
@@ -130,7 +130,10 @@ def _thumbnails(dataset: PackedDataset, split: str, most: int) -> npt.NDArray[np
     """Return thumbnails of a split's images, of `most` at even distances where there are more."""
     pixels = dataset.split(split)[0]
     rows = np.linspace(0, max(0, len(pixels) - 1), min(len(pixels), most)).astype(int)
-    parts = [thumbnails(pixels[rows[start : start + 1024]]) for start in range(0, max(1, len(rows)), 1024)]
+    parts = []
+    for start in range(0, max(1, len(rows)), 1024):
+        parts.append(thumbnails(pixels[rows[start : start + 1024]]))
+        release(pixels)
     return np.concatenate(parts)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from headstart.components.datasets.importing import import_dataset
-from headstart.components.datasets.packed import SPLITS, PackedDataset, digests_of, write_packed
+from headstart.components.datasets.packed import SPLITS, PackedDataset, digests_of, release, write_packed
 from headstart.components.datasets.selection import select_classes
 from headstart.components.errors import HeadstartError
 from tests.datasets import drawn_files
@@ -171,3 +171,39 @@ def test_splits_and_classes_without_images_are_packed(tmp_path: Path) -> None:
     assert cut.counts == {"train": 12, "validation": 0, "test": 4}
     assert cut.near_duplicates_across_splits == 0
     PackedDataset(tmp_path / "out").verify(images=True)
+
+
+def resident(file: Path) -> int:
+    """Bytes of a memory-mapped file that this process has in memory, over all its mappings."""
+    total, named = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if "-" in first:
+            named = bool(rest) and rest[-1] == str(file)
+        elif named and first == "Rss:":
+            total += int(rest[0]) * 1024
+    return total
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what is in memory")
+def test_images_that_were_read_are_given_back(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5000, 16, 16, 3), dtype=np.uint8)
+    splits = {split: (pixels, np.zeros(5000, np.int32)) for split in SPLITS}
+    write_packed(tmp_path, {"name": "noise", "source": "drawn", "classes": ["a"]}, splits)
+    file = tmp_path / "train" / "images.npy"
+    dataset = PackedDataset(tmp_path)  # which reads all of it
+    dataset.verify(images=True)
+    mapped = dataset.split("train")[0]
+    assert resident(file) == 0
+    assert np.array_equal(mapped, pixels)
+    assert resident(file) >= pixels.nbytes
+    release(mapped[4000:])  # a part of the same file
+    assert resident(file) == 0
+    assert np.array_equal(mapped, pixels)
+    own = pixels.copy()
+    release(own)
+    assert np.array_equal(own, pixels)
+    changed = np.load(file, mmap_mode="c")
+    changed[0] = 0
+    release(changed)  # what was changed in memory alone would be lost
+    assert not changed[0].any()
