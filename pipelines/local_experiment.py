@@ -42,7 +42,7 @@ from headstart.pipelines.own_files import (
     nothing_trained,
     remove_results,
 )
-from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
+from headstart.pipelines.placement import DEFAULT_IMAGE, Placement, image_problem
 
 UNSOUND = 3
 # Longer than the tasks of a killed run get to end.
@@ -101,6 +101,8 @@ def check_request(request: ExperimentRequest) -> None:
     """Raise SettingError for any setting that a task would refuse, before anything is started."""
     from headstart.components.preflight.parameters import check_parameters
 
+    if request.docker_image and (problem := image_problem(request.docker_image)):
+        raise SettingError(f"--docker {request.docker_image!r}: {problem}.", "Name one such as headstart:0.1.0.")
     report, accelerators = request.report_settings, request.accelerators
     check_parameters({**request.parameters, "report_settings": report, "accelerators": accelerators})
     if not request.docker_image:

@@ -19,7 +19,7 @@ from headstart.pipelines.cli import headstart
 from headstart.pipelines.commands import run as run_command
 from headstart.pipelines.commands.settings import all_settings
 from headstart.pipelines.configuration import config_option, given_options, options_of_call, read_configuration
-from headstart.pipelines.local_experiment import ExperimentRequest, _write_configuration, check_request
+from headstart.pipelines.local_experiment import ExperimentRequest, _write_configuration, check_request, run_experiment
 from headstart.pipelines.request import experiment_request
 from tests.json_results import read_result
 
@@ -194,6 +194,14 @@ def test_the_curve_that_the_report_of_a_run_from_a_file_offers_can_be_run(
     assert offered.parameters["prepared"] == [str(place / "models")]
     for name in ("intermediate_data", "target_data", "classes", "settings"):
         assert offered.parameters[name] == first.parameters[name]
+
+
+@pytest.mark.parametrize("image", [" ", "headstart", "Headstart:1", "https://registry/headstart:1", "headstart:latest"])
+def test_an_image_that_cannot_be_run_is_refused_before_anything_is_written(image: str, tmp_path: Path) -> None:
+    request = experiment_request(docker=image, output=tmp_path / "out")
+    with pytest.raises(SettingError, match=r"^--docker "):
+        run_experiment(request)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_names_a_folder_that_has_the_default_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
