@@ -86,7 +86,7 @@ class Parts:
         def command() -> list[str]:
             # A part that was cut off begins again: what it left would be taken up and its time be too short.
             for each in arguments.get("each", [arguments]):
-                if each.get("checkpoints") and "arm" in each:
+                if each.get("checkpoints"):
                     left = place_of(each["arm"], each["seed"], 0, 0)
                     shutil.rmtree(Path(each["checkpoints"], each["run_id"], left), ignore_errors=True)
             specification = self.folder / "ours" / f"{name}.specification.json"

@@ -115,9 +115,7 @@ def release(pixels: Pixels) -> None:
     Nothing is done to other arrays. Pages that are mapped twice count twice in a process's memory.
     """
     if isinstance(pixels, np.memmap) and pixels.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
-        mapped: mmap.mmap | None = pixels._mmap  # type: ignore[attr-defined]
-        if mapped is not None:
-            mapped.madvise(mmap.MADV_DONTNEED)
+        pixels._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def streamed_digest(

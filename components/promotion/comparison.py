@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.components import machine
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.promotion import uses
 from headstart.components.promotion.answers import Answered, answer, image_hashes, seen_before
@@ -55,8 +53,7 @@ def compare(
     scratch: Path,
 ) -> Compared:
     """Have all seeds of the candidate and the model in use answer the test images, and judge `chosen`."""
-    with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
-        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
+    environment.prepare_on_processor()
     from headstart.components.training.export import load_model
 
     model, description = load_model(chosen.folder)

@@ -12,7 +12,6 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from headstart.components import machine
 from headstart.components.atomic_files import whole_file
 from headstart.components.datasets.reading import Reading, reading_of
 from headstart.components.errors import PIP_INSTALL, HeadstartError, SettingError
@@ -78,8 +76,7 @@ def convert(
     if file.exists():
         raise SettingError(f"{file}: is there already.", "Name another file, or move that one away.")
     place = kind_of(model)
-    with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
-        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
+    environment.prepare_on_processor()
     if to == "onnx":
         _check_packages()
     source = _source(*place)

@@ -140,6 +140,12 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
     return tf
 
 
+def prepare_on_processor() -> None:
+    """Import TensorFlow for all processors and no accelerator; a program that uses it already has chosen its own."""
+    with contextlib.suppress(RuntimeError):
+        prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
+
+
 def _prepare_keras() -> None:
     # KERAS_BACKEND is set by the package; the rest of keras.json can only be put right once it has been read.
     import keras

@@ -12,7 +12,6 @@ import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,8 +107,7 @@ def _check_description(place: Path) -> None:
 def classify(model: Path, images: Iterable[Path], top: int = 3) -> Iterator[Prediction]:
     """Yield the `top` classes of each image file, in the order given; files that cannot be read say why."""
     kind, folder = kind_of(model)
-    with suppress(RuntimeError):  # a program that uses TensorFlow already has chosen its own
-        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
+    environment.prepare_on_processor()
     answer = Served(folder) if kind == "served" else _Keras(folder)
     yield from answer.all(images, top)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import tempfile
 import time
@@ -98,11 +97,10 @@ def command(
             "Give --classes, or thin the whole set with --data-setting images_per_class=N.",
         )
     rule = parse_classes(classes) if classes else {}
-    with watched(), contextlib.suppress(RuntimeError):
-        from headstart.components import machine
+    with watched():
         from headstart.components.training import environment
 
-        environment.prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
+        environment.prepare_on_processor()
     from headstart.components.scouting.against import agreements, measured
     from headstart.components.scouting.scout import scout
 

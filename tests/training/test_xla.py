@@ -20,8 +20,8 @@ def test_xla_compiles_each_kind_of_epoch_once_and_trains_alike():
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=HERE)
     assert done.returncode == 0, done.stderr[-2000:]
     calls = _SIGNATURE.findall(done.stderr)
-    # With the first block and without, resident and streamed. What is a constant to XLA has its values in the
-    # signature, and every other value of it is compiled anew.
+    # With the first block and without, resident and streamed. The signature holds the values of what XLA takes
+    # for a constant; for each other value it would compile again.
     assert len(set(calls)) == 4 + 1
     assert len(calls) > 15  # three epochs of both, each in several parts
     losses = json.loads(done.stdout.splitlines()[-1])
