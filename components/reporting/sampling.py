@@ -223,6 +223,9 @@ def error_with_images(
     repeated = sum(part for part, _ in alone)
     variance = max(runs.variance + over_images - repeated, runs.variance, over_images)
     used = [(runs.variance, runs.freedom), (over_images, groups - 1.0), *alone]
+    # What is taken off makes Satterthwaite's number smaller without end where the arms answer nearly alike; a sum of
+    # mean squares has no fewer degrees of freedom than the least of them.
+    freedom = max(_satterthwaite(variance, used), min(runs.freedom, groups - 1.0))
     parts = {**runs.parts, TEST_IMAGES: over_images - repeated}
     squares = ((over_images, groups - 1.0), *((-part, freedom) for part, freedom in alone))
-    return Error(variance, _satterthwaite(variance, used), parts, squares, runs=runs)
+    return Error(variance, freedom, parts, squares, runs=runs)

@@ -275,3 +275,15 @@ def test_thousands_of_runs_of_which_some_never_ended_fit_into_memory() -> None:
     assert result.low is not None and result.high is not None
     # A tenth counts as longer than all others, which moves the middle from e² to the 5/9 quantile.
     assert result.low < math.exp(2 + 0.2 * math.sqrt(2) * stats.norm.ppf(5 / 9)) < result.high
+
+
+def test_arms_that_answer_nearly_alike_have_an_interval_with_ends() -> None:
+    rng = np.random.default_rng(2)
+    control = rng.random((4, 2000)) < 0.9
+    treatment = control.copy()
+    # A run's answers in the other arm, one image apart: what is taken off is a thousand times what is left.
+    treatment[0, 0] = not treatment[0, 0]
+    found = statistics.gain_on_new_images(control, treatment, labels=(Sample(np.zeros(4), (), [0, 1, 0, 1]),) * 2)
+    assert found.method == "crossed t"
+    assert found.low is not None and found.high is not None
+    assert -0.01 < found.low < 0 < found.high < 0.01
