@@ -39,6 +39,7 @@ GRID, HALVINGS = 6, 10
 _STEP = 1e-5
 
 BELOW, ABOVE = -math.inf, math.inf
+UNCLEAR = "it is ahead at {}, but not beyond doubt"
 
 
 @dataclass(frozen=True)
@@ -270,12 +271,20 @@ def stops_paying(control: Curve, treatment: Curve, confidence: float = 0.95) -> 
     above = [(each.estimate or 0.0) > 0 for each in found]
     signs = [_sign(each) for each in found]
     low, high = _ends(grid, signs, lambda size: _sign(at(size)))
+    # Said without reserve only where the intervals say it too.
     if all(above):
-        estimate, note = ABOVE, "it pays at every size that was measured"
+        clear = min(signs) > 0
+        estimate, note = ABOVE, "it pays at every size that was measured" if clear else UNCLEAR.format("every size")
     elif not any(above):
-        estimate, note = BELOW, "it pays at no size that was measured"
+        clear = max(signs) < 0
+        estimate, note = (
+            BELOW,
+            "it pays at no size that was measured" if clear else "it is not shown to pay at any size",
+        )
     elif above[-1]:
-        estimate, note = ABOVE, "it pays at the largest size, and not at every smaller one"
+        clear = signs[-1] > 0
+        estimate, note = ABOVE, "it pays at the largest size" if clear else UNCLEAR.format("the largest size")
+        note += ", and not at every smaller one" if clear else ""
     else:
         last = max(place for place, pays in enumerate(above) if pays)
         estimate, note = _border(grid[last], grid[last + 1], lambda size: (at(size).estimate or 0.0) > 0), ""
@@ -321,11 +330,10 @@ def back_test(control: Curve, confidence: float) -> BackTest | None:
     """Predict the control's accuracy at its largest size from the smaller ones; None where there are too few."""
     if control.sizes.size < FEWEST_FOR_BACK_TEST:
         return None
-    level = isotonic(control.means)
     predicted = predict(control.sizes[:-1], isotonic(control.means[:-1]), float(control.sizes[-1]))
     measured = band(control.measured(control.sizes.size - 1), confidence)
     within = measured.low is not None and measured.high is not None and measured.low <= predicted <= measured.high
-    return BackTest(predicted, measured, within or abs(predicted - float(level[-1])) <= PREDICTS)
+    return BackTest(predicted, measured, within or abs(predicted - float(control.means[-1])) <= PREDICTS)
 
 
 def extrapolated_size(control: Curve, accuracy: float) -> float | None:

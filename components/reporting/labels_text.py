@@ -37,13 +37,13 @@ def labels_sentence(summary: Summary) -> str:
         return _measured(today, curve, treatment, control)
     within = curve.labels_saved_measured
     also = f" {_measured(within, curve, treatment, control)}" if within is not None else ""
-    if "less than the smallest" in today.note:
-        smallest = min(point.size for point in summary.curve)
-        return (
-            f"For {today.size:,} images {treatment} is less accurate than {control} on {smallest:,}, the smallest "
-            f"size: it saves no labels.{also}"
-        )
-    if today.low is None or today.low + today.size < today.size:
+    if today.high is not None and today.high < 0:
+        smallest, most = min(point.size for point in summary.curve), today.size + today.high
+        on = f"less accurate than {control} on {smallest:,}, the smallest size"
+        if most > smallest:
+            on = f"no more accurate than {control} on {count(most)}"
+        return f"For {today.size:,} images {treatment} is {on}: it saves no labels.{also}"
+    if today.low is None or today.low < 0:
         lead = f"For {today.size:,} images whether {treatment} saves labels is undecided."
     else:
         lead = f"For {today.size:,} images {treatment} is more accurate than {control} on as many"
@@ -64,7 +64,7 @@ def _measured(saved: LabelsSaved, curve: LearningCurve, treatment: str, control:
     lead = f"For {saved.size:,} images {treatment} is as accurate as {control} on {count(saved.equal_size)}"
     estimate = saved.estimate or 0.0
     if saved.method == "none":
-        return f"{lead} (too few runs for an interval)."
+        return f"{lead} (no interval: too few runs, or all alike)."
     ends = _ends(saved)
     money = ""
     if saved.money is not None and round(abs(saved.money), 2) > 0:
@@ -122,7 +122,7 @@ def curve_table(summary: Summary) -> Table | None:
     return Table(
         caption="Learning curves",
         columns=[
-            "images", "per class", "arm", "runs", "test accuracy", f"{100 * summary.confidence:.0f} % interval",
+            "images", "per class", "arm", "runs", "test accuracy", f"{units.confidence(summary.confidence)} interval",
             "train s", "images with which the control is as accurate",
         ],
         rows=rows,
@@ -155,7 +155,7 @@ def notes(summary: Summary) -> list[str]:
             "regression, with a bootstrap."
         )
     if curve.left_out:
-        made.append(f"{units.counted(curve.left_out, 'run')} without its like at every size are left out of intervals.")
+        made.append(f"Left out, since a size of them is missing: {units.counted(curve.left_out, 'run')}.")
     return made
 
 

@@ -222,6 +222,33 @@ def test_transfer_that_is_worse_costs_labels(tmp_path: Path) -> None:
     assert "it saves about" not in summary.answer
 
 
+def test_curves_that_do_not_differ_decide_nothing(tmp_path: Path) -> None:
+    flat = []
+    for run in runs(ahead=1.0):
+        right = np.random.default_rng([run.seed, run.subset.images if run.subset else 0, ord(run.arm[0])])
+        result = Result(best_validation_accuracy=0.9, best_epoch=1)
+        answers = right.random(2000) < 0.9
+        result.test_accuracy = float(answers.mean())
+        result.set_correct(answers)
+        flat.append(run.model_copy(update={"result": result}))
+    summary = write_report([*preparation(), *flat], tmp_path)
+    assert summary.answer.startswith("For 240 images whether transfer saves labels is undecided.")
+    assert summary.learning_curve is not None
+    assert summary.learning_curve.stops_paying.note in (
+        "it is ahead at the largest size, but not beyond doubt",
+        "it is ahead at every size, but not beyond doubt",
+        "it is not shown to pay at any size",
+        "",
+    )
+
+
+def test_a_curve_that_falls_at_its_end_does_not_predict_itself() -> None:
+    means = np.array([0.905, 0.885, 0.870, 0.852])
+    test = back_test(Curve(SIZES[:4], np.stack([means - 0.001, means + 0.001])), 0.95)
+    # What the isotonic regression makes of all four is near what is predicted, what was measured is not.
+    assert test is not None and test.predicted == pytest.approx(0.887, abs=0.005) and not test.holds
+
+
 def test_a_fault_at_a_smaller_size_is_found(tmp_path: Path) -> None:
     records = runs()
     broken = next(i for i, each in enumerate(records) if each.subset and each.subset.size_per_class == 20)
