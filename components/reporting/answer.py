@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.labels_text import labels_sentence
 from headstart.components.reporting.summary import Compared, Interval, Summary
-from headstart.components.reporting.units import counted, duration, factor, number, points, signed_points
+from headstart.components.reporting.units import confidence, counted, duration, factor, number, points, signed_points
 from headstart.components.stages import STAGES, chain
 
 # An interval around zero that stays within this (a fraction) says that the arms are alike, not only undecided.
@@ -87,7 +87,7 @@ def _fast(summary: Summary, first: Compared) -> str:
     if slower:
         train, every = _inverse(train), _inverse(every)
     ends = _ends(train, factor)
-    parts = [f"{100 * summary.confidence:.0f} % interval {ends}" if ends else "one run" if _one_run(summary) else ""]
+    parts = [f"{confidence(summary.confidence)} interval {ends}" if ends else "one run" if _one_run(summary) else ""]
     if every.estimate is not None:
         parts.append(f"{factor(every.estimate)} counting every phase")
     if _sign(train, 1.0) == 0 and train.could_have_seen is not None:
@@ -101,7 +101,8 @@ def _one_run(summary: Summary) -> bool:
 
 
 def _named(arm: str) -> str:
-    return f"the {STAGES[arm].title.lower()}"
+    title = STAGES[arm].title.lower()
+    return f"the {title} arm" if " " in title else f"the {title}"
 
 
 def _accurate(first: Compared) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from headstart.components.records import Data
 from headstart.components.reporting import units
-from headstart.components.reporting.answer import ABOUT_AS_ACCURATE
+from headstart.components.reporting.answer import ABOUT_AS_ACCURATE, NO_POINTS
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.statistics import EQUAL
 from headstart.components.reporting.summary import Finding, Interval, Summary
 from headstart.components.reporting.tables import with_interval
 from headstart.components.stages import STAGES, chain
@@ -65,10 +66,11 @@ def advice(summary: Summary) -> str:
         return (
             f"{_title(name)} is faster, but worse: take it only where training time matters more than {lost}."
             if faster > 0
-            else f"Train from the {first.control}: {name} costs {lost} and saves no time that was shown."
+            else f"Do without {name}: it costs {lost} and saves no time that was shown."
         )
     gains = f"; it gains {units.points(first.gain.estimate)} points from the first model on" if better > 0 else ""
-    if better == 0 and (first.gain.low is None or first.gain.low < -ABOUT_AS_ACCURATE):
+    alike = first.gain.note == EQUAL and abs(first.gain.estimate or 0.0) < NO_POINTS
+    if better == 0 and not alike and (first.gain.low is None or first.gain.low < -ABOUT_AS_ACCURATE):
         gains = "; whether that costs accuracy is undecided"
     if not chain(first.treatment):
         return f"Take {name}: it needs no preparation." if faster > 0 and better >= 0 else ""
@@ -88,9 +90,22 @@ def advice(summary: Summary) -> str:
         since = f"perhaps from the {ordinal(pays.first_model)} model on, perhaps never"
         return f"Whether preparing pays is undecided: {since}{gains}."
     ends = f" ({low:,} to {high:,})" if low and high and low != high else ""
+    ends += _with_every_phase(summary)
     if pays.first_model == 1:
         return f"Preparing pays from the first model{ends}{gains}."
     return f"Preparing pays if you will train {pays.first_model:,} models or more{ends}{gains}."
+
+
+def _with_every_phase(summary: Summary) -> str:
+    """What becomes of the break-even with every phase counted, where it is not within the interval of training time."""
+    pays, every = summary.first.break_even, summary.first.break_even.all_phases_models
+    if every is None:
+        known = summary.preparation.total_seconds is not None and summary.first.speedup.all_phases.estimate is not None
+        return " in training time, and is not shown to pay with every phase counted" if known else ""
+    first = max(1, math.ceil(every))
+    if (pays.first_model_low or pays.first_model or 1) <= first <= (pays.first_model_high or pays.first_model or first):
+        return ""
+    return f" in training time, from the {ordinal(first)} on with every phase counted"
 
 
 def _more(summary: Summary) -> str:
@@ -171,7 +186,7 @@ def _break_even_tile(summary: Summary) -> Tile:
     if pays.first_model is None:
         if pays.never:
             return Tile("breaks even from", "never", "", "")
-        known = summary.preparation_seconds is not None
+        known = summary.preparation_seconds is not None and first.speedup.train.estimate is not None
         return Tile("breaks even from", "not shown" if known else "not known", "", "", undecided=known)
     interval = ""
     if pays.first_model_low is not None:
@@ -179,6 +194,8 @@ def _break_even_tile(summary: Summary) -> Tile:
         high = ordinal(pays.first_model_high) if pays.first_model_high else "perhaps never"
         interval = low if low == high else f"{low} to {high}"
     every = f"{ordinal(math.ceil(pays.all_phases_models))} with every phase counted" if pays.all_phases_models else ""
+    if pays.all_phases_models is None and summary.preparation.total_seconds is not None:
+        every = "not shown with every phase counted"
     return Tile(
         "breaks even from",
         f"{ordinal(pays.first_model)} model",

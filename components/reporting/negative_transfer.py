@@ -28,9 +28,8 @@ def negative_transfer(experiment: Experiment, summary: Summary) -> str:
         (arm for arm in against if _frozen(experiment, arm) < _frozen(experiment, first)),
         key=lambda arm: (-_frozen(experiment, arm), STAGES[arm].learning_rate),
     )
-    return (
-        f"Negative transfer: less accurate than training from scratch are {lost}. {_tried(freer, against)}"
-        + _untried(experiment, first, freer, any(arm not in worse for arm in freer))
+    return f"Negative transfer, less accurate than training from scratch: {lost}. {_tried(freer, against)}" + _untried(
+        experiment, first, freer, any(arm not in worse for arm in freer)
     )
 
 

@@ -61,7 +61,7 @@ def estimates_table(summary: Summary, compared: Compared) -> Table:
         columns=[
             "quantity",
             "estimate",
-            f"{100 * summary.confidence:.0f} % interval",
+            f"{units.confidence(summary.confidence)} interval",
             "could have seen",
             "method",
             "note",
@@ -97,7 +97,7 @@ def class_table(summary: Summary, compared: Compared) -> Table:
     """Gain in the share of each class's test images that is found."""
     return Table(
         caption=f"Gain by class, points: {compared.treatment} against {compared.control}",
-        columns=["class", "gain", f"{100 * summary.confidence:.0f} % interval"],
+        columns=["class", "gain", f"{units.confidence(summary.confidence)} interval"],
         rows=[
             [name, units.signed_points(gain.estimate), interval(gain, units.signed_points)]
             for name, gain in compared.gain_by_class.items()

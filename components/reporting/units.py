@@ -49,6 +49,11 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return MISSING if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:.{digits}f} %"
 
 
+def confidence(share: float) -> str:
+    """The confidence of an interval: `95 %`, `99.9 %`."""
+    return f"{100 * share:.6g} %"
+
+
 def points(fraction: float | None) -> str:
     """A difference of fractions in percentage points, without sign: `5.2`."""
     return MISSING if fraction is None or not math.isfinite(fraction) else f"{abs(100 * fraction):.1f}"

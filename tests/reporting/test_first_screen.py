@@ -8,7 +8,7 @@ import pytest
 
 from headstart.components.records import RunRecord
 from headstart.components.records import SeenBefore as Seen
-from headstart.components.reporting import first_screen, regression, statistics_tables
+from headstart.components.reporting import first_screen, html, regression, statistics_tables
 from headstart.components.reporting.report import measure, write_report
 from headstart.components.reporting.summary import Finding, SeenBefore, Summary
 from headstart.components.stages import ARMS
@@ -60,7 +60,7 @@ def tile(found: Summary, label: str) -> first_screen.Tile:
         (
             (0.2, 0.97),
             (1.5, 0.90),
-            r"Train from the baseline: transfer costs 7\.0 points of accuracy and saves no time",
+            r"Do without transfer: it costs 7\.0 points of accuracy and saves no time",
         ),
         ((0.2, 0.90), (1.5, 0.97), r"Prepare for the accuracy alone: in training time it never breaks even"),
         ((0.2, 0.95), (1.5, 0.95), r"Do not prepare: it never breaks even"),
@@ -85,10 +85,51 @@ def test_advice_carries_the_interval_of_the_break_even() -> None:
         (3, None, "Whether preparing pays is undecided: perhaps from the 4th model on, perhaps never."),
     ):
         pays = found.first.break_even.model_copy(
-            update={"first_model": 4, "first_model_low": low, "first_model_high": high, "method": "Fieller"}
+            update={
+                "first_model": 4,
+                "first_model_low": low,
+                "first_model_high": high,
+                "all_phases_models": 3.5,
+                "method": "Fieller",
+            }
         )
         first = found.first.model_copy(update={"break_even": pays})
         assert first_screen.advice(found.model_copy(update={"comparisons": [first]})).endswith(words)
+
+
+def test_advice_says_when_every_phase_counted_says_otherwise() -> None:
+    records = arms((0.05, 0.92), (0.02, 0.97))
+    for each in records:
+        if each.arm == "transfer":
+            each.phases.compile += 9.0
+    found = summary(records)
+    words = r"models or more \(.*\) in training time, and is not shown to pay with every phase counted; it gains"
+    assert re.search(words, first_screen.advice(found))
+    assert tile(found, "breaks even from").detail == "not shown with every phase counted"
+    pays = found.first.break_even.model_copy(update={"all_phases_models": 9_000.2})
+    later = found.model_copy(update={"comparisons": [found.first.model_copy(update={"break_even": pays})]})
+    assert "in training time, from the 9,001st on with every phase counted; it" in first_screen.advice(later)
+
+
+def test_arms_that_answer_everything_alike_leave_no_accuracy_to_decide() -> None:
+    records = arms((1.5, 0.95), (0.2, 0.95))
+    for each in records:
+        if each.arm in ("baseline", "transfer"):
+            each.result.test_accuracy = 1.0
+    assert "undecided" not in first_screen.advice(summary(records))
+
+
+def test_without_a_run_of_an_arm_the_break_even_is_not_known() -> None:
+    found = tile(
+        summary([each for each in arms((1.5, 0.9), (0.2, 0.95)) if each.arm != "transfer"]), "breaks even from"
+    )
+    assert (found.value, found.undecided) == ("not known", False)
+
+
+def test_a_confidence_is_not_rounded_to_certainty() -> None:
+    report = measure(arms((1.5, 0.95), (0.2, 0.95)), settings={"confidence": 0.999})
+    assert "(99.9 % interval " in report.summary.answer
+    assert "100 % interval" not in html.render([report])
 
 
 def test_advice_says_what_is_not_known_where_the_cost_of_preparation_is_not() -> None:

@@ -38,7 +38,7 @@ def said(records: list[RunRecord]) -> str:
         ({"transfer": 0.97}, r"^$"),
         ({"transfer": 0.95}, r"^$"),
         ({"transfer": 0.9},
-         r"^Negative transfer: less accurate than training from scratch are transfer by 5\.\d points \(\d\.\d to "
+         r"^Negative transfer, less accurate than training from scratch: transfer by 5\.\d points \(\d\.\d to "
          r"\d\.\d\)\. To try, the cheapest first: one block fewer frozen \(--frozen 4\); everything fine-tuned"),
         ({"transfer": 0.9, "finetuned": 0.98},
          r"Freezing less was tried and helps: fine-tuned is more accurate, by 3\.\d points \(\d\.\d to \d\.\d\)\.$"),
@@ -50,8 +50,8 @@ def said(records: list[RunRecord]) -> str:
          r"Freezing less was tried and helps: transfer at depth 2 is more accurate"),
         ({"transfer": 0.9, "transfer@4": 0.9, "finetuned": 0.9}, r"does not help: transfer at depth 4 and "
          r"fine-tuned\. To try, the cheapest first: a lower learning rate"),
-        ({"transfer": 0.97, "finetuned": 0.9}, r"are fine-tuned by .*the cheapest first: a lower learning rate"),
-        ({"head": 0.9}, r"are head only by .*--frozen 5\); everything fine-tuned"),
+        ({"transfer": 0.97, "finetuned": 0.9}, r"scratch: fine-tuned by .*the cheapest first: a lower learning rate"),
+        ({"head": 0.9}, r"scratch: head only by .*--frozen 5\); everything fine-tuned"),
     ],
 )  # fmt: skip
 def test_what_is_said(accuracies: dict[str, float], words: str) -> None:
@@ -81,9 +81,9 @@ def test_one_run_is_no_finding_and_neither_are_random_features_alone() -> None:
 
 def test_every_form_of_the_report_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = write_report(runs({"baseline": 0.95, "transfer": 0.9}), tmp_path, settings=SETTINGS)
-    assert "Negative transfer: less" in (tmp_path / "report.html").read_text()
-    assert "Negative transfer: less" in (tmp_path / "report.md").read_text()
+    assert "Negative transfer, less" in (tmp_path / "report.html").read_text()
+    assert "Negative transfer, less" in (tmp_path / "report.md").read_text()
     print_summaries([("", found)])
-    assert "Negative transfer: less" in capsys.readouterr().out
+    assert "Negative transfer, less" in capsys.readouterr().out
     unsound = found.model_copy(update={"sound": False})
     assert negative_transfer(measure(runs({"baseline": 0.95, "transfer": 0.9})).experiment, unsound) == ""

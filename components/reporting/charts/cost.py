@@ -90,7 +90,7 @@ def _break_even_caption(summary: Summary) -> str:
     parts = [f"Training time alone; breaks even: {pays.text}."]
     if pays.first_model_low is not None:
         parts.append(
-            f"Shaded: the {100 * summary.confidence:.0f} % interval"
+            f"Shaded: the {units.confidence(summary.confidence)} interval"
             + (", which has no upper end." if pays.first_model_high is None else ".")
         )
     if pays.all_phases_models is not None:

@@ -96,8 +96,8 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
         "Every run, and what it comes to",
         Markup("").join(svgs),
         f"Left: a mark is a run, the bar its arm's mean (of times: the geometric). Right: what is gained over "
-        f"{control} with its {100 * summary.confidence:.0f} % interval, on the same axis; hollow where no gain at "
-        "all lies within the interval: undecided. Gray band: less than "
+        f"{control} with its {units.confidence(summary.confidence)} interval, on the same axis; hollow where no "
+        "gain at all lies within the interval: undecided. Gray band: less than "
         f"{100 * ABOUT_AS_ACCURATE:g} point either way, called about as accurate. The axes do not begin at zero."
         + (f" Of each arm {MOST_DOTS} runs are drawn, evenly chosen." if thinned else ""),
         wide=True,

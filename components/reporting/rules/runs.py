@@ -42,9 +42,10 @@ def failed_runs(experiment: Experiment, settings: ReportSettings) -> Iterable[Br
         if bad:
             reasons = Counter(record.reason or record.status for record in bad)
             said = "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
+            rest = len(records) - len(bad)
             yield (
-                f"{len(bad)} of {len(records)} {arm} runs did not succeed ({said}); "
-                f"speed-up and accuracy are of the {len(records) - len(bad)} that did.",
+                f"{len(bad)} of {counted(len(records), f'{arm} run')} did not succeed ({said})"
+                + (f"; speed-up and accuracy are of the {rest} that did." if rest else "."),
                 names(bad),
             )
 
@@ -88,7 +89,10 @@ def few_runs(experiment: Experiment, settings: ReportSettings) -> Iterable[Broke
     if few:
         *most, last = (f"{count} {arm}" for arm, count in few.items())
         said = f"{', '.join(most)} and {last}" if most else last
-        yield f"Only {said} runs succeeded: the intervals are rough ({FEW_RUNS} or more are better).", []
+        one = 1 in few.values()
+        so = "of one run there is no interval" if one else "the intervals are rough"
+        runs = "run" if set(few.values()) == {1} else "runs"
+        yield f"Only {said} {runs} succeeded: {so} ({FEW_RUNS} or more are better).", []
 
 
 @rule("error")
