@@ -161,6 +161,7 @@ def crossed(arms: list[pd.DataFrame], confidence: float) -> tuple[float, float, 
     repeated = sum(part for part, _ in alone)
     variance = max(runs.variance + images - repeated, runs.variance, images)
     freedom = satterthwaite(variance, [(runs.variance, runs.freedom), (images, groups - 1), *alone])
+    freedom = max(freedom, min(runs.freedom, groups - 1))
     tail = (1 + confidence) / 2
     squares = [(images, groups - 1), *((-part, each) for part, each in alone)]
     reach, wide = stats.t.ppf(tail, freedom) ** 2, banerjee(squares, tail) + runs.variance * runs.reach**2
