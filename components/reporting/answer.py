@@ -7,13 +7,24 @@ from collections.abc import Callable, Sequence
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.labels_text import labels_sentence
 from headstart.components.reporting.summary import Compared, Interval, Summary
-from headstart.components.reporting.units import confidence, counted, duration, factor, number, points, signed_points
+from headstart.components.reporting.units import (
+    confidence,
+    counted,
+    duration,
+    factor,
+    number,
+    percent,
+    points,
+    signed_points,
+)
 from headstart.components.stages import STAGES, chain
 
 # An interval around zero that stays within this (a fraction) says that the arms are alike, not only undecided.
 ABOUT_AS_ACCURATE = 0.01
 # A gain that is printed as 0.0 points.
 NO_POINTS = 0.0005
+# Draws that share more than this of their training images differ by much less than other images would.
+MUCH_SHARED = 0.5
 
 
 def answer(summary: Summary) -> str:
@@ -167,7 +178,8 @@ def _holds(summary: Summary, first: Compared) -> str:
     )
     for count, one, many in sampled:
         if count > 1:
-            over.append(f"{count} {many}")
+            shared = one.startswith("draw") and held.draws_shared >= MUCH_SHARED
+            over.append(f"{count} {many}" + (f" that share about {percent(held.draws_shared, 0)}" if shared else ""))
         elif count == 1:
             given.append(f"one {one}")
     if held.test_images:

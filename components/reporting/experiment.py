@@ -91,7 +91,14 @@ class Experiment:
         """The experiment as it was at each smaller size (training images per class), ascending; empty: no curve."""
         sizes = sorted({record.subset.size_per_class for record in self.smaller if record.subset})
         return {
-            size: _sorted((*self.once, *self._of(size)), self.run_id, self.name, (), self.planned) for size in sizes
+            size: _sorted(
+                (*self.once, *self._of(size)),
+                self.run_id,
+                self.name,
+                (),
+                [cell for cell in self.planned if cell.size in (0, size)],
+            )
+            for size in sizes
         }
 
     def _of(self, size: int) -> list[RunRecord]:
@@ -149,6 +156,26 @@ def stages_before(record: RunRecord) -> tuple[str, ...]:
 def succeeded(records: Sequence[RunRecord]) -> list[RunRecord]:
     """The runs that trained to their end."""
     return [record for record in records if record.status == "succeeded"]
+
+
+def draws_shared(records: Sequence[RunRecord]) -> float:
+    """Share of a draw's training images that another draw has too, about: 1 where draws do not differ, 0: not known.
+
+    Images drawn at random from a pool are in two draws as often as they are in one.
+    """
+    known = {record.draw: record.data for record in records if record.data}
+    if len(known) < 2:
+        return 0.0
+    if len({data.digest for data in known.values()}) == 1:
+        return 1.0
+    data = next(iter(known.values()))
+    pool, train = data.training_pool, data.counts.get("train", 0)
+    if not pool or not all(pool) or not train:
+        return 0.0
+    even = train / len(pool)
+    # As many of each class, or, where there are not so many, in proportion to what there is.
+    share = sum(even / count for count in pool) / len(pool) if min(pool) >= even else train / sum(pool)
+    return min(1.0, share)
 
 
 def total_seconds(record: RunRecord) -> float:

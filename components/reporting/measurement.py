@@ -16,6 +16,7 @@ from headstart.components.reporting.experiment import (
     Experiment,
     Quantity,
     cpu_seconds,
+    draws_shared,
     epochs,
     seconds_per_epoch,
     succeeded,
@@ -268,10 +269,12 @@ def _holds_over(experiment: Experiment, first: Compared) -> HoldsOver:
     arms = [succeeded(experiment.of(arm)) for arm in (first.control, first.treatment)]
     right = [_answers(records) for records in arms]
     known = [bits.shape[1] for bits in right if bits is not None]
+    shared = draws_shared(arms[1])
     return HoldsOver(
         seeds=min(len({record.seed for record in records}) for records in arms),
         preparations=len({record.preparation for record in arms[1]}) if chain(first.treatment) else 0,
-        draws=min(len({record.draw for record in records}) for records in arms),
+        draws=min(1 if shared == 1 else len({record.draw for record in records}) for records in arms),
+        draws_shared=shared,
         test_images=min(known) if len(known) == 2 and first.accuracy_gain.new_images.method != "none" else 0,
     )
 

@@ -269,6 +269,9 @@ class HoldsOver(_Part):
     seeds: int = 0
     preparations: int = 0
     draws: int = 0
+    draws_shared: Number = Field(
+        0.0, description="share of a draw's training images that another has too, about; 1: they do not differ"
+    )
     test_images: int = Field(0, description="0: the answers to each were not recorded")
 
 

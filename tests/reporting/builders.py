@@ -166,7 +166,7 @@ def record(
         "started_from": ancestors,
         "seen_before": SeenBefore(class_images=1600, training_images=1080, test_images=0) if ancestors else None,
         "initial_model": ancestors[-1].weights if ancestors else None,
-        "initial_weights": digest(f"start of {arm} {seed}") if ancestors else None,
+        "initial_weights": digest(f"start of {stage.data} {seed}") if ancestors else None,
         "final_weights": digest(f"{arm} weights" if stage.role == "preparation" else f"{arm} {seed}"),
         "frozen": [
             FrozenLayer(

@@ -232,6 +232,8 @@ def sampled(arm: str, preparation: int, draw: int, seed: int, accuracy: float, *
     made = builders.record(
         arm, seed, accuracy=accuracy, seconds_per_epoch=0.2 if arm == "transfer" else 1.5, **changes
     ).model_copy(update={"preparation": preparation, "draw": draw})
+    assert made.data is not None
+    made.data.digest = builders.digest(f"draw {draw}")
     made.result.test_accuracy = accuracy
     # Some images are hard for every run of an arm.
     hard, luck = (np.random.default_rng(key).random(2250) for key in ([len(arm)], [len(arm), seed]))
@@ -258,6 +260,22 @@ def several(**changes: Any) -> list[RunRecord]:
         for arm, level in (("baseline", 0.92), ("transfer", 0.95 + 0.01 * (number % 3)))
     ]
     return [*chains, *arms]
+
+
+def test_draws_that_share_most_of_their_images_say_so_and_those_that_share_all_are_one() -> None:
+    records = several()
+    for pool, said in (
+        ([3600, 3600, 3600], "3 draws of training images and"),
+        ([450, 400, 3600], "3 draws of training images that share about 60 % and"),
+        ([400, 400, 400], "3 draws of training images that share about 90 % and"),
+        ([360, 360, 360], "for one draw of training images only."),
+    ):
+        for each in records:
+            if each.data and each.arm in ("baseline", "transfer"):
+                each.data.training_pool = pool
+        found = summarise(experiment(records), report_settings({}))
+        assert said in found.answer, found.answer
+        assert ("draws_differ" in [finding.rule for finding in found.findings]) == (pool[0] == 360)
 
 
 def test_several_preparations_and_draws_are_what_the_answer_holds_over() -> None:

@@ -2,8 +2,9 @@
 
 `genuine` holds records as training wrote them, of runs with few and small images on a busy machine: `demo` with all
 arms on two preparations and two draws, `fast` and `paper` with the default arms, `resumed` after two kills, `recent`
-by a version that names settings otherwise. Changed in them are only the sample pictures, of which two are kept, and in
-`resumed` the address of the images.
+by a version that names settings otherwise, `curve` a learning curve of forked runs, two of its four seeds and two of
+its three sizes. Changed in them are only the sample pictures, of which two are kept, and in `resumed` the address of
+the images.
 """
 
 import copy
@@ -13,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import chains, clocks, results
+from planted import chains, clocks, curves, results
 from planted.edits import Plant
 from test_documentation import DOCS, renewed
 
 from headstart.components.design import Cell
 from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import experiment
+from headstart.components.reporting.measurement import _findings
 from headstart.components.reporting.settings import report_settings
 from headstart.components.reporting.summary import Finding
-from headstart.components.reporting.verify import RULES, verify
+from headstart.components.reporting.verify import RULES
 
 GENUINE = Path(__file__).parent / "genuine"
 GROUPS: dict[str, list[Plant]] = {
@@ -37,6 +39,7 @@ GROUPS: dict[str, list[Plant]] = {
     "Arms of any kind": chains.ARMS_OF_ANY_KIND,
     "Recipe, hardware, software": chains.LIKENESS,
     "Images": chains.IMAGES,
+    "Learning curves": curves.CURVES,
     "Nothing can find": [*results.CONSISTENT, *clocks.CONSISTENT, *chains.CONSISTENT],
 }
 PLANTS = [plant for group in GROUPS.values() for plant in group]
@@ -49,36 +52,41 @@ def read(name: str) -> dict[str, dict[str, Any]]:
 
 
 def cells(records: dict[str, dict[str, Any]]) -> list[Cell]:
-    arms: dict[tuple[int, int, int], list[str]] = {}
+    arms: dict[tuple[int, int, int, int], list[str]] = {}
     for record in records.values():
         if record["arm"] not in ("pretrain", "finetune", "final"):
-            arms.setdefault((record["seed"], record["preparation"], record["draw"]), []).append(record["arm"])
-    return [Cell(*cell, tuple(names)) for cell, names in arms.items()]
+            size = (record.get("subset") or {}).get("size_per_class", 0)
+            cell = record["seed"], record["preparation"], record["draw"], size
+            arms.setdefault(cell, []).append(record["arm"])
+    return [Cell(*cell[:3], tuple(names), cell[3]) for cell, names in arms.items()]
 
 
 def findings(records: dict[str, dict[str, Any]], planned: list[Cell] | None = None, **settings: Any) -> list[Finding]:
     read_back = [RunRecord.model_validate_json(json.dumps(record)) for record in records.values()]
-    return verify(experiment(read_back, planned=planned or ()), report_settings(settings))
+    return _findings(experiment(read_back, planned=planned or ()), report_settings(settings))
 
 
-DEMO = read("demo")
+# What each group is planted in.
+SETS = {name: read(name) for name in ("demo", "curve")}
+DEMO = SETS["demo"]
 PLANNED = cells(DEMO)
-BEFORE = {(finding.rule, finding.message) for finding in findings(DEMO, PLANNED)}
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=[plant.what for plant in PLANTS])
 def test_it_is_found_by_the_rule_that_is_named(plant: Plant) -> None:
-    records = copy.deepcopy(DEMO)
+    genuine = SETS["curve" if plant in curves.CURVES else "demo"]
+    planned, records = cells(genuine), copy.deepcopy(genuine)
+    before = {(finding.rule, finding.message) for finding in findings(genuine, planned)}
     plant.change(records)
-    found = findings(records, PLANNED if plant.planned else None)
-    new = [finding for finding in found if (finding.rule, finding.message) not in BEFORE]
+    found = findings(records, planned if plant.planned else None)
+    new = [finding for finding in found if (finding.rule, finding.message) not in before]
     if plant.rule is None:
         # What was true before may be said in other numbers.
-        assert {finding.rule for finding in new} <= {rule for rule, _ in BEFORE}, new
+        assert {finding.rule for finding in new} <= {rule for rule, _ in before}, new
         assert plant.why
         return
     assert plant.rule in {finding.rule for finding in new}, new
-    assert records != DEMO
+    assert records != genuine
 
 
 def test_there_are_enough_and_each_once() -> None:
@@ -86,7 +94,7 @@ def test_there_are_enough_and_each_once() -> None:
     assert sum(plant.rule is not None for plant in PLANTS) >= 120
 
 
-@pytest.mark.parametrize("name", ["demo", "recent", "fast", "paper", "resumed"])
+@pytest.mark.parametrize("name", ["demo", "recent", "fast", "paper", "resumed", "curve"])
 def test_genuine_records_pass(name: str) -> None:
     records = read(name)
     wanted = (
@@ -95,6 +103,7 @@ def test_genuine_records_pass(name: str) -> None:
             "demo": set(),
             "recent": set(),
             "fast": set(),
+            "curve": set(),
             # Three epochs of a recipe with a stop rule.
             "paper": {"stopped_by_rule"},
             # Two runs were killed, and the version that wrote these did not yet say what was seen before.

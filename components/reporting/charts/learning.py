@@ -43,8 +43,8 @@ def draw(summary: Summary, identity: str) -> Figure | None:
     return Figure(
         "Accuracy against the number of labelled images",
         drawing.render(identity, "Learning curves of the arms", _alternative(summary, arms)),
-        f"Marks: means over the runs at a size. Bands: {units.confidence(summary.confidence)} intervals of these means, "
-        "each by itself, over draws of images, runs"
+        f"Marks: means over the runs at a size. Bands: {units.confidence(summary.confidence)} intervals of these "
+        "means, each by itself, over draws of images, runs"
         + (" and test images" if any("crossed" in point.accuracy.method for point in points) else "")
         + f".{saved}",
         wide=True,

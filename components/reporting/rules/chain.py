@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
 from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import Experiment, stages_before, succeeded
@@ -10,6 +11,9 @@ from headstart.components.reporting.rules.registry import Broken, Problem, group
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.stages import STAGES
 from headstart.components.training.stage_settings import StageSettings
+
+# Seconds by which the clocks of two machines may differ.
+MOST_SKEW = 60.0
 
 
 @rule("error")
@@ -62,9 +66,97 @@ def lineage(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken
         for record in good
         if record.final_weights is None
     )
+    yield from grouped(_starts(good))
+    yield from grouped(_given(experiment, good))
     # Versions that did not write it down named no stage for any run.
     if any(record.started_from for record in good):
         yield from grouped(problem for record in good for problem in _ancestors(record, experiment))
+
+
+def _starts(records: list[RunRecord]) -> Iterator[Problem]:
+    """The weights that runs start from follow from the model that was loaded and the seed of what is new."""
+    first: dict[tuple[object, ...], RunRecord] = {}
+    loaded = [record for record in records if record.initial_model is not None]
+    # Versions that did not write it down did so for no run.
+    known = any(record.initial_weights is not None for record in loaded)
+    for record in loaded if known else ():
+        if record.initial_weights is None:
+            yield Problem(
+                "start",
+                record,
+                f"{record.name} loaded a model, but its record does not say with which weights it began.",
+            )
+            continue
+        twin = first.setdefault((record.initial_model, STAGES[record.arm].data, record.seed), record)
+        if twin.initial_weights != record.initial_weights:
+            yield Problem(
+                "other start",
+                record,
+                f"{record.name} began with other weights than {twin.name}, which loaded the same model with the same "
+                "seed.",
+            )
+
+
+def _given(experiment: Experiment, records: Iterable[RunRecord]) -> Iterator[Problem]:
+    """What took the place of stages left out is the same for all runs of one preparation."""
+    first: dict[tuple[str, int], RunRecord] = {}
+    for record in records:
+        stage = STAGES[record.arm]
+        if stage.role == "preparation" or stage.starts_from is None:
+            continue
+        made = [name for name in (record.given.left_out if record.given else ()) if experiment.of(name)]
+        if made:
+            yield Problem(
+                "not left out",
+                record,
+                f"{record.name} says that {' and '.join(made)} was left out, and there is a record of it.",
+            )
+        twin = first.setdefault((stage.starts_from, record.preparation), record)
+        if twin.given != record.given:
+            yield Problem(
+                "given",
+                record,
+                f"{record.name} builds on {_in_place(record)}, {twin.name} on {_in_place(twin)}.",
+            )
+
+
+def _in_place(record: RunRecord) -> str:
+    if record.given is None:
+        return "stages of this experiment alone"
+    hours = "unknown" if record.given.hours is None else f"{record.given.hours:g}"
+    what = record.given.source or "random weights"
+    return f"{what} in place of {' and '.join(record.given.left_out) or 'nothing'} (hours: {hours})"
+
+
+@rule("warning")
+def in_order(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """A run cannot start from a model that was finished only after the run had begun."""
+    ends = {
+        (record.arm, record.preparation): (end, record)
+        for records in experiment.preparation.values()
+        for record in succeeded(records)
+        if record.attempts
+        and (end := _seconds(record.attempts[-1].started_at, record.attempts[-1].wall_seconds)) is not None
+    }
+    problems = []
+    for record in succeeded(experiment.every):
+        began = _seconds(record.started_at)
+        for stage in stages_before(record)[-1:]:
+            end, made = ends.get((stage, record.preparation), (None, None))
+            if began is not None and end is not None and made is not None and began < end - MOST_SKEW:
+                problems.append(
+                    Problem(stage, record, f"{record.name} began before {made.name}, from which it starts, had ended.")
+                )
+    yield from grouped(problems)
+
+
+def _seconds(started: str, later: float = 0.0) -> float | None:
+    """Seconds since 1970 of a time and some seconds `later`; None where it is no time."""
+    try:
+        time = datetime.fromisoformat(started)
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() + later
 
 
 def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from headstart.components.reporting.experiment import Experiment, succeeded
 from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted, duration, number, percent
+from headstart.components.stages import STAGES
 
 # Share of processor time taken by other work above which a run's clock is not trusted.
 DISTURBED_SHARE = 0.05
@@ -28,7 +29,7 @@ OVERLAP_SECONDS = 2.0
 @rule("warning")
 def undisturbed(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """On a machine shared with other work the clock measures the others too."""
-    at_once = {id(record) for pair in _overlaps(experiment.records) for record in pair}
+    at_once = {id(record) for pair in _overlaps(experiment.every) for record in pair}
     for arm, records in experiment.arms.items():
         good = succeeded(records)
         disturbed = [record for record in good if _taken(record) > DISTURBED_SHARE]
@@ -75,16 +76,48 @@ def uninterrupted(experiment: Experiment, settings: ReportSettings) -> Iterable[
 @rule("warning")
 def one_at_a_time(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Runs that share a machine at the same time slow each other down."""
-    pairs = list(_overlaps(experiment.records))
+    pairs = list(_overlaps(experiment.every))
     if pairs:
         first, second = pairs[0]
         runs = list({id(record): record for pair in pairs for record in pair}.values())
         more = f" There are {counted(len(pairs) - 1, 'more such pair')}." if len(pairs) > 1 else ""
         yield f"{second.name} began while {first.name} was still under way on the same machine.{more}", names(runs)
+    early = list(_early(experiment.every))
+    if early:
+        first, second = early[0]
+        more = f" The same holds for {counted(len(early) - 1, 'more run')}." if len(early) > 1 else ""
+        yield (
+            f"Start-up and what else came before the attempt at {second.name} took longer than the time since "
+            f"{first.name} had ended on the same machine.{more}",
+            names(second for _, second in early),
+        )
+
+
+def _early(records: Iterable[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
+    """Pairs of runs on one machine between whose attempts there is not the time that the second says came before its.
+
+    What is timed and not within the attempt came before it: start-up, images, building the network.
+    """
+    for spans in _spans(records).values():
+        for (_, ended, before), (began, _, after) in itertools.pairwise(spans):
+            phases, wall = after.phases, sum(attempt.wall_seconds for attempt in after.attempts)
+            inside = phases.data + phases.compile + phases.train + phases.evaluate + phases.checkpoint
+            lead = phases.startup + max(0.0, inside - wall)
+            gap = (began - ended).total_seconds()
+            if before is not after and len(after.attempts) == 1 and -OVERLAP_SECONDS <= gap < lead - OVERLAP_SECONDS:
+                yield before, after
 
 
 def _overlaps(records: Iterable[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
     """Pairs of runs on one machine of which the second began before the first had ended."""
+    for spans in _spans(records).values():
+        for (_, ended, before), (began, _, after) in itertools.pairwise(spans):
+            if before is not after and (ended - began).total_seconds() > OVERLAP_SECONDS:
+                yield before, after
+
+
+def _spans(records: Iterable[RunRecord]) -> dict[str, list[tuple[datetime, datetime, RunRecord]]]:
+    """Begin and end of every attempt with its run, in order, by machine."""
     machines: dict[str, list[tuple[datetime, datetime, RunRecord]]] = {}
     for record in records:
         for attempt in record.attempts:
@@ -94,9 +127,7 @@ def _overlaps(records: Iterable[RunRecord]) -> Iterator[tuple[RunRecord, RunReco
                 machines.setdefault(host, []).append((began, ended, record))
     for spans in machines.values():
         spans.sort(key=lambda span: span[0])
-        for (_, ended, before), (began, _, after) in itertools.pairwise(spans):
-            if before is not after and (ended - began).total_seconds() > OVERLAP_SECONDS:
-                yield before, after
+    return machines
 
 
 def _overlap(before: Attempt, after: Attempt) -> float:
@@ -118,6 +149,23 @@ def consistent_clock(experiment: Experiment, settings: ReportSettings) -> Iterab
     """The same time is recorded per epoch, per phase, per attempt and as processor time; the four must add up."""
     good = succeeded(experiment.records)
     yield from grouped(problem for record in good for check in _CHECKS for problem in check(record))
+    yield from grouped(_known_for_some(good))
+
+
+def _known_for_some(records: list[RunRecord]) -> Iterator[Problem]:
+    """What every run writes down is missing in all records, of an older version, or in none."""
+    facts: dict[str, list[bool]] = {
+        "how long the attempts took": [any(attempt.wall_seconds for attempt in each.attempts) for each in records],
+        "when it began": [bool(each.started_at) for each in records],
+        "on which machine it ran": [bool(each.environment.hostname) for each in records],
+        "its processor time": [each.train_cpu_seconds > 0 for each in records],
+        "the processor time of its epochs": [any(row.cpu_seconds for row in each.epochs) for each in records],
+        "its parameters": [each.total_parameters > 0 for each in records],
+    }
+    for what, known in facts.items():
+        for record, is_known in zip(records, known, strict=True):
+            if not is_known and any(known):
+                yield Problem(what, record, f"{record.name} does not say {what}, as other runs do.")
 
 
 def _phases(record: RunRecord) -> Iterator[Problem]:
@@ -149,6 +197,10 @@ def _phases(record: RunRecord) -> Iterator[Problem]:
             record,
             f"{record.name} {has} computed the outputs of its frozen layers once, and took {record.prefix_seconds:g} s "
             "for it.",
+        )
+    if record.kept_features and not record.prefix_cached:
+        yield Problem(
+            "kept", record, f"{record.name} used kept outputs of frozen layers, but computed none for its own training."
         )
 
 
@@ -210,6 +262,17 @@ def _attempts(record: RunRecord) -> Iterator[Problem]:
             f"The {counted(len(attempts), 'attempt')} at {record.name} finished {counted(done, 'epoch')}, its record "
             f"has {len(record.epochs)}.",
         )
+    if len(attempts) == 1 and record.phases.repeated:
+        yield Problem(
+            "repeated",
+            record,
+            f"{record.name} did {record.phases.repeated:.2f} s of work again, and there was one attempt at it.",
+        )
+    host = record.environment.hostname
+    if host and attempts[-1].host not in ("", host):
+        yield Problem(
+            "host", record, f"{record.name} ran on {host}; its last attempt says that it was on {attempts[-1].host}."
+        )
     if [attempt.number for attempt in attempts] != list(range(1, len(attempts) + 1)):
         yield Problem("attempt numbers", record, f"Attempts at {record.name} are missing or out of order.")
     if attempts[-1].ended not in ("", "completed"):
@@ -250,15 +313,17 @@ def _equal(one: float, other: float) -> bool:
 @rule("warning")
 def plausible_speed(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """A run much faster or slower per epoch than its siblings may not have done the same work."""
-    for arm, records in experiment.arms.items():
+    for arm, records in {**experiment.preparation, **experiment.arms}.items():
         timed = [record for record in succeeded(records) if record.epochs and record.phases.train > 0]
+        # Of preparations there are few: two that differ so much are enough to say so.
+        fewest = 3 if STAGES[arm].is_arm else 2
         quantities = {
             "time": [(record.phases.train - record.prefix_seconds) / len(record.epochs) for record in timed],
             "processor time": [sum(row.cpu_seconds for row in record.epochs) / len(record.epochs) for record in timed],
         }
         odd: set[int] = set()
         for what, values in quantities.items():
-            if len(timed) < 3 or min(values) <= 0:
+            if len(timed) < fewest or min(values) <= 0:
                 continue
             middle = statistics.median(values)
             for word, far in (

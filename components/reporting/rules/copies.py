@@ -16,7 +16,7 @@ from headstart.components.stages import STAGES
 def not_cached(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Two runs with the same times to the last digit are one measurement, used again."""
     seen: dict[tuple[float, ...], RunRecord] = {}
-    for record in experiment.records:
+    for record in experiment.every:
         times = (record.phases.train, *(row.train_seconds for row in record.epochs))
         # Times on a coarse clock may coincide; a whole run measured in nanoseconds does not.
         if record.status != "succeeded" or all(abs(value * 1000 - round(value * 1000)) < 1e-9 for value in times):
@@ -29,7 +29,7 @@ def not_cached(experiment: Experiment, settings: ReportSettings) -> Iterable[Bro
 @rule("error")
 def not_copied(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Two runs that learned the same to the last bit are one run, whatever their times say."""
-    yield from grouped([*_same_weights(experiment.records), *_same_losses(experiment.records)])
+    yield from grouped([*_same_weights(experiment.every), *_same_losses(experiment.every)])
 
 
 def _same_weights(records: Iterable[RunRecord]) -> Iterator[Problem]:

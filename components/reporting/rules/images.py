@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headstart.components.records import RunRecord
-from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.experiment import Experiment, draws_shared, succeeded
 from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted, percent
@@ -98,6 +98,16 @@ def preparation_images_known(experiment: Experiment, settings: ReportSettings) -
 def consistent_images(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Runs on the same images from equally prepared models must agree on what those models had seen of them."""
     yield from grouped(_seen(experiment))
+    yield from grouped(
+        Problem(
+            "part",
+            record,
+            f"{record.name} is called a run on {record.subset.images:,} training images; it had "
+            f"{record.data.counts.get('train', 0):,}.",
+        )
+        for record in succeeded(experiment.records)
+        if record.subset and record.data and record.subset.images != record.data.counts.get("train", 0)
+    )
 
 
 def _seen(experiment: Experiment) -> Iterable[Problem]:
@@ -162,6 +172,21 @@ def _duplicates(stages: str, records: Iterable[RunRecord]) -> Iterable[Broken]:
     }
     if found:
         yield f"{counted(max(found.values()), 'test image')} of {stages} found in the training data too.", []
+
+
+@rule("warning")
+def draws_differ(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Draws of the same training images are one: what other images would have changed is in no interval."""
+    for records in experiment.arms.values():
+        good = succeeded(records)
+        if draws_shared(good) == 1:
+            drawn = sorted({record.draw for record in good})
+            yield (
+                f"Draws {', '.join(map(str, drawn))} have the same training images: there are no others to draw. The "
+                "intervals hold for these images only. Ask for fewer images per class.",
+                [],
+            )
+            return
 
 
 @rule("warning")

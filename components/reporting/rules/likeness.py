@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from headstart.components.records import RunRecord
+from headstart.components.records import Precision, RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
 from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted
 from headstart.components.stages import STAGES, order
+
+# In bfloat16 a step that takes less than this share of its time in every round would have been chosen.
+MUCH_FASTER = 0.9
 
 
 def _arms(experiment: Experiment) -> list[RunRecord]:
@@ -61,6 +64,8 @@ def _differences(
 @rule("error")
 def same_data(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """On other images a run takes another time; that is data, not transfer."""
+    # The final model is shipped with these arms' figures beside it.
+    yield from _differences([*_arms(experiment), *succeeded(experiment.final)], _images, "images")
     for records in _kinds(experiment):
         # The training images differ from draw to draw, for all arms alike; nothing else does.
         for draw in sorted({record.draw for record in records}):
@@ -69,6 +74,7 @@ def same_data(experiment: Experiment, settings: ReportSettings) -> Iterable[Brok
                 lambda record: {"digest": record.data.digest, "counts": record.data.counts} if record.data else None,
                 "images",
             )
+    for records in _kinds(experiment)[1:]:
         yield from _differences(records, _images, "images")
 
 
@@ -84,7 +90,8 @@ def _images(record: RunRecord) -> dict[str, Any] | None:
 def same_network(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """A smaller network, or smaller images in front of it, train faster; that is no transfer."""
     # Zero parameters: the record does not say.
-    for records in _kinds(experiment):
+    first, *prepared = _kinds(experiment)
+    for records in ([*first, *succeeded(experiment.final)], *prepared):
         yield from _differences(
             records,
             lambda record: (
@@ -141,7 +148,8 @@ def _trainable(record: RunRecord, whole: int) -> Problem | None:
 @rule("error")
 def same_recipe(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """All arms must share batch size, optimiser, stop rule and every other setting of the recipe."""
-    for records in _kinds(experiment):
+    first, *prepared = _kinds(experiment)
+    for records in ([*first, *succeeded(experiment.final)], *prepared):
         yield from _differences(
             records,
             lambda record: {
@@ -176,6 +184,46 @@ def same_recipe(experiment: Experiment, settings: ReportSettings) -> Iterable[Br
         for record in succeeded(experiment.records)
         if record.precision and record.recipe.get("precision") != record.precision.chosen
     )
+    yield from grouped(
+        Problem(
+            "timing",
+            record,
+            f"{record.name}: {record.precision.chosen} was chosen, which the times say is the slower: bfloat16 took "
+            f"{record.precision.ratio:.2f} times as long, less in {record.precision.faster_rounds} of "
+            f"{record.precision.rounds} rounds.",
+        )
+        for record in succeeded(experiment.records)
+        if record.precision and record.precision.ratio is not None and not _follows(record.precision)
+    )
+
+
+def _follows(precision: Precision) -> bool:
+    """Whether the choice is not against its own times; a little faster is not enough for bfloat16."""
+    ratio, rounds, faster = precision.ratio or 0.0, precision.rounds, precision.faster_rounds
+    # The median of the rounds is below one where most of them are.
+    if faster > rounds or (rounds and (ratio < 1) != (faster * 2 > rounds) and abs(faster * 2 - rounds) > 1):
+        return False
+    narrow = precision.chosen == "bfloat16"
+    return not (narrow and ratio >= 1) and not (not narrow and ratio < MUCH_FASTER and faster == rounds)
+
+
+@rule("error")
+def same_at_all_sizes(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
+    """Along a learning curve the number of images changes and nothing else; else it shows something else too."""
+    if not experiment.smaller:
+        return
+    records = [record for record in succeeded(experiment.every) if STAGES[record.arm].is_arm]
+    for noun, what in (("settings", _settings), ("test images", _images), ("machines or software", _place)):
+        yield from _differences(records, what, f"{noun} along the learning curve")
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    recipe = {name: value for name, value in record.recipe.items() if name != "learning_rate"}
+    return {**recipe, "preset": record.preset, "network": record.network, "parameters": record.total_parameters}
+
+
+def _place(record: RunRecord) -> dict[str, Any]:
+    return {**_hardware(record), **_software(record)}
 
 
 @rule("error")

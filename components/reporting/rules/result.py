@@ -39,6 +39,15 @@ def _result(record: RunRecord) -> Iterator[Problem]:
         if result.test_accuracy is not None:
             yield Problem("untested", record, f"{record.name} has a test accuracy but no test images.")
         return
+    if data.test_groups is not None and len(data.test_groups) != count:
+        yield Problem(
+            "groups",
+            record,
+            f"{record.name}: what test images were taken together is said of {len(data.test_groups):,} images; there "
+            f"are {count:,}.",
+        )
+    if len(set(data.classes)) < len(data.classes):
+        yield Problem("twice", record, f"{record.name}: two of its classes have one name.")
     if result.test_accuracy is None or result.test_loss is None:
         yield Problem("null", record, f"{record.name} succeeded, but has no accuracy or no loss on the test images.")
         return
@@ -158,6 +167,8 @@ def _rows(record: RunRecord) -> Iterator[Problem]:
 def _row(row: Epoch, validation: int, trained: int) -> tuple[str, str] | None:
     """What cannot be of an epoch with this number of images; 0: not known."""
     accuracy, training, loss = row.validation_accuracy or 0.0, row.accuracy or 0.0, row.validation_loss or 0.0
+    if row.loss is not None and row.loss < 0:
+        return "negative", f"a training loss of {row.loss:.3g}; a cross-entropy is never negative."
     if validation and not _whole(accuracy * validation):
         return "share", f"a validation accuracy of {accuracy!r} is not a whole number of {validation:,} images."
     if trained and not _whole(training * trained):
@@ -239,6 +250,11 @@ def _stop(record: RunRecord) -> Iterator[Problem]:
 @rule("error")
 def status_as_recorded(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """A run that has a result did not fail; calling it failed leaves an unwelcome result out."""
+    yield from grouped(
+        Problem("reason", record, f"{record.name} is called succeeded, and says why it failed: {record.reason or '–'}.")
+        for record in succeeded(experiment.records)
+        if record.reason or record.temporary
+    )
     yield from grouped(
         Problem(
             "result",

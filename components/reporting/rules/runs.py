@@ -121,6 +121,11 @@ def complete(experiment: Experiment, settings: ReportSettings) -> Iterable[Broke
     for cell in experiment.planned:
         for arm in cell.arms:
             planned.setdefault(arm, set()).add((cell.seed, cell.preparation, cell.draw))
+    sizes = {record.subset.size_per_class for record in experiment.every if record.subset}
+    lost = sorted({cell.size for cell in experiment.planned if cell.size} - sizes)
+    if lost:
+        of = ", ".join(map(str, lost))
+        yield f"There is no run on {of} training images per class, which were asked for.", []
     everything = set().union(*cells.values(), *planned.values())
     for arm in {**cells, **planned}:
         wanted = planned.get(arm, set()) if planned else everything

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from planted.edits import (
+    Change,
     Plant,
     Records,
     add_copy,
@@ -47,6 +48,27 @@ def _frozen_otherwise(records: Records) -> None:
 def _shifted_seed(records: Records) -> None:
     for name in named(records, "*-01"):
         records[name]["seed"] = 77
+
+
+PREPARED = "final transfer-* finetuned-* head-*"
+GIVEN = {"left_out": ["pretrain", "finetune"], "source": "given.keras", "hours": 0.0}
+
+
+def _begun(names: str, time: str) -> Change:
+    return both(put(names, "started_at", time), put(names, "attempts.0.started_at", time))
+
+
+def _given_in_its_place(records: Records) -> None:
+    _given_at_other_cost(records)
+    records[TRANSFER]["given"]["hours"] = 5.0
+
+
+def _given_at_other_cost(records: Records) -> None:
+    for name in named(records, "pretrain* finetune finetune-p1"):
+        del records[name]
+    for name in named(records, PREPARED):
+        records[name].update(started_from=[], given={**GIVEN, "hours": 5.0})
+    records[TRANSFER]["given"]["hours"] = 0.0
 
 
 COMPLETE = [
@@ -121,6 +143,14 @@ CHAIN = [
         put("pretrain pretrain-p1", "data.digest", "3" * 64),
     ),
     Plant("fine-tuning with another seed than the lineage names", "lineage", put("finetune", "seed", 5)),
+    Plant("the weights that transfer began with left out", "lineage", put(TRANSFERS, "initial_weights", None)),
+    Plant("began with the weights of another seed", "lineage", take(TRANSFER, OTHER, "initial_weights")),
+    Plant("a given model in one run, at no cost", "lineage", put(TRANSFER, "given", GIVEN)),
+    Plant("a given model in place of stages of which there are records", "lineage", put(PREPARED, "given", GIVEN)),
+    Plant("another cost of the given model in one run", "lineage", _given_at_other_cost),
+    Plant("transfer began before fine-tuning had ended", "in_order", _begun(TRANSFERS, "2026-11-25T17:10:00+00:00")),
+    Plant("fine-tuning began before pretraining", "in_order", _begun("finetune", "2026-11-25T10:00:00+00:00")),
+    Plant("pretraining a year later", "in_order", _begun("pretrain", "2027-11-25T10:00:00+00:00")),
 ]
 
 FROZEN = [
@@ -237,8 +267,23 @@ COPIES = [
     Plant("the baseline ended with the fine-tuned weights", "not_copied", take(BASELINE, "finetune", "final_weights")),
 ]
 
+PART = {"size_per_class": 12, "images": 9}
 TIMED = {"chosen": "float32", "float32_seconds": 0.01, "bfloat16_seconds": 0.012, "ratio": 1.2, "rounds": 25}
 LIKENESS = [
+    Plant("another batch size in the final model", "same_recipe", put("final", "recipe.batch_size", 8)),
+    Plant("a larger network in the final model", "same_network", put("final", "total_parameters", times(2))),
+    Plant("the final model tested on other images", "same_data", put("final", "data.source", "gs://other")),
+    Plant(
+        "parameters left out of one arm",
+        "consistent_clock",
+        both(put(TRANSFERS, "total_parameters", 0), put(TRANSFERS, "trainable_parameters", 0)),
+    ),
+    Plant(
+        "precision chosen against its own times",
+        "same_recipe",
+        put("*", "precision", {**TIMED, "ratio": 0.5, "faster_rounds": 25}),
+    ),
+    Plant("more rounds faster than there were", "same_recipe", put("*", "precision", {**TIMED, "faster_rounds": 40})),
     Plant("other images in one run", "same_data", put(TRANSFER, "data.digest", "7" * 64)),
     Plant("more training images in one arm", "same_data", put(TRANSFERS, "data.counts.train", plus(60))),
     Plant("images of another source", "same_data", put(TRANSFER, "data.source", "gs://other/fruit")),
@@ -290,6 +335,8 @@ LIKENESS = [
 ]
 
 IMAGES = [
+    Plant("a part of the images named that a run did not have", "consistent_images", put(TRANSFER, "subset", PART)),
+    Plant("draws of the same training images", "draws_differ", put(ARMS, "data.digest", "7" * 64)),
     Plant("test images in training", "test_not_in_training", put(ARMS, "data.duplicates_across_splits", 7)),
     Plant(
         "test images of a preparing stage in its training",
@@ -342,6 +389,19 @@ IMAGES = [
 ]
 
 CONSISTENT = [
+    Plant(
+        "preparation removed, and a model named in its place that took an hour",
+        None,
+        _given_in_its_place,
+        "what a given model was made of and what it cost is only what the user says",
+    ),
+    Plant(
+        "the learning rate of the fine-tuned ten times as high, in all runs",
+        None,
+        put("finetuned-*", "recipe.learning_rate", times(10)),
+        "the arm may be given a learning rate of its own",
+    ),
+    Plant("notes on the images removed", None, put("*", "data.notes", []), "no second place holds them"),
     Plant(
         "a run copied, with every time and loss changed",
         None,

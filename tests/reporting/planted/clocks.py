@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from planted.edits import (
+    Change,
     Plant,
+    Records,
     both,
     clock,
     everything,
     long_epoch,
+    named,
     plus,
     put,
     times,
@@ -15,6 +18,20 @@ from planted.edits import (
 
 TRANSFER, BASELINE = "transfer-01", "baseline-01"
 BASELINES, TRANSFERS, ARMS = "baseline-*", "transfer-*", "*-0?"
+
+
+def no_processor(names: str, *, total: bool = True) -> Change:
+    """Leave out the processor time of the epochs; `total`: and of the whole training."""
+
+    def change(records: Records) -> None:
+        for name in named(records, names):
+            for row in records[name]["epochs"]:
+                row["cpu_seconds"] = 0.0
+            if total:
+                records[name]["train_cpu_seconds"] = 0.0
+
+    return change
+
 
 CLOCKS = [
     Plant(
@@ -122,6 +139,39 @@ CLOCKS = [
             ]
         ),
     ),
+    Plant("work done again in a run of one attempt", "consistent_clock", put(BASELINES, "phases.repeated", 100.0)),
+    Plant("an attempt on another machine than the run", "consistent_clock", put(TRANSFER, "attempts.0.host", "node-b")),
+    Plant("processor time left out of one arm", "consistent_clock", no_processor(TRANSFERS)),
+    Plant("processor time left out of the epochs of one run", "consistent_clock", no_processor(BASELINE, total=False)),
+    Plant(
+        "how long the attempts took left out of one arm",
+        "consistent_clock",
+        put(TRANSFERS, "attempts.0.wall_seconds", 0.0),
+    ),
+    Plant(
+        "when it began left out of one arm",
+        "consistent_clock",
+        both(put(TRANSFERS, "started_at", ""), put(TRANSFERS, "attempts.0.started_at", "")),
+    ),
+    Plant(
+        "the machine left out of one arm",
+        "consistent_clock",
+        both(put(TRANSFERS, "environment.hostname", ""), put(TRANSFERS, "attempts.0.host", "")),
+    ),
+    Plant(
+        "kept outputs of frozen layers in the baseline", "consistent_clock", put(BASELINES, "kept_features", ["test"])
+    ),
+    Plant(
+        "checkpoints of the baseline a hundred times as long",
+        "one_at_a_time",
+        put(BASELINES, "phases.checkpoint", times(100)),
+    ),
+    Plant("compiling of the baseline five times as long", "one_at_a_time", put(BASELINES, "phases.compile", times(5))),
+    Plant("images of the baseline read in 100 s", "one_at_a_time", put(BASELINES, "phases.data", 100.0)),
+    Plant(
+        "start-up of the baseline twenty times as long", "one_at_a_time", put(BASELINES, "phases.startup", times(20))
+    ),
+    Plant("every time of one pretraining a tenth", "plausible_speed", everything("pretrain", 0.1)),
     Plant(
         "two runs on one machine at a time",
         "one_at_a_time",
@@ -145,6 +195,24 @@ CLOCKS = [
 ]
 
 CONSISTENT = [
+    Plant(
+        "every time of all pretrainings a tenth",
+        None,
+        everything("pretrain pretrain-p1", 0.1),
+        "their images and recipe are others than the arms'; what a step of theirs takes follows from none of these",
+    ),
+    Plant(
+        "evaluation left out of the epochs of a run",
+        None,
+        lambda r: [row.update(evaluate_seconds=0.0) for row in r[BASELINE]["epochs"]],
+        "the rest of the evaluation may be that of the test images",
+    ),
+    Plant(
+        "start-up of one arm a tenth",
+        None,
+        put(TRANSFERS, "phases.startup", times(0.1)),
+        "between two runs there may be any time",
+    ),
     Plant(
         "half of every duration in all runs of an arm",
         None,

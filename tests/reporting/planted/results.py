@@ -19,6 +19,14 @@ TRANSFER, BASELINE = "transfer-01", "baseline-01"
 RESULT = ("test_accuracy", "test_loss", "confusion", "correct")
 
 RESULTS = [
+    Plant("two classes of one name", "consistent_result", put("*-0?", "data.classes", ["apple", "apple", "noise"])),
+    Plant(
+        "what was taken together said of fewer images than there are",
+        "consistent_result",
+        put("*-0?", "data.test_groups", [1] * 100),
+    ),
+    Plant("a reason to fail in a run that succeeded", "status_as_recorded", put(BASELINE, "reason", "out of memory")),
+    Plant("a failure that may pass in a run that succeeded", "status_as_recorded", put(BASELINE, "temporary", True)),
     Plant(
         "accuracy of a transfer run up by 5 points",
         "consistent_result",
@@ -140,6 +148,7 @@ RESULTS = [
 ]
 
 ROWS = [
+    Plant("a negative training loss", "consistent_rows", put(BASELINE, "epochs.0.loss", -5.0)),
     Plant("best validation accuracy raised", "consistent_rows", put(BASELINE, "result.best_validation_accuracy", 1.0)),
     Plant(
         "best validation accuracy lowered", "consistent_rows", put(TRANSFER, "result.best_validation_accuracy", 1 / 3)
