@@ -150,20 +150,24 @@ def crossed(arms: list[pd.DataFrame], confidence: float) -> tuple[float, float, 
     )
     codes = pd.factorize(np.array(names, dtype=object))[0] if names else np.arange(control.shape[1])
     groups = codes.max() + 1
+    lengths = np.bincount(codes)
+    share = lengths / lengths.sum()
+    enlarged, over = 1 / (1 - share), max(1.0, 1 / (share**2).sum() - 1)
     differences, alone = np.zeros(groups), []
     for sign, right in ((1, treatment), (-1, control)):
         n = len(right)
         centred = np.stack([np.bincount(codes, row, groups) for row in (right - right.mean()) / right.shape[1]])
         differences += sign * centred.mean(axis=0)
-        rest = centred - centred.mean(axis=0) - centred.mean(axis=1, keepdims=True) + centred.mean()
-        alone.append(((rest**2).sum() * groups / (groups - 1) / (n - 1) / n, (groups - 1) * (n - 1)))
-    images = (differences**2).sum() * groups / (groups - 1)
+        of_runs = centred.sum(axis=1, keepdims=True)
+        rest = centred - centred.mean(axis=0) - (of_runs - of_runs.mean()) * share
+        alone.append(((rest**2 * enlarged).sum() / (n - 1) / n, over * (n - 1)))
+    images = (differences**2 * enlarged).sum()
     repeated = sum(part for part, _ in alone)
     variance = max(runs.variance + images - repeated, runs.variance, images)
-    freedom = satterthwaite(variance, [(runs.variance, runs.freedom), (images, groups - 1), *alone])
-    freedom = max(freedom, min(runs.freedom, groups - 1))
+    freedom = satterthwaite(variance, [(runs.variance, runs.freedom), (images, over), *alone])
+    freedom = max(freedom, min(runs.freedom, over))
     tail = (1 + confidence) / 2
-    squares = [(images, groups - 1), *((-part, each) for part, each in alone)]
+    squares = [(images, over), *((-part, each) for part, each in alone)]
     reach, wide = stats.t.ppf(tail, freedom) ** 2, banerjee(squares, tail) + runs.variance * runs.reach**2
     half = math.sqrt(math.sqrt(reach * max(reach, wide / variance)) * variance)
     return gain, gain - half, gain + half

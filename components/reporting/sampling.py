@@ -206,6 +206,11 @@ def error_with_images(
     groups = images if labels is None else int(labels.max()) + 1
     if groups < 2:
         return runs
+    # A long film draws the mean to itself: its deviation is the smaller by its share of the images. Unequal films count
+    # as so many equal ones as have the same sum of squares (Kish). Of equal ones these are G/(G − 1) and G − 1.
+    lengths = np.ones(images) if labels is None else np.bincount(labels).astype(np.float64)
+    enlarged = 1 / (1 - lengths / images)
+    over = max(1.0, images**2 / float((lengths**2).sum()) - 1)
     differences = np.zeros(groups)
     alone = []
     for sign, answers in zip((1.0, -1.0), right, strict=True):
@@ -216,16 +221,16 @@ def error_with_images(
         by_image = centred.mean(axis=0)
         differences += sign * by_image
         if n > 1:
-            rest = centred - by_image - centred.mean(axis=1, keepdims=True) + centred.mean()
-            scale = groups / (groups - 1) / (n - 1) / n
-            alone.append((float((rest**2).sum()) * scale, (groups - 1.0) * (n - 1)))
-    over_images = float((differences**2).sum()) * groups / (groups - 1)
+            of_runs = centred.sum(axis=1, keepdims=True)
+            rest = centred - by_image - (of_runs - of_runs.mean()) * lengths / images
+            alone.append((float((rest**2 * enlarged).sum()) / (n - 1) / n, over * (n - 1)))
+    over_images = float((differences**2 * enlarged).sum())
     repeated = sum(part for part, _ in alone)
     variance = max(runs.variance + over_images - repeated, runs.variance, over_images)
-    used = [(runs.variance, runs.freedom), (over_images, groups - 1.0), *alone]
+    used = [(runs.variance, runs.freedom), (over_images, over), *alone]
     # What is taken off makes Satterthwaite's number smaller without end where the arms answer nearly alike; a sum of
     # mean squares has no fewer degrees of freedom than the least of them.
-    freedom = max(_satterthwaite(variance, used), min(runs.freedom, groups - 1.0))
+    freedom = max(_satterthwaite(variance, used), min(runs.freedom, over))
     parts = {**runs.parts, TEST_IMAGES: over_images - repeated}
-    squares = ((over_images, groups - 1.0), *((-part, freedom) for part, freedom in alone))
+    squares = ((over_images, over), *((-part, freedom) for part, freedom in alone))
     return Error(variance, freedom, parts, squares, runs=runs)

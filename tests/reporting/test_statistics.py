@@ -287,3 +287,23 @@ def test_arms_that_answer_nearly_alike_have_an_interval_with_ends() -> None:
     assert found.method == "crossed t"
     assert found.low is not None and found.high is not None
     assert -0.01 < found.low < 0 < found.high < 0.01
+
+
+def test_a_film_that_is_most_of_the_test_makes_the_interval_wide() -> None:
+    rng = np.random.default_rng(4)
+    widths = []
+    for lengths in ([40] * 15, [320] + [20] * 14):
+        films = np.repeat(np.arange(15), lengths)
+        hard = rng.standard_normal(15)[films]
+        control, treatment = (rng.standard_normal((8, 600)) + hard < level for level in (1.0, 1.6))
+        found = statistics.gain_on_new_images(control, treatment, films.tolist())
+        assert found.low is not None and found.high is not None
+        widths.append(found.high - found.low)
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_one_film_and_a_single_image_still_have_an_interval() -> None:
+    rng = np.random.default_rng(5)
+    control, treatment = (rng.random((4, 100)) < level for level in (0.8, 0.9))
+    found = statistics.gain_on_new_images(control, treatment, ["film"] * 99 + ["alone"])
+    assert found.low is not None and found.high is not None and found.low < found.high
