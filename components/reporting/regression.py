@@ -103,7 +103,9 @@ def compare(
         results.append(_time(f"{arm} training time", one.train_seconds, two.train_seconds, time_tolerance, judge_time))
         results.append(_accuracy(f"{arm} test accuracy", one.accuracy, two.accuracy, accuracy_tolerance, judge_data))
         results.append(_success(f"{arm} runs that succeeded", one, two, judge_data))
-    results.append(_single("preparation", a.preparation_seconds, b.preparation_seconds, units.duration))
+    prepared = max(each.holds_over.preparations for each in (a, b))
+    why = "one run" if prepared < 2 else "a mean whose spread a summary does not hold"
+    results.append(_single("preparation", a.preparation_seconds, b.preparation_seconds, units.duration, note=why))
     results.append(_single("final test accuracy", a.final_accuracy, b.final_accuracy, units.percent, points=True))
     results = decide(results, 1 - confidence)
     # That no run failed in either says nothing of times and accuracies.
@@ -224,12 +226,17 @@ def _success(quantity: str, a: Arm, b: Arm, judged: bool) -> Judgement:
 
 
 def _single(
-    quantity: str, a: float | None, b: float | None, render: Callable[[float | None], str], points: bool = False
+    quantity: str,
+    a: float | None,
+    b: float | None,
+    render: Callable[[float | None], str],
+    points: bool = False,
+    note: str = "one run",
 ) -> Judgement:
     change = ""
     if a and b is not None and math.isfinite(b):
         change = f"{units.signed_points(b - a)} points" if points else f"{100 * (b - a) / a:+.1f} %".replace("-", "−")
-    return Judgement(quantity, render(a), render(b), change or units.MISSING, "not judged", note="one run")
+    return Judgement(quantity, render(a), render(b), change or units.MISSING, "not judged", note=note)
 
 
 def _soundness(a: Summary, b: Summary) -> Judgement:

@@ -329,3 +329,12 @@ def test_processor_time_beside_a_gpu_is_said_to_be_the_hosts() -> None:
             if row[0].startswith("processor time of training")
         ]
         assert ("without what the GPU computes" in row[-1]) is said
+
+
+@pytest.mark.parametrize(("preparations", "said"), [(1, "one run"), (3, "a mean whose spread")])
+def test_why_preparation_is_not_judged(preparations: int, said: str) -> None:
+    found = summary(arms((1.5, 0.9), (0.2, 0.95)))
+    held = found.holds_over.model_copy(update={"preparations": preparations})
+    both = found.model_copy(update={"holds_over": held})
+    note = next(each.note for each in regression.compare(both, both).judgements if each.quantity == "preparation")
+    assert note.startswith(said)
