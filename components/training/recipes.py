@@ -125,19 +125,23 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
             "crop": "auto",
             "whole_epochs": 2,
             "epochs": 11,
+            "least_steps": 400,
         }
     if stage == "finetune":
         return shared | {
-            "learning_rate": 2e-3,
+            "optimizer": "muon",
+            "learning_rate": 2.8e-3,
             "schedule": "one_cycle",
+            "weight_decay": 0.4,
             "label_smoothing": 0.05,
             "dropout": 0.3,
-            "batch_size": 64,
+            "batch_size": 128,
             "flip": True,
             "shift": 2,
             "crop": "auto",
             "whole_epochs": 2,
-            "epochs": 6,
+            "epochs": 5,
+            "least_steps": 400,
         }
     # Without augmentation, so that transfer can compute its frozen layers once.
     return shared | {
@@ -158,7 +162,9 @@ def _demo(stage: RecipeName) -> dict[str, Any]:
     if stage == "target":
         own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "dropout": 0.2}
     else:
-        own |= {"batch_size": 64, "flip": False, "shift": 0, "crop": 0, "dropout": 0.2}
+        own |= {"batch_size": 64, "flip": False, "shift": 0, "crop": 0, "dropout": 0.2, "least_steps": 0}
+    if stage == "finetune":
+        own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02}
     return _fast(stage) | own
 
 
