@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import rich.console
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from headstart.components.foreign_text import printable
@@ -34,3 +35,11 @@ class Console(rich.console.Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text, lines=True), segment.style)
+
+
+def columns(*titles: str, right: Container[str] = (), **options: Any) -> Table:
+    """Return a table without lines, whose texts wrap; columns whose title is in `right` are aligned to the right."""
+    table = Table(box=None, pad_edge=False, **options)
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
+    return table

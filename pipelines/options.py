@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import typing
 from collections.abc import Callable, Sequence
@@ -184,25 +185,36 @@ def _json(file: Path, name: str, value: Any) -> str:
         ) from error
 
 
-def connection_options(function: Function) -> Function:
-    """Add --host, --namespace, --token, --cookie and --certificate-authority."""
-    for option in reversed(
-        (
-            click.option(
-                "--host", default="", metavar="URL",
-                help=f"Address of ml-pipeline-ui or ml-pipeline.  [default: {HOST_VARIABLE}, the cluster we are in, or "
-                "the kubeconfig's, through its proxy]",
-            ),
-            click.option(
-                "--namespace", "-n", default="kubeflow", show_default=True,
-                help="Namespace of Kubeflow Pipelines; where it serves several users, yours.",
-            ),
-            click.option("--token", default="", help=f"Bearer token.  [default: {TOKEN_VARIABLE}, or a pod's own]"),
-            click.option("--cookie", default="", help=f"Cookie of a login page.  [default: {COOKIE_VARIABLE}]"),
-            click.option(
-                "--certificate-authority", default="", metavar="FILE", help="Certificates to trust for --host, in PEM."
-            ),
-        )
-    ):  # fmt: skip
-        function = option(function)
-    return function
+def grouped(name: str, *options: click.Option) -> Callable[[Function], Function]:
+    """Add options to a command, which receives their values as one dict, its argument `name`."""
+
+    def add(function: Function) -> Any:
+        @functools.wraps(function)
+        def command(*arguments: Any, **given: Any) -> Any:
+            values = {option.name: given.pop(str(option.name)) for option in options}
+            return function(*arguments, **{name: values}, **given)
+
+        command.__click_params__ = [*getattr(function, "__click_params__", []), *reversed(options)]  # type: ignore[attr-defined]
+        return command
+
+    return add
+
+
+connection_options = grouped(
+    "address",
+    click.Option(
+        ["--host"], default="", metavar="URL",
+        help=f"Address of ml-pipeline-ui or ml-pipeline.  [default: {HOST_VARIABLE}, the cluster we are in, or "
+        "the kubeconfig's, through its proxy]",
+    ),
+    click.Option(
+        ["--namespace", "-n"], default="kubeflow", show_default=True,
+        help="Namespace of Kubeflow Pipelines; where it serves several users, yours.",
+    ),
+    click.Option(["--token"], default="", help=f"Bearer token.  [default: {TOKEN_VARIABLE}, or a pod's own]"),
+    click.Option(["--cookie"], default="", help=f"Cookie of a login page.  [default: {COOKIE_VARIABLE}]"),
+    click.Option(
+        ["--certificate-authority"], default="", metavar="FILE", help="Certificates to trust for --host, in PEM."
+    ),
+)  # fmt: skip
+"""Options that say where the API is and who asks: the arguments of `submission.connection.connect`."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from headstart.components.atomic_files import whole_file
 from headstart.components.errors import HeadstartError, SettingError
@@ -16,6 +18,7 @@ from headstart.pipelines.placement import Placement
 from headstart.pipelines.yaml_files import read_documents
 
 PipelineName = Literal["experiment", "curve", "retraining"]
+PIPELINES: tuple[PipelineName, ...] = get_args(PipelineName)
 
 # Argo Workflows keeps a run in one Kubernetes object, which may hold 1.5 MiB; past that a run cannot be started.
 LARGEST_OBJECT_BYTES = 3 * 512 * 1024
@@ -70,6 +73,12 @@ class Package:
         """Every image the pipeline runs, sorted."""
         return sorted({str(container["image"]) for container in self.executors.values()})
 
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Every task and loop, by the name that the cluster knows it by."""
+        parts = [self.specification["root"], *self.specification.get("components", {}).values()]
+        return {key: task for part in parts for key, task in part.get("dag", {}).get("tasks", {}).items()}
+
     def mounted_folders(self) -> set[str]:
         """Return where tasks find volumes."""
         claims = [claim for executor in self.platform.values() for claim in executor.get("pvcMount", [])]
@@ -77,35 +86,18 @@ class Package:
 
     def display_names(self) -> dict[str, str]:
         """Return the name for people of each task, by the name that the cluster knows it by."""
-        names: dict[str, str] = {}
-        parts = [self.specification["root"], *self.specification.get("components", {}).values()]
-        for part in parts:
-            for key, task in part.get("dag", {}).get("tasks", {}).items():
-                names[key] = str(task.get("taskInfo", {}).get("name", key))
-        return names
+        return {key: str(task.get("taskInfo", {}).get("name", key)) for key, task in self.tasks.items()}
 
     def loops(self) -> list[str]:
         """Return the names by which the cluster knows the pipeline's loops."""
-        parts = [self.specification["root"], *self.specification.get("components", {}).values()]
-        tasks = [item for part in parts for item in part.get("dag", {}).get("tasks", {}).items()]
-        return [key for key, task in tasks if "parameterIterator" in task or "artifactIterator" in task]
+        return [key for key, task in self.tasks.items() if "parameterIterator" in task or "artifactIterator" in task]
 
 
 def build_pipeline(name: PipelineName, placement: Placement, **build: Any) -> Any:
     """Build one of the project's pipelines; `build` holds further arguments of its builder, such as parallelism."""
-    if name == "experiment":
-        from headstart.pipelines.experiment import experiment
-
-        return experiment(placement, **build)
-    if name == "curve":
-        from headstart.pipelines.curve import curve
-
-        return curve(placement, **build)
-    if name == "retraining":
-        from headstart.pipelines.retraining import retraining
-
-        return retraining(placement, **build)
-    raise SettingError(f"There is no pipeline {name!r}.", "There are experiment, curve and retraining.")
+    if name not in PIPELINES:
+        raise SettingError(f"There is no pipeline {name!r}.", "There are experiment, curve and retraining.")
+    return getattr(importlib.import_module(f"headstart.pipelines.{name}"), name)(placement, **build)
 
 
 def compile_package(name: PipelineName, output: Path, placement: Placement, **build: Any) -> Package:
@@ -139,6 +131,12 @@ def compile_package(name: PipelineName, output: Path, placement: Placement, **bu
                 "Make the pipeline's defaults smaller; nothing was written.",
             )
     return read_package(output)
+
+
+def compile_now(name: PipelineName, placement: Placement, **build: Any) -> Package:
+    """Compile a pipeline that is to be sent and not kept: the package's file is gone, what it held is not."""
+    with tempfile.TemporaryDirectory(prefix="headstart-package-") as folder:
+        return compile_package(name, Path(folder) / f"{name}.yaml", placement, **build)
 
 
 def write_manifest(package: Package, output: Path) -> str:

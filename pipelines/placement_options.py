@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from pydantic import ValidationError
 
 from headstart.components.errors import SettingError
-from headstart.pipelines.options import split_pairs
+from headstart.pipelines.options import grouped, split_pairs
 from headstart.pipelines.placement import DEFAULT_IMAGE, Placement
 from headstart.pipelines.yaml_files import read_mapping
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-_OPTIONS = (
-    click.option(
-        "--placement",
-        "placement_file",
+placement_options = grouped(
+    "placement",
+    click.Option(
+        ["--placement", "placement_file"],
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="YAML file with any field of a placement, see docs/cluster.md; the options below win over it.",
     ),
-    click.option("--image", metavar="REF", help=f"Image of every task.  [default: {DEFAULT_IMAGE}]"),
-    click.option("--training-image", metavar="REF", help="Another image for the tasks that train: the GPU one."),
-    click.option("--accelerators", type=click.IntRange(0, 16), help="Accelerators of a training task.  [default: 0]"),
-    click.option("--accelerator-type", metavar="RESOURCE", help="Their resource name.  [default: nvidia.com/gpu]"),
-    click.option("--cpu", metavar="QUANTITY", help="Processors of each training task, for example 4 or 500m."),
-    click.option("--memory", metavar="QUANTITY", help="Memory of each training task, for example 16Gi."),
-    click.option(
-        "--node-selector", "node_selectors", multiple=True, metavar="KEY=VALUE",
+    click.Option(["--image"], metavar="REF", help=f"Image of every task.  [default: {DEFAULT_IMAGE}]"),
+    click.Option(["--training-image"], metavar="REF", help="Another image for the tasks that train: the GPU one."),
+    click.Option(["--accelerators"], type=click.IntRange(0, 16), help="Accelerators of a training task.  [default: 0]"),
+    click.Option(["--accelerator-type"], metavar="RESOURCE", help="Their resource name.  [default: nvidia.com/gpu]"),
+    click.Option(["--cpu"], metavar="QUANTITY", help="Processors of each training task, for example 4 or 500m."),
+    click.Option(["--memory"], metavar="QUANTITY", help="Memory of each training task, for example 16Gi."),
+    click.Option(
+        ["--node-selector", "node_selectors"], multiple=True, metavar="KEY=VALUE",
         help="Label of the nodes that train; repeatable. One kind of node keeps timings comparable.",
     ),
-    click.option(
-        "--toleration", "tolerations", multiple=True, metavar="KEY[=VALUE][:EFFECT]",
+    click.Option(
+        ["--toleration", "tolerations"], multiple=True, metavar="KEY[=VALUE][:EFFECT]",
         help="Taint that training tasks tolerate; repeatable. The accelerator's own taint always is.",
     ),
-    click.option(
-        "--image-pull-policy", type=click.Choice(["IfNotPresent", "Always", "Never"]),
+    click.Option(
+        ["--image-pull-policy"], type=click.Choice(["IfNotPresent", "Always", "Never"]),
         help="When nodes fetch the image.  [default: IfNotPresent]",
     ),
-    click.option(
-        "--image-pull-secret", "image_pull_secrets", multiple=True, metavar="NAME",
+    click.Option(
+        ["--image-pull-secret", "image_pull_secrets"], multiple=True, metavar="NAME",
         help="Secret with a registry's credentials; repeatable.",
     ),
-    click.option(
-        "--google-credentials-secret", metavar="NAME",
+    click.Option(
+        ["--google-credentials-secret"], metavar="NAME",
         help="Secret with a service account's key.json; not needed with Workload Identity.",
     ),
-    click.option("--volume-claim", metavar="NAME", help="Claim that is mounted at /mnt/headstart."),
+    click.Option(["--volume-claim"], metavar="NAME", help="Claim that is mounted at /mnt/headstart."),
 )  # fmt: skip
-
-
-def placement_options(function: Function) -> Function:
-    """Add the options; the command passes what it receives for them to `read_placement`."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+"""Options for the fields of a placement; the command passes what it receives for them to `read_placement`."""
 
 
 # What a field of this name holds, where its text does not fit; of any other, a name.

@@ -45,30 +45,23 @@ _SIGNS = {
 @placement_options
 @json_option
 def command(
-    host: str,
-    namespace: str,
-    token: str,
-    cookie: str,
-    certificate_authority: str,
+    address: dict[str, str],
     context: str,
     service_account: str,
     pipeline_root: str,
     parallelism: int,
+    placement: dict[str, Any],
     as_json: bool,
-    **placement: Any,
 ) -> int:
     """Say what would stop a run on a cluster: API, rights, quota, nodes, accelerators, image, storage.
 
     Give it the placement that the pipeline will be compiled with. Exit status: 0 if nothing would stop the run (there
     may be warnings), 1 if something would. It changes nothing on the cluster.
     """
-    where = read_placement(**placement)
+    where, namespace = read_placement(**placement), address["namespace"]
     checks: list[Check] = []
     try:
-        connection = connect(
-            host, namespace=namespace, token=token, cookie=cookie, certificate_authority=certificate_authority
-        )
-        checks += check_api(connection, namespace)
+        checks += check_api(connect(**address), namespace)
     except HeadstartError as error:
         checks.append(Check("API", "failed", error.message, error.remedy))
     try:

@@ -12,12 +12,12 @@ from headstart.components.console import Console
 from headstart.components.errors import SettingError
 from headstart.pipelines.json_output import Compiled, json_option, print_json
 from headstart.pipelines.own_files import check_manifest_file, check_package_file
-from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PipelineName, compile_package, write_manifest
+from headstart.pipelines.packages import LARGEST_OBJECT_BYTES, PIPELINES, PipelineName, compile_package, write_manifest
 from headstart.pipelines.placement_options import placement_options, read_placement
 
 
 @click.command()
-@click.argument("pipeline", type=click.Choice(["experiment", "curve", "retraining"]))
+@click.argument("pipeline", type=click.Choice(PIPELINES))
 @click.option(
     "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File to write.  [default: PIPELINE.yaml]"
 )
@@ -37,8 +37,8 @@ def command(
     output: Path | None,
     parallelism: int,
     manifest: Path | None,
+    placement: dict[str, Any],
     as_json: bool,
-    **placement: Any,
 ) -> None:
     """Write PIPELINE as a package for Kubeflow Pipelines 2.17.
 

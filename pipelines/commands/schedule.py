@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
+from headstart.components.console import Console, columns
 from headstart.components.errors import HeadstartError, SettingError
+from headstart.pipelines import schedules
+from headstart.pipelines.cron import EXAMPLE, parse_cron, parse_interval, read_zone
 from headstart.pipelines.json_output import ScheduleChange, ScheduleLine, Schedules, json_option, print_json, say
 from headstart.pipelines.options import connection_options, parameter_option, read_parameters
+from headstart.pipelines.packages import Package, PipelineName, compile_now, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
+from headstart.pipelines.submission import runs
+from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
+from headstart.pipelines.submission.workflow import run_page
 
 TIMES = 5
-ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 
 
 @click.command()
@@ -62,7 +65,7 @@ ADDRESS = ("host", "namespace", "token", "cookie", "certificate_authority")
 @placement_options
 @json_option
 def command(
-    pipeline: str | None,
+    pipeline: PipelineName | None,
     show: bool,
     pause: str | None,
     resume: str | None,
@@ -87,7 +90,7 @@ def command(
     if pipeline:
         done = _put(pipeline, options)
     else:
-        connection, namespace = _connect(options)
+        connection, namespace = _connect(options["address"])
         if show:
             done = _list(connection, namespace, options["zone_name"])
         elif run_now:
@@ -100,45 +103,38 @@ def command(
         print_json(done)
 
 
-def _connect(options: dict[str, Any]) -> tuple[Any, str]:
+def _connect(address: dict[str, str]) -> tuple[Connection, str]:
     """Return the connection and the namespace to ask for, which is empty on a server for one user."""
-    from headstart.pipelines.submission.connection import LostConnectionError, UnauthorisedError, connect
-    from headstart.pipelines.submission.runs import ask_server, require_version
-
-    connection = connect(**{name: options[name] for name in ADDRESS})
+    connection = connect(**address)
     try:
-        server = ask_server(connection)
+        server = runs.ask_server(connection)
     except (LostConnectionError, UnauthorisedError) as error:
         # Its own status is for a run that goes on.
         raise HeadstartError(f"{error.message} Nothing was changed.", error.remedy) from error
-    require_version(server, connection.host)
-    return connection, str(options["namespace"]) if server.multi_user else ""
+    runs.require_version(server, connection.host)
+    return connection, address["namespace"] if server.multi_user else ""
 
 
-def _put(pipeline: str, options: dict[str, Any]) -> ScheduleChange:
-    from headstart.pipelines.cron import EXAMPLE, parse_cron, parse_interval, read_zone
-    from headstart.pipelines.schedules import list_schedules, put_schedule
-    from headstart.pipelines.submission.runs import find_or_create_experiment, typed_parameters
-
+def _put(pipeline: PipelineName, options: dict[str, Any]) -> ScheduleChange:
     expression, every = options["expression"], options["every"]
     if (expression is None) == (every is None):
         what = "--cron is missing: when is it to run?" if every is None else "--cron and --every both say when."
         raise SettingError(what, EXAMPLE if every is None else "Give one of them.")
     when = parse_cron(expression) if every is None else parse_interval(every)
     times = when.next_times(TIMES, read_zone(options["zone_name"]))
-    package = _package(pipeline, options)
-    parameters = typed_parameters(package, read_parameters(options["pairs"]))
+    package = _package(pipeline, options["package_file"], options["placement"])
+    parameters = runs.typed_parameters(package, read_parameters(options["pairs"]))
     name = options["name"] or f"headstart-{pipeline}"
     action: Literal["created", "replaced", "unchanged", "explained"] = "explained"
     if not options["dry_run"]:
-        connection, namespace = _connect(options)
-        known = {schedule.identity for schedule in list_schedules(connection, namespace)}
-        new, old = put_schedule(
+        connection, namespace = _connect(options["address"])
+        known = {schedule.identity for schedule in schedules.list_schedules(connection, namespace)}
+        new, old = schedules.put_schedule(
             connection,
             package,
             name=name,
             when=when,
-            experiment_id=find_or_create_experiment(connection, options["experiment"], namespace),
+            experiment_id=runs.find_or_create_experiment(connection, options["experiment"], namespace),
             parameters=parameters,
             namespace=namespace,
             service_account=options["service_account"],
@@ -159,33 +155,22 @@ def _put(pipeline: str, options: dict[str, Any]) -> ScheduleChange:
     for moment in times:
         say(f"  {moment:%a %Y-%m-%d %H:%M:%S %Z}")
     return ScheduleChange(
-        name=name, action=action, when=when.expression if every is None else every, next_times=_iso(times)
+        name=name,
+        action=action,
+        when=when.expression if every is None else every,
+        next_times=[moment.isoformat() for moment in times],
     )
 
 
-def _iso(times: Sequence[datetime]) -> list[str]:
-    return [moment.isoformat() for moment in times]
-
-
-def _package(pipeline: str, options: dict[str, Any]) -> Any:
-    from headstart.pipelines.packages import compile_package, read_package
-
-    others = {*ADDRESS, "expression", "every", "name", "pairs", "package_file", "zone_name", "paused", "end_runs",
-              "dry_run", "experiment", "service_account", "pipeline_root"}  # fmt: skip
-    placement = {name: value for name, value in options.items() if name not in others}
-    if not options["package_file"]:
-        with tempfile.TemporaryDirectory(prefix="headstart-schedule-") as folder:
-            return compile_package(pipeline, Path(folder) / f"{pipeline}.yaml", read_placement(**placement))  # type: ignore[arg-type]
+def _package(pipeline: PipelineName, file: Path | None, placement: dict[str, Any]) -> Package:
+    if file is None:
+        return compile_now(pipeline, read_placement(**placement))
     if any(value not in (None, ()) for value in placement.values()):
-        raise SettingError(
-            f"{options['package_file']} is compiled already; where its tasks run is fixed in it.", "Compile it again."
-        )
-    return read_package(options["package_file"])
+        raise SettingError(f"{file} is compiled already; where its tasks run is fixed in it.", "Compile it again.")
+    return read_package(file)
 
 
 def _next_time(when: str, zone_name: str) -> str:
-    from headstart.pipelines.cron import parse_cron, read_zone
-
     zone = read_zone(zone_name)
     try:
         return f"{parse_cron(when).next_times(1, zone)[0]:%a %Y-%m-%d %H:%M %Z}"
@@ -193,15 +178,13 @@ def _next_time(when: str, zone_name: str) -> str:
         return "–"
 
 
-def _list(connection: Any, namespace: str, zone_name: str) -> Schedules:
-    from headstart.pipelines.schedules import list_schedules
-
-    schedules = list_schedules(connection, namespace)
-    if not schedules:
+def _list(connection: Connection, namespace: str, zone_name: str) -> Schedules:
+    found = schedules.list_schedules(connection, namespace)
+    if not found:
         say(f"{connection.host} has no schedule.")
         return Schedules(schedules=[])
     if click.get_current_context().params["as_json"]:
-        return Schedules(schedules=[_line(schedule) for schedule in schedules])
+        return Schedules(schedules=[_line(schedule) for schedule in found])
     _print_rows(
         ("name", "pipeline", "when", "state", "next", "data"),
         [
@@ -213,23 +196,19 @@ def _list(connection: Any, namespace: str, zone_name: str) -> Schedules:
                 _next_time(schedule.when, zone_name) if schedule.enabled and schedule.when else "–",
                 str(schedule.parameters.get("data", "–")),
             )
-            for schedule in schedules
+            for schedule in found
         ],
     )
-    return Schedules(schedules=[_line(schedule) for schedule in schedules])
+    return Schedules(schedules=[_line(schedule) for schedule in found])
 
 
-def _line(schedule: Any) -> ScheduleLine:
+def _line(schedule: schedules.Schedule) -> ScheduleLine:
     names = ("name", "pipeline", "when", "enabled", "parameters")
     return ScheduleLine(**{name: getattr(schedule, name) for name in names})
 
 
 def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Print a table: to fit a terminal, but one line for each row where another program reads it."""
-    from rich.table import Table
-
-    from headstart.components.console import Console
-
     console = Console()
     if not console.is_terminal:
         cells = [titles, *(tuple(" ".join(text.split()) for text in row) for row in rows)]
@@ -237,20 +216,15 @@ def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         for row in cells:
             say("   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    table = columns(*titles, padding=(0, 3, 0, 0))
     for row in rows:
         table.add_row(*row)
     console.print(table, highlight=False)
 
 
-def _run_now(connection: Any, name: str, namespace: str) -> ScheduleChange:
-    from headstart.pipelines.schedules import find_schedules, run_now
-    from headstart.pipelines.submission.workflow import run_page
-
-    schedule = find_schedules(connection, name, namespace)[0]
-    run_id = run_now(connection, schedule, namespace)
+def _run_now(connection: Connection, name: str, namespace: str) -> ScheduleChange:
+    schedule = schedules.find_schedules(connection, name, namespace)[0]
+    run_id = schedules.run_now(connection, schedule, namespace)
     say(f"Started run {run_id} of schedule {name}: {run_page(connection.host, run_id)}")
     say(f"Follow it: headstart submit --attach {run_id}")
     return ScheduleChange(
@@ -258,13 +232,11 @@ def _run_now(connection: Any, name: str, namespace: str) -> ScheduleChange:
     )
 
 
-def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone_name: str) -> ScheduleChange:
-    from headstart.pipelines.schedules import find_schedules, set_enabled
-
+def _set_enabled(connection: Connection, name: str, namespace: str, enabled: bool, zone_name: str) -> ScheduleChange:
     when = ""
-    for schedule in find_schedules(connection, name, namespace):
+    for schedule in schedules.find_schedules(connection, name, namespace):
         when = schedule.when
-        set_enabled(connection, schedule, enabled)
+        schedules.set_enabled(connection, schedule, enabled)
         if enabled:
             following = _next_time(schedule.when, zone_name)
             say(f"Schedule {name} goes on" + (f"; next: {following}." if following != "–" else f", {schedule.when}."))
@@ -273,13 +245,11 @@ def _set_enabled(connection: Any, name: str, namespace: str, enabled: bool, zone
     return ScheduleChange(name=name, action="resumed" if enabled else "paused", when=when)
 
 
-def _delete(connection: Any, name: str, namespace: str, end_runs: bool) -> ScheduleChange:
-    from headstart.pipelines.schedules import delete_schedule, find_schedules, idle
-
+def _delete(connection: Connection, name: str, namespace: str, end_runs: bool) -> ScheduleChange:
     when = ""
-    for schedule in find_schedules(connection, name, namespace):
+    for schedule in schedules.find_schedules(connection, name, namespace):
         when = schedule.when
-        with idle(connection, [schedule], namespace, end_runs=end_runs):
-            delete_schedule(connection, schedule)
+        with schedules.idle(connection, [schedule], namespace, end_runs=end_runs):
+            schedules.delete_schedule(connection, schedule)
         say(f"Schedule {name} ({schedule.when}) is deleted.")
     return ScheduleChange(name=name, action="deleted", when=when)

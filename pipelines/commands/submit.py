@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,7 +16,7 @@ from headstart.components.errors import HeadstartError, SettingError, suggestion
 from headstart.pipelines.json_output import Submitted, json_option, print_json
 from headstart.pipelines.options import connection_options, parameter_option, read_parameters
 from headstart.pipelines.own_files import check_report_folder
-from headstart.pipelines.packages import Package, compile_package, read_package
+from headstart.pipelines.packages import PIPELINES, Package, compile_now, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
@@ -29,7 +28,6 @@ from headstart.pipelines.submission.results import download_results, read_artifa
 from headstart.pipelines.submission.workflow import Workflow, run_page
 
 CANCELED_STATUS = 3
-_PIPELINES = ("experiment", "curve", "retraining")
 
 
 @click.command()
@@ -59,11 +57,7 @@ _PIPELINES = ("experiment", "curve", "retraining")
 def command(
     pipeline: str | None,
     pairs: tuple[str, ...],
-    host: str,
-    namespace: str,
-    token: str,
-    cookie: str,
-    certificate_authority: str,
+    address: dict[str, str],
     experiment: str,
     name: str | None,
     service_account: str,
@@ -73,8 +67,8 @@ def command(
     attach: str | None,
     output: Path | None,
     parallelism: int | None,
+    placement: dict[str, Any],
     as_json: bool,
-    **placement: Any,
 ) -> int:
     """Submit PIPELINE (experiment, curve, retraining, or a compiled package), follow it, and bring the report back.
 
@@ -89,18 +83,18 @@ def command(
         raise SettingError("Give either a PIPELINE to submit or --attach RUN_ID.")
     if output:
         check_report_folder(output, "--output")
-    address = {"namespace": namespace, "token": token, "cookie": cookie, "certificate_authority": certificate_authority}
+    namespace = address["namespace"]
     package: Package | None = None
     if attach:
         if pairs:
             raise SettingError("-p goes with a PIPELINE; --attach only follows a run.")
-        run_id, connection = attach, connect(host, **address)
+        run_id, connection = attach, connect(**address)
     else:
         # What can be wrong here is looked at before any cluster is asked.
         package = _package(str(pipeline), parallelism, placement)
         parameters = runs.typed_parameters(package, read_parameters(pairs))
         with nothing_submitted():
-            connection = connect(host, **address)
+            connection = connect(**address)
             experiment_id = _experiment(connection, experiment, namespace)
         with nothing_submitted():
             run_id = runs.create_run(
@@ -131,15 +125,13 @@ def _ended(done: Submitted, as_json: bool) -> int:
 
 
 def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
-    if pipeline in _PIPELINES:
+    if pipeline in PIPELINES:
         build = {"parallelism": parallelism or 1} if pipeline != "retraining" else {}
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / f"{pipeline}.yaml"
-            return compile_package(pipeline, file, read_placement(**placement), **build)  # type: ignore[arg-type]
+        return compile_now(pipeline, read_placement(**placement), **build)
     path = Path(pipeline)
     if not path.is_file():
-        near = suggestion(pipeline, _PIPELINES)
-        raise SettingError(f"{pipeline}: none of {', '.join(_PIPELINES)}, nor a file.{near}")
+        near = suggestion(pipeline, PIPELINES)
+        raise SettingError(f"{pipeline}: none of {', '.join(PIPELINES)}, nor a file.{near}")
     if parallelism is not None or any(value not in (None, ()) for value in placement.values()):
         raise SettingError(
             f"{path} is compiled already; where its tasks run, and how many at once, is fixed in it.",

@@ -115,12 +115,10 @@ def _output_types(package: Package) -> dict[tuple[str, str], str]:
     """Return the schema title of each output artifact by task and name."""
     components: dict[str, Any] = package.specification.get("components", {})
     types: dict[tuple[str, str], str] = {}
-    for part in (package.specification["root"], *components.values()):
-        for task, description in part.get("dag", {}).get("tasks", {}).items():
-            component = components.get(description.get("componentRef", {}).get("name"), {})
-            outputs = component.get("outputDefinitions", {}).get("artifacts", {})
-            for name, output in outputs.items():
-                types[task, name] = str(output.get("artifactType", {}).get("schemaTitle", ""))
+    for task, description in package.tasks.items():
+        component = components.get(description.get("componentRef", {}).get("name"), {})
+        for name, output in component.get("outputDefinitions", {}).get("artifacts", {}).items():
+            types[task, name] = str(output.get("artifactType", {}).get("schemaTitle", ""))
     return types
 
 
