@@ -37,9 +37,9 @@ class Console(rich.console.Console):
                 yield Segment(printable(segment.text, lines=True), segment.style)
 
 
-def columns(*titles: str, right: Container[str] = (), **options: Any) -> Table:
-    """Return a table without lines, whose texts wrap; columns whose title is in `right` are aligned to the right."""
+def columns(*titles: str, left: Container[str] | None = None, **options: Any) -> Table:
+    """Return a table without lines, whose texts wrap, aligned to the left; with `left` only those of these columns."""
     table = Table(box=None, pad_edge=False, **options)
     for title in titles:
-        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
+        table.add_column(title, justify="left" if left is None or title in left else "right", overflow="fold")
     return table

@@ -203,29 +203,25 @@ def _stage(
 
 def show(found: Forecast) -> None:
     """Print a forecast for people."""
-    from rich.table import Table
     from rich.text import Text
 
-    from headstart.components.console import Console
+    from headstart.components.console import Console, columns
     from headstart.components.reporting.units import counted
     from headstart.pipelines.live_display import duration
 
     console = Console()
-    data = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("data set", "classes", "train", "validation", "test"):
-        data.add_column(title, justify="left" if title == "data set" else "right", overflow="fold")
+    data = columns("data set", "classes", *SPLITS, left=("data set",), header_style="bold")
     for role, seen in found.sets.items():
-        counts = [f"{seen.counts[split]:,}" for split in ("train", "validation", "test")]
+        counts = [f"{seen.counts[split]:,}" for split in SPLITS]
         data.add_row(Text(f"{role}: {seen.source}"), f"{len(seen.classes):,}", *counts)
     console.print(data)
     for uri in found.remote:
-        console.print(f"{uri}: would be fetched first; not counted", highlight=False)
+        console.print(f"{uri}: would be fetched first; not counted")
     for role, seen in found.sets.items():
         for note in seen.notes:
-            console.print(f"{role}: {note}", highlight=False)
-    stages = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("stage", "runs", "images", "epochs at most", "batch", "frozen", "training at most", "evaluation"):
-        stages.add_column(title, justify="left" if title in ("stage", "frozen") else "right", overflow="fold")
+            console.print(f"{role}: {note}")
+    titles = ("stage", "runs", "images", "epochs at most", "batch", "frozen", "training at most", "evaluation")
+    stages = columns(*titles, left=("stage", "frozen"), header_style="bold")
     for stage in (stage for stage in found.stages if stage.runs):
         times = [
             "not measured" if time is None else duration(time) for time in (stage.seconds, stage.evaluation_seconds)
@@ -256,18 +252,16 @@ def show(found: Forecast) -> None:
     console.print(
         f"\npreset {found.preset}, {prepared}, {counted(found.draws, 'draw')}. "
         f"{long}; start-up, compiling and import come on top.",
-        highlight=False,
     )
     gib = 2**30
     console.print(
         f"Disk: {found.disk_bytes / gib:.2f} GiB for packed images, {found.disk_free_bytes / gib:.1f} GiB free. "
         f"Memory: about {found.memory_bytes / gib:.1f} GiB of {found.memory_usable_bytes / gib:.1f} GiB.",
-        highlight=False,
     )
     for what, needed, there in (
         ("disk", found.disk_bytes, found.disk_free_bytes),
         ("memory", found.memory_bytes, found.memory_usable_bytes),
     ):
         if needed > there:
-            console.print(f"There is not enough {what} for it.", style="bold red", highlight=False)
-    console.print("Nothing was written. `headstart settings` lists every setting.", highlight=False)
+            console.print(f"There is not enough {what} for it.", style="bold red")
+    console.print("Nothing was written. `headstart settings` lists every setting.")

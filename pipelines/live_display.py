@@ -184,12 +184,12 @@ class LiveDisplay:
 
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()
-        self.console.print(text.rstrip(), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text.rstrip(), soft_wrap=True)
 
     def log_line(self, line: str) -> None:
         """Print the runner's own log where that was asked for."""
         if self.verbose:
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
 
     def interrupted(self) -> None:
         """Say why it does not end at once."""

@@ -84,14 +84,14 @@ def run_experiment(request: ExperimentRequest) -> int:
         _write_configuration(output / CONFIGURATION_FILE, request)
         work = output / WORK_FOLDER
         begun = time.monotonic()
-        console.print(f"Headstart writes to {_short(output)}", highlight=False)
+        console.print(f"Headstart writes to {_short(output)}")
         display = LiveDisplay(console, _rows(request), verbose=request.verbose)
         try:
             with terminated_like_interrupted(), display:
                 result = run_locally(_local_run(request, run_id, output, lock), display)
         except KeyboardInterrupt:
             kept = collect_records(work, output)
-            console.print(_interrupted(output, len(kept)), highlight=False)
+            console.print(_interrupted(output, len(kept)))
             return INTERRUPTED
         records = collect(work, output)
         return _end(console, request, output, result, records, time.monotonic() - begun)
@@ -373,9 +373,8 @@ def _end(
         console.print(
             f"\nFailed: {', '.join(failed)}. The same command tries {'it' if len(failed) == 1 else 'them'} again and "
             "keeps the rest.",
-            highlight=False,
         )
-    console.print(f"\nReport: {_short(output / 'report.html')}   ({duration(seconds)} in all)", highlight=False)
+    console.print(f"\nReport: {_short(output / 'report.html')}   ({duration(seconds)} in all)")
     return 0 if result.succeeded else UNSOUND
 
 

@@ -105,7 +105,7 @@ def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Pa
         with terminated_like_interrupted(), display:
             result = run_locally(run, display)
     except KeyboardInterrupt:
-        console.print(f"Interrupted. {in_use(open_store(request.parameters['store']), run_id)}", highlight=False)
+        console.print(f"Interrupted. {in_use(open_store(request.parameters['store']), run_id)}")
         return INTERRUPTED
     store = open_store(request.parameters["store"])
     outcome = find_outcome(store, run_id)
@@ -119,7 +119,7 @@ def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Pa
     _tell(request, console, store, outcome)
     if result.succeeded:
         return 0
-    console.print(f"The whole log is {log}.", highlight=False)
+    console.print(f"The whole log is {log}.")
     return 1
 
 

@@ -74,7 +74,7 @@ def command(
     if as_json:
         print_json(Checked(ready=ready, checks=[CheckLine(**asdict(check)) for check in checks]))
     else:
-        show_checks(Console(highlight=False), checks)
+        show_checks(Console(), checks)
     return 0 if ready else 1
 
 

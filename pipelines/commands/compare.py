@@ -61,11 +61,11 @@ def command(
         return 1 if found.worse else 0
     console = Console()
     for notice in found.notices:
-        console.print(notice, style="yellow", markup=False)
+        console.print(notice, style="yellow")
     console.print(comparison_table(found))
     worse = [judgement.quantity for judgement in found.judgements if judgement.verdict == "worse"]
     if worse:
-        console.print(f"B is worse: {', '.join(worse)}.", style="bold red", markup=False)
+        console.print(f"B is worse: {', '.join(worse)}.", style="bold red")
     else:
-        console.print("B is no worse than A.", style="bold green", markup=False)
+        console.print("B is no worse than A.", style="bold green")
     return 1 if worse else 0

@@ -76,7 +76,7 @@ def command(
             )
         )
         return
-    console = Console(highlight=False)
+    console = Console()
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from typing import Any
 
 import click
+import yaml
 
+from headstart.components.console import Console, columns
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
+from headstart.components.promotion import retention, signing
+from headstart.components.promotion.integrity import MANIFEST
+from headstart.components.promotion.store import ModelStore, open_store
+from headstart.components.promotion.versions import Pointer, withdrawn_versions
+from headstart.components.storage import is_remote
 from headstart.pipelines.json_output import Pruned, json_option, print_json, say
 from headstart.pipelines.options import store_option
+
+
+def in_use(store: ModelStore) -> Pointer:
+    """Return what the store says of the version in use; HeadstartError where there is none."""
+    pointer, _ = store.pointer()
+    if pointer is None:
+        raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
+    return pointer
 
 
 @click.command()
@@ -21,9 +38,6 @@ from headstart.pipelines.options import store_option
 @json_option
 def prune(store_uri: str, keep: int, keep_days: float, dry_run: bool, as_json: bool) -> None:
     """Remove old versions, by the same rules as after a promotion."""
-    from headstart.components.promotion import retention
-    from headstart.components.promotion.store import open_store
-
     store = open_store(store_uri)
     removed = retention.prune(store, keep, keep_days, dry_run=dry_run)
     names = ", ".join(map(str, removed)) or "none"
@@ -32,7 +46,7 @@ def prune(store_uri: str, keep: int, keep_days: float, dry_run: bool, as_json: b
         print_json(Pruned(dry_run=dry_run, removed=removed))
 
 
-def differences(store: Any, first: int, second: int) -> dict[str, dict[str, Any]]:
+def differences(store: ModelStore, first: int, second: int) -> dict[str, dict[str, Any]]:
     """Return what differs between two versions: by name, both values."""
     old, new = store.manifest(first), store.manifest(second)
     pairs: dict[str, tuple[Any, Any]] = {
@@ -53,7 +67,7 @@ def differences(store: Any, first: int, second: int) -> dict[str, dict[str, Any]
     return {name: {str(first): a, str(second): b} for name, (a, b) in pairs.items() if a != b}
 
 
-def _recipe(store: Any, version: int) -> dict[str, Any]:
+def _recipe(store: ModelStore, version: int) -> dict[str, Any]:
     data, _ = store.backend.read(f"versions/{version}/record.json")
     try:
         record = json.loads(data or b"{}")
@@ -69,11 +83,6 @@ def _recipe(store: Any, version: int) -> dict[str, Any]:
 @json_option
 def diff(store_uri: str, first: int, second: int, as_json: bool) -> None:
     """Show what differs between two versions. Accuracies are each on the test images of the version's own data."""
-    from rich.table import Table
-
-    from headstart.components.console import Console
-    from headstart.components.promotion.store import open_store
-
     found = differences(open_store(store_uri), first, second)
     if as_json:
         click.echo(json.dumps(found, indent=2))
@@ -81,9 +90,7 @@ def diff(store_uri: str, first: int, second: int, as_json: bool) -> None:
     if not found:
         echo(f"Versions {first} and {second} do not differ in what their manifests say.")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("", f"version {first}", f"version {second}"):
-        table.add_column(title, overflow="fold")
+    table = columns("", f"version {first}", f"version {second}", padding=(0, 3, 0, 0))
     for name, values in found.items():
         table.add_row(name, *("–" if value in (None, "") else _shown(value) for value in values.values()))
     Console().print(table)
@@ -108,16 +115,6 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_j
     which should be the one in use before. The SHA-256 of the version's manifest, which holds those of all its files,
     is in an annotation.
     """
-    import re
-
-    import yaml
-
-    from headstart.components.promotion import signing
-    from headstart.components.promotion.integrity import MANIFEST
-    from headstart.components.promotion.store import open_store
-    from headstart.components.promotion.versions import withdrawn_versions
-    from headstart.components.storage import is_remote
-
     if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name):
         raise SettingError(f"--name {name}: expected lower-case letters, digits and hyphens, as Kubernetes wants them.")
     store = open_store(store_uri)
@@ -126,9 +123,7 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_j
             f"{store.uri}: is a folder on this machine, which a cluster cannot read.",
             "Keep the store in a bucket, or serve from its `serving` link; see docs/retraining.md.",
         )
-    pointer, _ = store.pointer()
-    if pointer is None:
-        raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
+    pointer = in_use(store)
     previous = pointer.previous
     if canary and previous is None:
         raise SettingError("--canary: no version was in use before, so there is none for the rest of the requests.")
@@ -141,9 +136,10 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_j
         previous = None
     if signing.verifies():
         store.check(pointer.version)
+    stored = store.backend.read(f"versions/{pointer.version}/{MANIFEST}")[0] or b""
     annotations = {
         "headstart/version": str(pointer.version),
-        "headstart/manifest-sha256": _sha256(store.backend.read(f"versions/{pointer.version}/{MANIFEST}")[0] or b""),
+        "headstart/manifest-sha256": hashlib.sha256(stored).hexdigest(),
     }
     if previous is not None:
         annotations["headstart/previous-storage-uri"] = store.serving_uri(previous)
@@ -162,9 +158,3 @@ def manifest(store_uri: str, name: str, namespace: str, canary: int | None, as_j
         print_json(service)
     else:
         click.echo(yaml.safe_dump(service, sort_keys=False), nl=False)
-
-
-def _sha256(data: bytes) -> str:
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
+from rich.table import Table
 
+from headstart.components.console import Console, columns
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
+from headstart.components.promotion import candidates, signing
+from headstart.components.promotion.backends import Conflict
+from headstart.components.promotion.provenance import PROVENANCE_FILE, check_origin
+from headstart.components.promotion.store import ModelStore, open_store, this_user
+from headstart.components.promotion.versions import rollback_target, withdrawn_versions
 from headstart.pipelines.commands import model_upkeep
+from headstart.pipelines.commands.model_upkeep import in_use
 from headstart.pipelines.json_output import Signed, Verified, VersionChange, VersionCheck, json_option, print_json, say
 from headstart.pipelines.options import store_option
 
@@ -31,19 +41,12 @@ def command() -> None:
 @json_option
 def list_models(store_uri: str, as_json: bool) -> None:
     """List the versions, oldest first; > marks the one in use."""
-    from rich.table import Table
-
-    from headstart.components.console import Console
-    from headstart.components.promotion.candidates import candidates
-    from headstart.components.promotion.store import open_store
-    from headstart.components.promotion.versions import withdrawn_versions
-
     store = open_store(store_uri)
     skipped: list[str] = []
     versions = store.versions(skipped)
     pointer, _ = store.pointer()
     withdrawn = withdrawn_versions(pointer) if pointer else set()
-    known = candidates(store, skipped)
+    known = candidates.candidates(store, skipped)
     used = {change.version for change in pointer.history} if pointer else set()
     _name_skipped(skipped)
     if gone := store.missing():
@@ -64,12 +67,8 @@ def list_models(store_uri: str, as_json: bool) -> None:
     if not versions:
         echo(f"{store.uri}: no version yet. `headstart retrain` makes the first.")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("")
-    for title in ("version", "accuracy"):
-        table.add_column(title, justify="right")
-    for title in ("made", "data", "classes", "state"):
-        table.add_column(title, overflow="fold")
+    texts = ("made", "data", "classes", "state")
+    table = columns("", "version", "accuracy", *texts, left=("", *texts), padding=(0, 3, 0, 0))
     for one in versions:
         manifest = one.manifest
         state = ["in use"] if one.current else [] if manifest.version in used else ["never in use"]
@@ -89,7 +88,7 @@ def list_models(store_uri: str, as_json: bool) -> None:
             ", ".join(state),
             style="bold" if one.current else None,
         )
-    Console().print(table, highlight=False)
+    Console().print(table)
 
 
 @command.command()
@@ -99,14 +98,9 @@ def list_models(store_uri: str, as_json: bool) -> None:
 @click.option("--uri", "only_uri", is_flag=True, help="Print only the folder to point a model server at.")
 def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> None:
     """Show one version and how it came to be. Without VERSION it is the one in use."""
-    from headstart.components.promotion import signing
-    from headstart.components.promotion.store import open_store
-
     store = open_store(store_uri)
     pointer, _ = store.pointer()
-    if version is None and pointer is None:
-        raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
-    number = version if version is not None else pointer.version  # type: ignore[union-attr]
+    number = version if version is not None else in_use(store).version
     manifest = store.manifest(number)
     if only_uri:
         if signing.verifies():
@@ -140,16 +134,12 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
 
 
 def _print_pairs(lines: dict[str, str]) -> None:
-    from rich.table import Table
-
-    from headstart.components.console import Console
-
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for name, value in lines.items():
         table.add_row(name, value)
-    Console().print(table, highlight=False)
+    Console().print(table)
 
 
 @command.command()
@@ -168,10 +158,6 @@ def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) ->
     The data that the version in use was trained on do not start a retraining any more, so that a schedule does not
     bring it back; new data do.
     """
-    from headstart.components.promotion.candidates import candidates
-    from headstart.components.promotion.store import open_store, this_user
-    from headstart.components.promotion.versions import rollback_target, withdrawn_versions
-
     store = open_store(store_uri)
     pointer, generation = store.pointer()
     if pointer is None:
@@ -189,7 +175,7 @@ def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) ->
         )
     if target == pointer.version:
         raise SettingError(f"--to {target}: that version is in use already.")
-    if target in candidates(store):
+    if target in candidates.candidates(store):
         raise SettingError(
             f"--to {target}: that version was never in use; it is a candidate.",
             f"`headstart models approve {target}` puts it into use.",
@@ -208,12 +194,9 @@ def rollback(store_uri: str, version: int | None, reason: str, as_json: bool) ->
 @json_option
 def approve(store_uri: str, version: int, reason: str, as_json: bool) -> None:
     """Put the candidate VERSION into use."""
-    from headstart.components.promotion.candidates import approve
-    from headstart.components.promotion.store import open_store, this_user
-
     store = open_store(store_uri)
     with _alone(store, "approved"):
-        pointer = approve(store, version, reason, this_user())
+        pointer = candidates.approve(store, version, reason, this_user())
     _say_switched(store, version, "approved", pointer.previous, as_json)
 
 
@@ -224,11 +207,8 @@ def approve(store_uri: str, version: int, reason: str, as_json: bool) -> None:
 @json_option
 def reject(store_uri: str, version: int, reason: str, as_json: bool) -> None:
     """Refuse the candidate VERSION. The data it was trained on no longer start a retraining."""
-    from headstart.components.promotion.candidates import reject
-    from headstart.components.promotion.store import open_store, this_user
-
     store = open_store(store_uri)
-    reject(store, version, reason, this_user())
+    candidates.reject(store, version, reason, this_user())
     say(f"Version {version} is rejected.")
     if as_json:
         _print_change(version, "rejected")
@@ -242,8 +222,6 @@ def reject(store_uri: str, version: int, reason: str, as_json: bool) -> None:
 @json_option
 def pin(store_uri: str, version: int, remove: bool, reason: str, as_json: bool) -> None:
     """Keep VERSION from being removed by retention. --remove stops keeping it."""
-    from headstart.components.promotion.store import open_store, this_user
-
     store = open_store(store_uri)
     store.manifest(version)
     if remove:
@@ -266,13 +244,6 @@ def verify(store_uri: str, version: int | None, as_json: bool) -> int:
     Signatures are asked for where HEADSTART_VERIFYING_KEY names a public key. Ends with status 1 if a version is not
     what was stored.
     """
-    import tempfile
-    from pathlib import Path
-
-    from headstart.components.promotion import signing
-    from headstart.components.promotion.provenance import PROVENANCE_FILE, check_origin
-    from headstart.components.promotion.store import open_store
-
     store = open_store(store_uri)
     signing.check_keys()
     skipped: list[str] = []
@@ -311,11 +282,6 @@ def verify(store_uri: str, version: int | None, as_json: bool) -> int:
 @json_option
 def history(store_uri: str, last: int, as_json: bool) -> None:
     """Show how the last retrainings ended."""
-    from rich.table import Table
-
-    from headstart.components.console import Console
-    from headstart.components.promotion.store import open_store
-
     skipped: list[str] = []
     outcomes = open_store(store_uri).outcomes(last, skipped)
     _name_skipped(skipped)
@@ -325,12 +291,10 @@ def history(store_uri: str, last: int, as_json: bool) -> None:
     if not outcomes:
         echo("No retraining has ended here yet.")
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("when", "how it ended", "what happened"):
-        table.add_column(title, overflow="fold")
+    table = columns("when", "how it ended", "what happened", padding=(0, 3, 0, 0))
     for outcome in outcomes:
         table.add_row(outcome.at[:16].replace("T", " "), outcome.status, outcome.title)
-    Console().print(table, highlight=False)
+    Console().print(table)
 
 
 @command.command()
@@ -342,10 +306,6 @@ def sign(store_uri: str, as_json: bool) -> None:
     For a store from before HEADSTART_SIGNING_KEY was set, or after an intruder changed or set back one of these. Look
     first at `models list`, without HEADSTART_VERIFYING_KEY.
     """
-    from headstart.components.promotion import signing
-    from headstart.components.promotion.backends import Conflict
-    from headstart.components.promotion.store import open_store
-
     store = open_store(store_uri)
     signing.check_keys()
     try:
@@ -354,19 +314,15 @@ def sign(store_uri: str, as_json: bool) -> None:
         raise HeadstartError(
             f"{store.uri}: somebody else changed the store at this moment.", "Look at it and try again."
         ) from None
-    pointer, _ = store.pointer()
-    if pointer is None:
-        raise HeadstartError(f"{store.uri}: no model is in use yet.", "`headstart retrain` makes the first.")
+    pointer = in_use(store)
     say(f"Signed: {', '.join(signed)}. Version {pointer.version} is in use.")
     if as_json:
         print_json(Signed(signed=list(signed), version=pointer.version))
 
 
 @contextmanager
-def _alone(store: Any, undone: str) -> Iterator[None]:
+def _alone(store: ModelStore, undone: str) -> Iterator[None]:
     """Say that nothing was done where another process changed the version in use at the same moment."""
-    from headstart.components.promotion.backends import Conflict
-
     try:
         yield
     except Conflict:
@@ -376,7 +332,7 @@ def _alone(store: Any, undone: str) -> Iterator[None]:
         ) from None
 
 
-def _say_switched(store: Any, version: int, action: Any, previous: int | None, as_json: bool) -> None:
+def _say_switched(store: ModelStore, version: int, action: Any, previous: int | None, as_json: bool) -> None:
     say(f"Version {version} is in use{f' (was {previous})' if previous else ''}.  {store.serving_uri(version)}")
     if as_json:
         _print_change(version, action, previous, store.serving_uri(version))

@@ -219,7 +219,7 @@ def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     table = columns(*titles, padding=(0, 3, 0, 0))
     for row in rows:
         table.add_row(*row)
-    console.print(table, highlight=False)
+    console.print(table)
 
 
 def _run_now(connection: Connection, name: str, namespace: str) -> ScheduleChange:

@@ -150,15 +150,13 @@ def _measured(accuracies: dict[Measure, float]) -> list[dict[str, Any]]:
 def _print(
     found: list[Scouted], accuracies: dict[str, dict[Measure, float]], agreed: list[Agreement], *, compared: bool
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
-    from headstart.components.console import Console
+    from headstart.components.console import Console, columns
     from headstart.components.scouting.against import Measure
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("", "model", "network", "features", "LogME", "linear probe"):
-        table.add_column(column, justify="left" if column in ("model", "network") else "right", overflow="fold")
+    titles = ("", "model", "network", "features", "LogME", "linear probe")
+    table = columns(*titles, left=("model", "network"), header_style="bold")
     for place, each in enumerate(found, start=1):
         name = f"{each.model}, random weights" if each.model in NAMES else each.model
         table.add_row(

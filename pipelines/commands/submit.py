@@ -78,7 +78,7 @@ def command(
     goes on. Ctrl-C leaves the run alone. Where the pipeline could not make its report, it is made here, from the
     records that are in the store.
     """
-    console = Console(highlight=False, stderr=as_json)
+    console = Console(stderr=as_json)
     if bool(pipeline) == bool(attach):
         raise SettingError("Give either a PIPELINE to submit or --attach RUN_ID.")
     if output:

@@ -307,11 +307,11 @@ class TerminalWatcher:
                 self._shown[task.title] = (task.state, task.finished)
                 of = f"  {task.finished} of {task.total}" if task.total > 1 else ""
                 of += f", {task.failed} failed" if of and task.failed else ""
-                self._console.print(f"{datetime.now():%H:%M:%S}  {task.state:<9}  {task.title}{of}", highlight=False)
+                self._console.print(f"{datetime.now():%H:%M:%S}  {task.state:<9}  {task.title}{of}")
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._console.print(text, style="yellow", highlight=False)
+        self._console.print(text, style="yellow")
 
 
 def task_table(state: str, tasks: list[TaskProgress]) -> Table:
