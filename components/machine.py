@@ -116,20 +116,20 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when the thread of `parent` that started it ends; elsewhere, watch for it."""
+def die_with(parent: int, sent: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when the thread of `parent` that started it ends; elsewhere, watch."""
     if not parent:
         return
     if sys.platform == "linux":
         set_parent_death_signal = 1
-        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, sent)
     else:
 
         def watch() -> None:
             while os.getppid() == parent:
                 time.sleep(1)
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), sent)
 
         threading.Thread(target=watch, daemon=True).start()
     if os.getppid() != parent:  # it ended before we asked
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), sent)

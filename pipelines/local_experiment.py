@@ -42,7 +42,7 @@ from headstart.pipelines.own_files import (
     nothing_trained,
     remove_results,
 )
-from headstart.pipelines.placement import DEFAULT_IMAGE, Placement, image_problem
+from headstart.pipelines.placement import DEFAULT_IMAGE, IMAGE_USER, Placement, image_problem
 
 UNSOUND = 3
 # Longer than the tasks of a killed run get to end.
@@ -110,50 +110,35 @@ def check_request(request: ExperimentRequest) -> None:
 
 
 def _rows(request: ExperimentRequest) -> list[Row]:
-    planned = plan(request.parameters)
-    sizes = len(check_sizes(request.parameters.get("sizes", []), planned.images_per_class)) or 1
-    runs = [
-        Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", sizes * len(planned.cells)) for arm in planned.arms
-    ]
-    stages = ("baseline",) if on_prepared_models(request.parameters) else precision.EXPERIMENT
-    automatic = precision.automatic(stages, planned.preset, request.parameters["settings"])
-    chosen = [Row("choose-precision", "Choose the precision")] if automatic else []
-    absent = {name for name in ("source_data", "intermediate_data") if request.parameters.get(name) == NONE}
-    if on_prepared_models(request.parameters):
-        before = [
-            *([] if "intermediate_data" in absent else [Row("import-dataset", "Import intermediate set")]),
-            Row("select-classes", "Select target classes"),
-            Row("fetch-prepared", "Fetch prepared models"),
-        ]
-        return [
-            Row("preflight", "Check this machine"),
-            *before,
-            *chosen,
-            *runs,
-            Row("report-curve", "Report"),
-            Row("verify", "Verify"),
-        ]
+    parameters, planned = request.parameters, plan(request.parameters)
+    given = on_prepared_models(parameters)
+    source = not given and parameters.get("source_data") != NONE
+    intermediate = parameters.get("intermediate_data") != NONE
+    stages = ("baseline",) if given else precision.EXPERIMENT
+    automatic = precision.automatic(stages, planned.preset, parameters["settings"])
+    sizes = len(check_sizes(parameters.get("sizes", []), planned.images_per_class)) or 1
     repeats = {name: len(planned.preparations) for name in PREPARATION}
-    rows = [
-        *([] if "source_data" in absent else [Row("import-dataset", "Import source set")]),
-        *([] if "intermediate_data" in absent else [Row("import-dataset-2", "Import intermediate set")]),
-        Row("select-classes", "Select target classes"),
-        *([] if "intermediate_data" in absent else [Row("hold-out", "Hold out test images")]),
-    ]
-    titles = {name: STAGES[name].title for name in (*PREPARATION, PRODUCT)}
-    if "source_data" in absent:
+    titles = {} if given else {name: STAGES[name].title for name in (*PREPARATION, PRODUCT)}
+    if not given and not source:
         titles["pretrain"] = "Take over the prepared model"
-        if not request.parameters.get("prepared"):
+        if not parameters.get("prepared"):
             del titles["pretrain"]
-    if "intermediate_data" in absent:
-        del titles["finetune"]
+    if not intermediate:
+        titles.pop("finetune", None)
     return [
         Row("preflight", "Check this machine"),
-        *rows,
-        *chosen,
+        *([Row("import-dataset", "Import source set")] if source else []),
+        *([Row("import-dataset" if given else "import-dataset-2", "Import intermediate set")] if intermediate else []),
+        Row("select-classes", "Select target classes"),
+        *([Row("hold-out", "Hold out test images")] if intermediate and not given else []),
+        *([Row("fetch-prepared", "Fetch prepared models")] if given else []),
+        *([Row("choose-precision", "Choose the precision")] if automatic else []),
         *(Row(name, title, repeats.get(name, 1)) for name, title in titles.items()),
-        *runs,
-        Row("report", "Report"),
+        *(
+            Row(run_row("train-runs", arm), f"{STAGES[arm].title} runs", sizes * len(planned.cells))
+            for arm in planned.arms
+        ),
+        Row("report-curve" if given else "report", "Report"),
         Row("verify", "Verify"),
     ]
 
@@ -185,8 +170,6 @@ def _docker_options(request: ExperimentRequest, work: Path) -> dict[str, Any]:
     # Containers run as the caller, or, where that is root, as the image's own user, who then needs the right to write.
     user = os.getuid()
     if user == 0:
-        from headstart.pipelines.placement import IMAGE_USER
-
         user = IMAGE_USER
         (work / "checkpoints").mkdir(parents=True, exist_ok=True)
         for folder in (work, work / "checkpoints"):

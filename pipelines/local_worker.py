@@ -6,7 +6,6 @@ command line reads that log, keeps it in a file and shows a person what matters 
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import logging
@@ -19,18 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from headstart.components.machine import die_with
 from headstart.components.training.preloading import SEPARATE
 from headstart.pipelines import final_failures
 from headstart.pipelines.long_arguments import through_files
 from headstart.pipelines.task_template import Template
-
-PR_SET_PDEATHSIG = 1
-
-
-def _end_with_parent() -> None:
-    # Should the command line be killed outright, nobody is left to read what is computed here.
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _start_nothing_more(template: Template | None, _signal: int, _frame: object) -> None:
@@ -96,7 +88,8 @@ def run(spec: dict[str, Any], template: Template | None) -> None:
 
 def main() -> None:
     """Read the specification named on the command line and run it."""
-    _end_with_parent()
+    # Should the command line be killed outright, nobody is left to read what is computed here.
+    die_with(os.getppid(), signal.SIGTERM)
     # kfp shows its log while a task runs and hides it between tasks, where it says that one is tried again or skipped.
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s - %(levelname)s - %(message)s")
     spec = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))

@@ -69,18 +69,18 @@ def check_report_folder(folder: Path, option: str) -> None:
 def check_package_file(file: Path, option: str) -> None:
     """Raise SettingError where `file` exists and is no compiled pipeline."""
     if file.exists() and "PIPELINE DEFINITION" not in _text(file) and "\npipelineInfo:" not in _text(file):
-        raise SettingError(
-            f"{option} {file}: is there and is not a compiled pipeline.", "Name another file, or move that one away."
-        )
+        raise _foreign(file, option, "not a compiled pipeline")
+
+
+def _foreign(file: Path, option: str, what: str) -> SettingError:
+    return SettingError(f"{option} {file}: is there and is {what}.", "Name another file, or move that one away.")
 
 
 def begin_log(file: Path, option: str) -> None:
     """Make `file` a log to append to; SettingError where it is there and is no earlier log of ours."""
     text = _text(file)
     if file.is_fifo() or file.is_dir() or (text and not text.startswith(LOG_HEADER)):
-        raise SettingError(
-            f"{option} {file}: is there and is no log of Headstart.", "Name another file, or move that one away."
-        )
+        raise _foreign(file, option, "no log of Headstart")
     if not file.exists() or file.stat().st_size == 0:
         with contextlib.suppress(OSError):  # whoever writes the log says so
             file.write_text(LOG_HEADER, encoding="utf-8")
@@ -89,9 +89,7 @@ def begin_log(file: Path, option: str) -> None:
 def check_manifest_file(file: Path, option: str) -> None:
     """Raise SettingError where `file` exists and holds no object of Kubeflow Pipelines."""
     if file.exists() and not _text(file).startswith("apiVersion: pipelines.kubeflow.org/"):
-        raise SettingError(
-            f"{option} {file}: is there and is no manifest of a pipeline.", "Name another file, or move that one away."
-        )
+        raise _foreign(file, option, "no manifest of a pipeline")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Also the two data sets of the paper: where they are published, and the checksums
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 from headstart.components.atomic_files import write_text
 from headstart.components.credentials import masked, masked_address
 from headstart.components.errors import HeadstartError, SettingError, TemporaryError
+from headstart.components.time_limit import TooLongError, within
 
 _BLOCK = 1 << 20
 _ATTEMPTS = 6
@@ -133,7 +133,10 @@ def _answer(url: str, headers: dict[str, str]) -> Any:
     # A netrc or a proxy of the environment is honoured, as by any other program.
     for _ in range(_HOPS):
         call = partial(requests.get, url, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=False)
-        answer = _within(call)
+        try:
+            answer = within(_HEADER_SECONDS, call)
+        except TooLongError:
+            raise _BrokenError(f"no answer within {_HEADER_SECONDS:g} seconds") from None
         if answer.status_code not in (301, 302, 303, 307, 308) or "Location" not in answer.headers:
             return answer
         answer.close()
@@ -149,27 +152,6 @@ def _answer(url: str, headers: dict[str, str]) -> Any:
 def _is_local(url: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
-
-
-def _within(call: Callable[[], Any]) -> Any:
-    """Return what `call` returns, or raise what it raises; _BrokenError if that takes too long."""
-    results: list[Any] = []
-
-    def work() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            results.append(error)
-
-    # The library's own limit begins again with every byte. The thread ends with its socket, or with this process.
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(_HEADER_SECONDS)
-    if not results:
-        raise _BrokenError(f"no answer within {_HEADER_SECONDS:g} seconds")
-    if isinstance(results[0], BaseException):
-        raise results[0]
-    return results[0]
 
 
 def _length(answer: Any) -> int | None:

@@ -34,18 +34,17 @@ def readable(resource: str, amount: Decimal) -> str:
 def requests_of(placement: Placement, kind: Kind) -> dict[str, Decimal]:
     """Return what a pod of one kind of task requests, by resource: cpu, memory, the accelerator's type."""
     resources: Resources = getattr(placement, kind)
-    asked = {"cpu": resources.cpu, "memory": resources.memory}
-    amounts = {name: quantity(text) for name, text in asked.items() if text}
-    if kind == "training" and placement.accelerators:
-        amounts[placement.accelerator_type] = Decimal(placement.accelerators)
-    return amounts
+    return _amounts(placement, kind, resources.cpu, resources.memory)
 
 
 def limits_of(placement: Placement, kind: Kind) -> dict[str, Decimal]:
     """Return the limits of a pod of one kind of task; an accelerator's limit is its request."""
     resources: Resources = getattr(placement, kind)
-    asked = {"cpu": resources.cpu_limit or resources.cpu, "memory": resources.memory_limit or resources.memory}
-    amounts = {name: quantity(text) for name, text in asked.items() if text}
+    return _amounts(placement, kind, resources.cpu_limit or resources.cpu, resources.memory_limit or resources.memory)
+
+
+def _amounts(placement: Placement, kind: Kind, cpu: str, memory: str) -> dict[str, Decimal]:
+    amounts = {name: quantity(text) for name, text in (("cpu", cpu), ("memory", memory)) if text}
     if kind == "training" and placement.accelerators:
         amounts[placement.accelerator_type] = Decimal(placement.accelerators)
     return amounts

@@ -6,16 +6,15 @@ as such and not break somewhere behind. Fields that we do not read are not looke
 
 from __future__ import annotations
 
+import functools
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 Shape = TypeVar("Shape")
-_STRICT = ConfigDict(strict=True, extra="allow")
 
 
-@with_config(_STRICT)
 class Health(TypedDict, total=False):
     """What healthz answers: the API itself, or the UI's server before it."""
 
@@ -25,14 +24,12 @@ class Health(TypedDict, total=False):
     multi_user: bool | None
 
 
-@with_config(_STRICT)
 class ErrorInfo(TypedDict, total=False):
     """Why something failed."""
 
     message: str | None
 
 
-@with_config(_STRICT)
 class StateChange(TypedDict, total=False):
     """One entry of a run's history."""
 
@@ -40,14 +37,12 @@ class StateChange(TypedDict, total=False):
     error: ErrorInfo | None
 
 
-@with_config(_STRICT)
 class ChildTask(TypedDict, total=False):
     """A task's pod."""
 
     pod_name: str | None
 
 
-@with_config(_STRICT)
 class TaskDetail(TypedDict, total=False):
     """One node of the workflow, as the API describes tasks."""
 
@@ -58,14 +53,12 @@ class TaskDetail(TypedDict, total=False):
     child_tasks: list[ChildTask] | None
 
 
-@with_config(_STRICT)
 class RunDetails(TypedDict, total=False):
     """The tasks of a run."""
 
     task_details: list[TaskDetail] | None
 
 
-@with_config(_STRICT)
 class Runtime(TypedDict, total=False):
     """What a schedule gives to each run."""
 
@@ -73,7 +66,6 @@ class Runtime(TypedDict, total=False):
     pipeline_root: str | None
 
 
-@with_config(_STRICT)
 class Run(TypedDict, total=False):
     """A run; every answer about one names it."""
 
@@ -88,7 +80,6 @@ class Run(TypedDict, total=False):
     runtime_config: Runtime | None
 
 
-@with_config(_STRICT)
 class Runs(TypedDict, total=False):
     """A page of runs."""
 
@@ -96,35 +87,30 @@ class Runs(TypedDict, total=False):
     next_page_token: str | None
 
 
-@with_config(_STRICT)
 class Experiment(TypedDict, total=False):
     """An experiment."""
 
     experiment_id: str
 
 
-@with_config(_STRICT)
 class Experiments(TypedDict, total=False):
     """A page of experiments."""
 
     experiments: list[Experiment] | None
 
 
-@with_config(_STRICT)
 class Cron(TypedDict, total=False):
     """When a schedule fires."""
 
     cron: str | None
 
 
-@with_config(_STRICT)
 class Periodic(TypedDict, total=False):
     """An interval; the gateway writes int64 as text."""
 
     interval_second: str | int | None
 
 
-@with_config(_STRICT)
 class Trigger(TypedDict, total=False):
     """What starts the runs of a schedule."""
 
@@ -132,7 +118,6 @@ class Trigger(TypedDict, total=False):
     periodic_schedule: Periodic | None
 
 
-@with_config(_STRICT)
 class RecurringRun(TypedDict, total=False):
     """A schedule."""
 
@@ -152,7 +137,6 @@ class RecurringRun(TypedDict, total=False):
     service_account: str | None
 
 
-@with_config(_STRICT)
 class RecurringRuns(TypedDict, total=False):
     """A page of schedules, under the name that JSON gives them or the one of the protocol."""
 
@@ -161,21 +145,18 @@ class RecurringRuns(TypedDict, total=False):
     next_page_token: str | None
 
 
-@with_config(_STRICT)
 class PipelineRuntime(TypedDict, total=False):
     """What the v1beta1 API knows of what runs beneath a run."""
 
     workflow_manifest: str | None
 
 
-@with_config(_STRICT)
 class OldRun(TypedDict, total=False):
     """A run as the v1beta1 API describes it."""
 
     pipeline_runtime: PipelineRuntime | None
 
 
-@with_config(_STRICT)
 class Parameter(TypedDict, total=False):
     """A parameter of a node."""
 
@@ -183,14 +164,12 @@ class Parameter(TypedDict, total=False):
     value: Any
 
 
-@with_config(_STRICT)
 class Side(TypedDict, total=False):
     """What goes into a node, or comes out of it."""
 
     parameters: list[Parameter] | None
 
 
-@with_config(_STRICT)
 class Node(TypedDict, total=False):
     """A node of an Argo workflow."""
 
@@ -209,7 +188,6 @@ class Node(TypedDict, total=False):
     outputs: Side | None
 
 
-@with_config(_STRICT)
 class WorkflowMetadata(TypedDict, total=False):
     """Names of a workflow."""
 
@@ -218,7 +196,6 @@ class WorkflowMetadata(TypedDict, total=False):
     annotations: dict[str, Any] | None
 
 
-@with_config(_STRICT)
 class WorkflowStatus(TypedDict, total=False):
     """How far a workflow is; Argo packs `nodes` where they grow large."""
 
@@ -228,7 +205,6 @@ class WorkflowStatus(TypedDict, total=False):
     compressedNodes: str | None
 
 
-@with_config(_STRICT)
 class Manifest(TypedDict, total=False):
     """An Argo workflow."""
 
@@ -236,7 +212,7 @@ class Manifest(TypedDict, total=False):
     status: WorkflowStatus | None
 
 
-_adapters: dict[Any, TypeAdapter[Any]] = {}
+_adapter = functools.cache(TypeAdapter[Any])
 
 
 def has_shape(value: Any, shape: type[Shape]) -> bool:
@@ -246,10 +222,8 @@ def has_shape(value: Any, shape: type[Shape]) -> bool:
 
 def shape_error(value: Any, shape: Any) -> str:
     """Return an empty text where `value` has the shape, else the first place where it has not and what is there."""
-    if shape not in _adapters:
-        _adapters[shape] = TypeAdapter(shape)
     try:
-        _adapters[shape].validate_python(value)
+        _adapter(shape).validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -24,9 +24,10 @@ from urllib3.exceptions import HTTPError
 from headstart.components.credentials import hide, masked_address
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.regular_files import read_text
+from headstart.components.time_limit import TooLongError, within
 from headstart.pipelines.options import COOKIE_VARIABLE, HOST_VARIABLE, TOKEN_VARIABLE
 from headstart.pipelines.submission.answers import shape_error
-from headstart.pipelines.submission.reading import TooLongError, TooMuchError, read_body, within
+from headstart.pipelines.submission.reading import TooMuchError, read_body
 
 Shape = TypeVar("Shape")
 

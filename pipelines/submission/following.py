@@ -84,8 +84,11 @@ def summarise_tasks(
         if titles is None and (_is_inner(name) or name == workflow):
             continue
         details.setdefault(name, []).append(detail)
-    ordered = sorted(details.items(), key=lambda item: min(str(d.get("start_time") or "~") for d in item[1]))
-    return [_progress((titles or {}).get(name, name), each, now, going) for name, each in ordered]
+    return [_progress((titles or {}).get(name, name), each, now, going) for name, each in _in_order(details)]
+
+
+def _in_order(details: dict[str, list[TaskDetail]]) -> list[tuple[str, list[TaskDetail]]]:
+    return sorted(details.items(), key=lambda item: min(str(each.get("start_time") or "~") for each in item[1]))
 
 
 def package_of(run: Run) -> Package | None:
@@ -136,10 +139,9 @@ def tasks_of_workflow(
         )
         totals[task.name] = max(totals.get(task.name, 0), task.iterations)
         waits[task.name] = waits.get(task.name) or task.waits
-    ordered = sorted(found.items(), key=lambda item: min(str(d.get("start_time") or "~") for d in item[1]))
     return [
-        _progress(titles.get(name, name), each, now, going, max(totals[name], len(each)), waits[name])
-        for name, each in ordered
+        _progress(titles.get(name, name), each, now, going, totals[name], waits[name])
+        for name, each in _in_order(found)
     ]
 
 
@@ -150,11 +152,8 @@ def _progress(
     finished = sum(state in runs.FINAL_STATES for state in states)
     failed = states.count("FAILED")
     total = max(total, len(states))
-    for state in ("RUNNING", "FAILED", "CANCELED", "PENDING", "SUCCEEDED"):
-        if state in states:
-            break
-    else:
-        state = states[0]
+    order = ("RUNNING", "FAILED", "CANCELED", "PENDING", "SUCCEEDED")
+    state = next((state for state in order if state in states), states[0])
     if going and finished < total and state in ("SUCCEEDED", "FAILED"):
         state = "RUNNING"  # between two iterations of its loop, which goes on after one that failed
     begun = [t for t in (_time(detail.get("start_time")) for detail in details) if t]

@@ -1,24 +1,15 @@
-"""Reads the body of an HTTP answer within limits: of bytes as they arrive and as they unpack, and of time."""
+"""Reads the body of an HTTP answer within a limit of bytes, as they arrive and as they unpack."""
 
 from __future__ import annotations
 
-import threading
-import time
 import zlib
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-Result = TypeVar("Result")
+from typing import Any
 
 _BLOCK = 64 * 1024
 
 
 class TooMuchError(Exception):
     """An answer is larger than it may be, or packed in a way that is not read."""
-
-
-class TooLongError(Exception):
-    """A call has not ended within its time."""
 
 
 def read_body(answer: Any, largest: int, *, tail: bool = False) -> bytes:
@@ -55,32 +46,3 @@ def read_body(answer: Any, largest: int, *, tail: bool = False) -> bytes:
     finally:
         answer.close()
     return bytes(kept)
-
-
-def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """Return what `call` returns; TooLongError where it takes longer than `seconds`.
-
-    A timeout of a socket begins again with every byte, so a server that sends one now and then is waited for without
-    end. The call is therefore made by a thread of its own, which is left behind when the time is over.
-    """
-    outcome: list[Any] = []
-
-    def work() -> None:
-        try:
-            outcome.append((True, call()))
-        except BaseException as error:  # handed on below
-            outcome.append((False, error))
-
-    worker = threading.Thread(target=work, daemon=True)
-    worker.start()
-    # In steps, so that Ctrl-C is heard also where a join cannot be interrupted.
-    end = time.monotonic() + max(seconds, 0.0)
-    while worker.is_alive() and (left := end - time.monotonic()) > 0:
-        worker.join(min(left, 1.0))
-    if not outcome:
-        raise TooLongError
-    succeeded, value = outcome[0]
-    if not succeeded:
-        raise value
-    result: Result = value
-    return result

@@ -166,10 +166,8 @@ class Workflow:
     def _task_of(self, node: Node) -> str:
         for outer in (node, *self._boundaries(node)):
             if _has_template(outer, EXECUTOR_TEMPLATE):
-                # An attempt of a task that may be tried again has its number behind the name: report(0).
-                return str(outer.get("displayName") or "").split("(", maxsplit=1)[0]
-        name = str(node.get("displayName") or node.get("id") or "")
-        return name.split("(", maxsplit=1)[0].removesuffix("-driver")
+                return _plain(outer)
+        return (_plain(node) or str(node.get("id") or "")).removesuffix("-driver")
 
     def _iteration_of(self, node: Node) -> int | None:
         for outer in self._boundaries(node):
@@ -197,7 +195,7 @@ _STATES = {
 
 
 def _plain(node: Node) -> str:
-    """Return a node's name without the number of its attempt: report(0) is report."""
+    """Return a node's name without the number that an attempt of a task has behind it: report(0) is report."""
     return str(node.get("displayName") or "").split("(", maxsplit=1)[0]
 
 
