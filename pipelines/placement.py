@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headstart.pipelines.restarting import outlast
 
@@ -32,6 +32,17 @@ VOLUME_FOLDER = "/mnt/headstart"
 _LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
 _LABEL_KEY = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 
+
+def _checked_labels(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        if not re.fullmatch(_LABEL_KEY, key):
+            raise ValueError(f"{key!r} is not a label's name")
+        if not re.fullmatch(_LABEL_VALUE, value):
+            raise ValueError(f"{value!r} is not a label's value (at most 63 of A-Z a-z 0-9 _ . -)")
+    return labels
+
+
+Labels = Annotated[dict[str, str], AfterValidator(_checked_labels)]
 Processors = Annotated[str, Field(pattern=r"^$|^([0-9]*[.])?[0-9]+m?$")]
 Memory = Annotated[str, Field(pattern=r"^$|^[0-9]+(E|Ei|P|Pi|T|Ti|G|Gi|M|Mi|K|Ki)?$")]
 Name = Annotated[str, Field(pattern=r"^$|^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
@@ -74,7 +85,7 @@ class Resources(_Part):
     memory: Memory = Field("", description="memory requested, for example 4Gi; empty asks for none")
     memory_limit: Memory = Field("", description="memory at which it is killed; empty: as requested")
     timeout_seconds: int = Field(0, ge=0, description="seconds after which its pod is ended; 0: never")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="labels a node must have")
+    node_selector: Labels = Field(default_factory=dict, description="labels a node must have")
     tolerations: list[Toleration] = Field(default_factory=list)
 
     @field_validator("tolerations", mode="before")
@@ -83,20 +94,6 @@ class Resources(_Part):
         if isinstance(value, list):
             return [Toleration.parse(item) if isinstance(item, str) else item for item in value]
         return value
-
-    @field_validator("node_selector")
-    @classmethod
-    def _labels(cls, value: dict[str, str]) -> dict[str, str]:
-        return _checked_labels(value)
-
-
-def _checked_labels(labels: dict[str, str]) -> dict[str, str]:
-    for key, value in labels.items():
-        if not re.fullmatch(_LABEL_KEY, key):
-            raise ValueError(f"{key!r} is not a label's name")
-        if not re.fullmatch(_LABEL_VALUE, value):
-            raise ValueError(f"{value!r} is not a label's value (at most 63 of A-Z a-z 0-9 _ . -)")
-    return labels
 
 
 _REGISTRY = re.compile(
@@ -161,7 +158,7 @@ class Placement(_Part):
 
     run_as_user: int = Field(IMAGE_USER, ge=0, description="numeric user; 0: leave it to the cluster (OpenShift)")
     shared_memory: Memory = Field("", description="size of /dev/shm; empty: 1Gi with several accelerators, else 64 MB")
-    pod_labels: dict[str, str] = Field(default_factory=lambda: {"app.kubernetes.io/part-of": "headstart"})
+    pod_labels: Labels = Field(default_factory=lambda: {"app.kubernetes.io/part-of": "headstart"})
     google_credentials_secret: Name = Field(
         "", description=f"secret with a service account's {CREDENTIALS_FILE}; empty: Workload Identity or none"
     )
@@ -177,11 +174,6 @@ class Placement(_Part):
         if problem:
             raise ValueError(f"{value!r} {problem}")
         return value
-
-    @field_validator("pod_labels")
-    @classmethod
-    def _labels(cls, value: dict[str, str]) -> dict[str, str]:
-        return _checked_labels(value)
 
     @model_validator(mode="after")
     def _has_image(self) -> Placement:

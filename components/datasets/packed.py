@@ -189,21 +189,9 @@ class PackedDataset:
 
     def split(self, name: str) -> tuple[Pixels, Labels]:
         """Return one split: images (uint8, N × H × W × 3, memory-mapped) and labels (int32, N)."""
-        images = self._array(name, "images.npy")
-        labels = self._array(name, "labels.npy")
-        size, expected = self.description.image_size, self.description.counts.get(name, 0)
-        if images.dtype != np.uint8 or images.shape != (expected, size, size, 3):
-            raise HeadstartError(
-                f"{self.folder / name / 'images.npy'}: {images.dtype} {images.shape}, "
-                f"expected uint8 ({expected}, {size}, {size}, 3) as {DESCRIPTION_FILE} says.",
-                "Import the data again.",
-            )
-        if labels.dtype != np.int32 or labels.shape != (expected,):
-            raise HeadstartError(
-                f"{self.folder / name / 'labels.npy'}: {labels.dtype} {labels.shape}, expected int32 ({expected},).",
-                "Import the data again.",
-            )
-        return images, np.asarray(labels)
+        size, count = self.description.image_size, self.description.counts.get(name, 0)
+        images = self._array(name, "images.npy", np.uint8, (count, size, size, 3))
+        return images, np.asarray(self._array(name, "labels.npy", np.int32, (count,)))
 
     def image_digests(self, split: str) -> Digests:
         """Return the digest of every image of a split (`digests_of`): uint8, N × 16, in the order of its rows.
@@ -214,9 +202,9 @@ class PackedDataset:
         expected = self.description.image_digests.get(split)
         if expected is None:
             return np.concatenate([np.zeros((0, 16), np.uint8), *map(digests_of, _blocks(self.split(split)[0]))])
-        digests = np.ascontiguousarray(self._array(split, "digests.npy"))
         shape = (self.description.counts.get(split, 0), 16)
-        if digests.dtype != np.uint8 or digests.shape != shape or _sha256(digests) != expected:
+        digests = np.ascontiguousarray(self._array(split, "digests.npy", np.uint8, shape))
+        if _sha256(digests) != expected:
             raise HeadstartError(
                 f"{self.folder / split / 'digests.npy'}: not the digests that {DESCRIPTION_FILE} names.",
                 "A file was changed or damaged; import the data again.",
@@ -231,9 +219,8 @@ class PackedDataset:
         expected = self.description.group_digests.get(split)
         if expected is None:
             return None
-        groups = self._array(split, "groups.npy")
-        shape = (self.description.counts.get(split, 0),)
-        if groups.dtype != np.int32 or groups.shape != shape or _sha256(groups) != expected:
+        groups = self._array(split, "groups.npy", np.int32, (self.description.counts.get(split, 0),))
+        if _sha256(groups) != expected:
             raise HeadstartError(
                 f"{self.folder / split / 'groups.npy'}: not the groups that {DESCRIPTION_FILE} names.",
                 "Import the data again.",
@@ -282,14 +269,20 @@ class PackedDataset:
                     "Import the data again.",
                 )
 
-    def _array(self, split: str, file: str) -> Any:
+    def _array(self, split: str, file: str, dtype: type[np.generic], shape: tuple[int, ...]) -> Any:
         path = self.folder / split / file
         try:
             check_regular(path)
             # numpy cannot map an empty array
-            return np.load(path, mmap_mode="r" if self.description.counts.get(split) else None, allow_pickle=False)
+            array = np.load(path, mmap_mode="r" if self.description.counts.get(split) else None, allow_pickle=False)
         except Exception as error:  # numpy's reader raises nearly anything on a damaged header
             raise HeadstartError(f"{path}: cannot be read: {error}.", "Import the data again.") from error
+        if array.dtype != dtype or array.shape != shape:
+            raise HeadstartError(
+                f"{path}: {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape} as {DESCRIPTION_FILE} says.",
+                "Import the data again.",
+            )
+        return array
 
 
 def _checksum(content: bytes) -> str:

@@ -128,13 +128,17 @@ def read_split_tree(root: Path, name: str, settings: ImportSettings, within: Pat
 def _content(folder: Path, split: int) -> Path:
     """Return the folder whose folders are classes: `folder`, or one below it, as in train/train/cats."""
     for _ in range(3):
-        children = [child for child in folder.iterdir() if not is_litter(child.name)]
-        if len(children) != 1 or not children[0].is_dir() or not subfolders(children[0]):
-            return folder
-        if split_of(children[0].name) != split and children[0].name.lower() not in _GENERIC:
-            return folder
-        folder = children[0]
+        inner = _only_folder(folder)
+        if inner is None or (split_of(inner.name) != split and inner.name.lower() not in _GENERIC):
+            break
+        folder = inner
     return folder
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """Return the folder that is all there is in `folder`, where there are folders in it in turn; else None."""
+    children = [child for child in folder.iterdir() if not is_litter(child.name)]
+    return children[0] if len(children) == 1 and children[0].is_dir() and subfolders(children[0]) else None
 
 
 def _is_unlabelled(file: FoundFile, classes: set[str]) -> bool:
@@ -212,10 +216,7 @@ def _files_outside(root: Path, used: set[tuple[str, ...]], parts: tuple[str, ...
 def find_class_root(root: Path) -> Path:
     """Return the folder whose folders are classes: `root`, or the one below it where it holds nothing but that one."""
     for _ in range(5):
-        children = [child for child in root.iterdir() if not is_litter(child.name)]
-        if len(children) != 1 or not children[0].is_dir() or not subfolders(children[0]):
-            return root
-        root = children[0]
+        root = _only_folder(root) or root
     return root
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,8 @@ class GoogleBucket(Bucket):
         """See `Place`."""
         from google.api_core.exceptions import NotFound
 
-        with self._explained(name):
-            try:
-                self._blob(name).delete(timeout=_TIMEOUT)
-            except NotFound:
-                return
+        with self._explained(name), suppress(NotFound):
+            self._blob(name).delete(timeout=_TIMEOUT)
 
     def exists(self, name: str) -> bool:
         """See `Place`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -85,10 +86,8 @@ def _cluster_checks(
     if first[0].outcome == "failed":
         return first
     registries: set[str] | None = None
-    try:
+    with contextlib.suppress(HeadstartError):
         registries = registries_with_secret(cluster, namespace, account, where)
-    except HeadstartError:
-        registries = None
     steps: list[tuple[str, Callable[[], list[Check]]]] = [
         ("service account", lambda: check_service_account(cluster, namespace, account)),
         ("platform", lambda: check_platform(cluster, namespace)),

@@ -19,6 +19,7 @@ def all_settings() -> list[dict[str, Any]]:
     from headstart.components.datasets.settings import OPTIONS, ImportSettings, SelectionSettings
     from headstart.components.promotion.gate import Rules
     from headstart.components.reporting.settings import ReportSettings
+    from headstart.components.stages import STAGES
     from headstart.components.training.recipes import PRESETS, RECIPES, Recipe, recipe
     from headstart.components.training.settings import ProcessSettings
     from headstart.components.training.stage_settings import StageSettings
@@ -32,7 +33,7 @@ def all_settings() -> list[dict[str, Any]]:
         ("report", ReportSettings),
         ("retrain --rule", Rules),
     ]
-    by_stage = {stage: next(name for name, row in _stages().items() if row.recipe == stage) for stage in RECIPES}
+    by_stage = {stage: next(name for name, row in STAGES.items() if row.recipe == stage) for stage in RECIPES}
     presets = {
         f"{preset} {stage}": recipe(preset, arm).model_dump(mode="json")
         for preset in PRESETS
@@ -59,12 +60,6 @@ def all_settings() -> list[dict[str, Any]]:
                 entry |= {"presets": own} if own else {}
             found.append(entry)
     return found
-
-
-def _stages() -> dict[str, Any]:
-    from headstart.components.stages import STAGES
-
-    return dict(STAGES)
 
 
 def _accepts(described: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,6 @@ def download_results(
     *,
     package: Package | None = None,
     namespace: str = "",
-    read_object: Callable[[str, int], bytes] | None = None,
 ) -> Download:
     """Write the reports and summaries of a run's tasks into `output`.
 
@@ -54,14 +52,13 @@ def download_results(
         output: folder to write into.
         package: the pipeline that ran; without it outputs are told apart by their names.
         namespace: namespace of the run, which a server with several users wants to know.
-        read_object: reads the URI of an object; None: `headstart.components.storage`.
     """
     types = _output_types(package) if package else {}
     result = Download()
     for artifact in workflow.artifacts():
         for uri, name in _wanted(artifact, types):
             try:
-                content = read_artifact(connection, uri, namespace, read_object=read_object)
+                content = read_artifact(connection, uri, namespace)
             except Exception as error:
                 if name != "runs.csv":
                     result.missing.append((uri, str(error)))
@@ -122,18 +119,11 @@ def _output_types(package: Package) -> dict[tuple[str, str], str]:
     return types
 
 
-def read_artifact(
-    connection: Connection,
-    uri: str,
-    namespace: str,
-    largest: int = _LARGEST_BYTES,
-    read_object: Callable[[str, int], bytes] | None = None,
-) -> bytes:
+def read_artifact(connection: Connection, uri: str, namespace: str, largest: int = _LARGEST_BYTES) -> bytes:
     """Return the content of an artifact, of which no more than `largest` bytes are ever read."""
     if storage.is_remote(uri) and storage.is_configured(uri):
-        read_object = read_object or storage.read_bytes
         try:
-            return read_object(uri, largest)
+            return storage.read_bytes(uri, largest)
         except Exception as direct:
             try:
                 return _through_ui(connection, uri, namespace, largest)

@@ -16,6 +16,7 @@ from answering import Answer, AnsweringServer, Asked
 from click.testing import Result
 from pipelines_api import API, RUN_ID, PipelinesApi, task_nodes, workflow
 
+from headstart.components import storage
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines import options
 from headstart.pipelines.packages import Package, read_package
@@ -139,14 +140,17 @@ def test_while_a_run_goes_on_it_is_status_5(
         assert command("submit", str(package.path), "--host", server.host).exit_code == 0
 
 
-def test_names_of_a_server_are_no_paths(command: Command, api: PipelinesApi, tmp_path: Path) -> None:
+def test_names_of_a_server_are_no_paths(
+    command: Command, api: PipelinesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "read_bytes", lambda *_: b"x")
     names = ["../../escaped/x", "/tmp/headstart-escaped", "..", ".hidden", "a\\b", "x" * 300, "C:evil", "nul\x00l"]
     for name in names:
         found = Workflow(workflow(task_nodes(name, ["html", "summary"])))
         out = tmp_path / "deep" / "in" / "out"
         before = set(tmp_path.rglob("*"))
         asked = connection.Connection(api.server.host)
-        download = download_results(asked, found, out, read_object=lambda *_: b"x")
+        download = download_results(asked, found, out)
         for file in download.files:
             assert file.resolve().parent == out.resolve()
         for path in set(tmp_path.rglob("*")) - before:
@@ -154,23 +158,28 @@ def test_names_of_a_server_are_no_paths(command: Command, api: PipelinesApi, tmp
     assert not Path("/tmp/headstart-escaped.html").exists()
 
 
-def test_artifacts_are_written_under_our_names(api: PipelinesApi, tmp_path: Path) -> None:
+def test_artifacts_are_written_under_our_names(
+    api: PipelinesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "read_bytes", lambda *_: b"<html>")
     nodes = task_nodes("../../x", ["html"], root="gs://bucket/root")
     found = Workflow(workflow(nodes))
     [artifact] = found.artifacts()
     out = tmp_path / "a" / "b"
-    download = download_results(connection.Connection(api.server.host), found, out, read_object=lambda *_: b"<html>")
+    download = download_results(connection.Connection(api.server.host), found, out)
     assert [file.parent for file in download.files] == [out], artifact
     assert not list(tmp_path.glob("*.html"))
 
 
-def test_results_replace_nothing_but_earlier_results(api: PipelinesApi, tmp_path: Path) -> None:
+def test_results_replace_nothing_but_earlier_results(
+    api: PipelinesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = Workflow(workflow(task_nodes("verify", ["html", "summary"], root="gs://bucket/root")))
     (tmp_path / "verify.html").write_text("mine")
 
     def bring(content: bytes) -> tuple[set[str], list[str]]:
-        asked = connection.Connection(api.server.host)
-        download = download_results(asked, found, tmp_path, read_object=lambda *_: content)
+        monkeypatch.setattr(storage, "read_bytes", lambda *_: content)
+        download = download_results(connection.Connection(api.server.host), found, tmp_path)
         return {file.name for file in download.files}, [reason for _, reason in download.missing]
 
     for content in (b"one", b"two"):  # the second replaces what the first brought
