@@ -23,6 +23,8 @@ from headstart.components.datasets.packed import (
     PREVIEW_FILE,
     SPLITS,
     Description,
+    content_digest,
+    mapped,
     packed_folder,
     write_description,
     write_groups,
@@ -164,7 +166,10 @@ def describe(
 ) -> Description:
     """Count, hash and look for leakage in what was packed."""
     strict = set(SPLITS) if collection.groups_given else leakage.strictly_split(options.model_dump())
-    found = leakage.examine(folder, packing.labels, options.image_size, options.near_duplicates, strict)
+    splits = {
+        split: (mapped(folder / split / "images.npy", len(labels)), labels) for split, labels in packing.labels.items()
+    }
+    found = leakage.examine(splits, options.near_duplicates, strict)
     classes = collection.classes
     examples = [f"{path}: {why}" for path, why in packing.failures[:10]]
     notes = collection.notes + found.notes
@@ -178,7 +183,7 @@ def describe(
         notes.append(f"Left out: {unreadable}, such as {'; '.join(examples)}.")
     return Description(
         name=collection.name,
-        digest=leakage.digest(folder, classes, options.image_size, packing.labels),
+        digest=content_digest(classes, options.image_size, splits),
         image_digests={split: write_image_digests(folder, split, digests) for split, digests in found.digests.items()},
         group_digests=write_groups(folder, packing.groups),
         source=source,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.components.datasets.collection import counted
-from headstart.components.datasets.packed import SPLITS, Digests, Labels, Pixels, digests_of, streamed_digest
+from headstart.components.datasets.packed import SPLITS, Digests, Labels, Pixels, blocks, digests_of
 from headstart.components.machine import thread_count, usable_cores
 
 THRESHOLD = 3.0
@@ -31,23 +30,6 @@ class Leakage:
     notes: list[str] = field(default_factory=list)
     digests: dict[str, Digests] = field(default_factory=dict)
     """uint8, N × 16, per split."""
-
-
-def blocks(folder: Path, split: str, count: int, size: int, step: int = 4096) -> Iterator[Pixels]:
-    """Yield a split's pixels in blocks, read rather than mapped, so that memory stays at one block."""
-    with (folder / split / "images.npy").open("rb") as file:
-        np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
-        for start in range(0, count, step):
-            rows = min(step, count - start)
-            yield np.frombuffer(file.read(rows * size * size * 3), np.uint8).reshape(rows, size, size, 3)
-
-
-def digest(folder: Path, classes: list[str], size: int, labels: dict[str, Labels]) -> str:
-    """Return the digest of a packed data set that has no description yet."""
-    return streamed_digest(
-        classes, size, labels, {split: blocks(folder, split, len(labels[split]), size) for split in SPLITS}
-    )
 
 
 _CELLS = 13
@@ -135,11 +117,11 @@ def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> 
     return found
 
 
-def _scan(folder: Path, split: str, count: int, size: int) -> tuple[Digests, Pixels]:
-    """Return a digest and a thumbnail of every image of a split."""
+def _scan(pixels: Pixels) -> tuple[Digests, Pixels]:
+    """Return a digest and a thumbnail of every image."""
     digests = [np.zeros((0, 16), np.uint8)]
-    small = [np.zeros((0, 3 * min(_CELLS, size) ** 2), np.uint8)]
-    for block in blocks(folder, split, count, size, 1024):
+    small = [np.zeros((0, 3 * min(_CELLS, pixels.shape[1]) ** 2), np.uint8)]
+    for block in blocks(pixels, 1024):
         digests.append(digests_of(block))
         small.append(thumbnails(block))
     return np.concatenate(digests), np.concatenate(small)
@@ -156,16 +138,15 @@ def strictly_split(*settings: Mapping[str, Any]) -> set[str]:
     return strict
 
 
-def examine(
-    folder: Path, labels: dict[str, Labels], size: int, near: bool = True, strict: Container[str] = ()
-) -> Leakage:
+def examine(splits: dict[str, tuple[Pixels, Labels]], near: bool = True, strict: Container[str] = ()) -> Leakage:
     """Count the test images with equal pixels in training or validation, of any class, and the near-twins.
 
     A near-twin is an image of the same class whose 13 × 13 thumbnail differs by less than 3 of 255 on average.
-    The notes advise a stricter split, except for those in `strict`.
+    The notes advise a stricter split, except for those in `strict`. `splits` are images and labels, by split.
     """
     found = Leakage()
-    scans = {split: _scan(folder, split, len(labels[split]), size) for split in SPLITS}
+    labels = {split: of_split for split, (_, of_split) in splits.items()}
+    scans = {split: _scan(splits[split][0]) for split in SPLITS}
     found.digests = {split: scans[split][0] for split in SPLITS}
     known = {row.tobytes() for split in ("train", "validation") for row in found.digests[split]}
     found.duplicates = sum(row.tobytes() in known for row in found.digests["test"])

@@ -22,7 +22,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,20 @@ class Description(BaseModel):
 
 def content_digest(classes: list[str], image_size: int, splits: dict[str, tuple[Pixels, Labels]]) -> str:
     """SHA-256 over class names, image size and, for each split in the fixed order, labels and pixels."""
-    blocks = {split: _blocks(pixels) for split, (pixels, _) in splits.items()}
-    return streamed_digest(classes, image_size, {split: labels for split, (_, labels) in splits.items()}, blocks)
+    digest = hashlib.sha256()
+    digest.update(json.dumps({"classes": classes, "image_size": image_size}, ensure_ascii=True).encode())
+    for split in SPLITS:
+        pixels, labels = splits[split]
+        digest.update(f"{split}:{len(labels)}:".encode())
+        digest.update(np.ascontiguousarray(labels, dtype="<i4").data)
+        for block in blocks(pixels):
+            digest.update(np.ascontiguousarray(block, dtype=np.uint8).data)
+    return digest.hexdigest()
 
 
-def _blocks(pixels: Pixels, step: int = 4096) -> Iterator[Pixels]:
-    for start in range(0, len(pixels), step):  # a memory-mapped array is never read whole
+def blocks(pixels: Pixels, step: int = 4096) -> Iterator[Pixels]:
+    """Yield images in blocks of `step`; of a memory-mapped array no more than one block is in memory at a time."""
+    for start in range(0, len(pixels), step):
         yield pixels[start : start + step]
         release(pixels)
 
@@ -116,20 +124,6 @@ def release(pixels: Pixels) -> None:
     """
     if isinstance(pixels, np.memmap) and pixels.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
         pixels._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
-
-
-def streamed_digest(
-    classes: list[str], image_size: int, labels: dict[str, Labels], blocks: Mapping[str, Iterable[Pixels]]
-) -> str:
-    """Return the same digest where the pixels of a split come block by block, uint8 N × H × W × 3."""
-    digest = hashlib.sha256()
-    digest.update(json.dumps({"classes": classes, "image_size": image_size}, ensure_ascii=True).encode())
-    for split in SPLITS:
-        digest.update(f"{split}:{len(labels[split])}:".encode())
-        digest.update(np.ascontiguousarray(labels[split], dtype="<i4").data)
-        for block in blocks[split]:
-            digest.update(np.ascontiguousarray(block, dtype=np.uint8).data)
-    return digest.hexdigest()
 
 
 def digests_of(pixels: Pixels) -> Digests:
@@ -201,7 +195,7 @@ class PackedDataset:
         """
         expected = self.description.image_digests.get(split)
         if expected is None:
-            return np.concatenate([np.zeros((0, 16), np.uint8), *map(digests_of, _blocks(self.split(split)[0]))])
+            return np.concatenate([np.zeros((0, 16), np.uint8), *map(digests_of, blocks(self.split(split)[0]))])
         shape = (self.description.counts.get(split, 0), 16)
         digests = np.ascontiguousarray(self._array(split, "digests.npy", np.uint8, shape))
         if _sha256(digests) != expected:
@@ -262,7 +256,7 @@ class PackedDataset:
                     "The file was changed or damaged; import the data again.",
                 )
         for name in set(SPLITS) & set(self.description.image_digests) if images else ():
-            computed = np.concatenate([np.zeros((0, 16), np.uint8), *map(digests_of, _blocks(splits[name][0]))])
+            computed = np.concatenate([np.zeros((0, 16), np.uint8), *map(digests_of, blocks(splits[name][0]))])
             if not np.array_equal(computed, self.image_digests(name)):
                 raise HeadstartError(
                     f"{self.folder / name / 'digests.npy'}: not the digests of the images in {name}.",
@@ -273,8 +267,7 @@ class PackedDataset:
         path = self.folder / split / file
         try:
             check_regular(path)
-            # numpy cannot map an empty array
-            array = np.load(path, mmap_mode="r" if self.description.counts.get(split) else None, allow_pickle=False)
+            array = mapped(path, self.description.counts.get(split, 0))
         except Exception as error:  # numpy's reader raises nearly anything on a damaged header
             raise HeadstartError(f"{path}: cannot be read: {error}.", "Import the data again.") from error
         if array.dtype != dtype or array.shape != shape:
@@ -283,6 +276,11 @@ class PackedDataset:
                 "Import the data again.",
             )
         return array
+
+
+def mapped(path: Path, rows: int) -> Any:
+    """Return the array in a file, memory-mapped if it has rows: numpy cannot map an empty one."""
+    return np.load(path, mmap_mode="r" if rows else None, allow_pickle=False)
 
 
 def _checksum(content: bytes) -> str:

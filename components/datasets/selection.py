@@ -220,9 +220,8 @@ def select_classes(packed: str | Path, folder: str | Path, **settings: Any) -> D
             arrays,
             groups,
         )
-        new_labels = {split: arrays[split][1] for split in SPLITS}
         strict = leakage.strictly_split(about.settings, options.model_dump())
-        found = leakage.examine(partial, new_labels, about.image_size, options.near_duplicates, strict)
+        found = leakage.examine(arrays, options.near_duplicates, strict)
         description.duplicates_across_splits = found.duplicates
         description.near_duplicates_across_splits = found.near_duplicates
         description.notes += found.notes

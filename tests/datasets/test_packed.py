@@ -146,7 +146,7 @@ def test_damaged_image_digests_are_refused(packed: Path) -> None:
     whole = np.load(file)
     for damaged in (whole[:-1], whole.astype(np.int16), whole[::-1]):
         np.save(file, damaged)
-        with pytest.raises(HeadstartError, match=r"test/digests.npy: not the digests that dataset.json names"):
+        with pytest.raises(HeadstartError, match=r"test/digests.npy: .*dataset.json (names|says)"):
             PackedDataset(packed).image_digests("test")
     # Digests that agree with dataset.json but not with the images.
     np.save(file, whole[::-1])
