@@ -149,6 +149,13 @@ accelerators_option = click.option(
     "--accelerators", type=click.IntRange(0, 16), default=0,
     help="GPUs of this machine that each run trains on; 0: the processor trains.",
 )  # fmt: skip
+test_images_option = click.option(
+    "--test-images-per-class", type=click.IntRange(min=0), default=0,
+    help="Test images of each class; 0: as many as every class has.",
+)  # fmt: skip
+image_size_option = click.option(
+    "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."
+)
 price_per_hour_option = click.option(
     "--price-per-hour", type=click.FloatRange(min=0), default=0.0, show_default=True,
     help="Of one accelerator, or one machine; turns time into cost.",

@@ -76,7 +76,7 @@ def _when(run: RecurringRun) -> str:
 
 def list_schedules(connection: Connection, namespace: str = "") -> list[Schedule]:
     """Return all recurring runs of a namespace (empty: of a server for one user), by name."""
-    query: dict[str, Any] = {"page_size": PAGE, **({"namespace": namespace} if namespace else {})}
+    query: dict[str, Any] = {"page_size": PAGE, "namespace": namespace or None}
     found: list[Schedule] = []
     while True:
         answer = connection.get(PATH, RecurringRuns, **query)
@@ -175,8 +175,7 @@ def _digest(body: dict[str, Any]) -> str:
 
 def runs_under_way(connection: Connection, schedule: Schedule, namespace: str = "") -> list[str]:
     """Return the ids of the runs that a schedule has started and that have not ended, among its last 100 or so."""
-    query: dict[str, Any] = {"page_size": PAGE, "sort_by": "created_at desc"}
-    query |= {"namespace": namespace} if namespace else {}
+    query = {"page_size": PAGE, "sort_by": "created_at desc", "namespace": namespace or None}
     listed = connection.get(f"{API}/runs", Runs, **query).get("runs") or []
     return [
         str(run.get("run_id") or "")

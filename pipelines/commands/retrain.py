@@ -23,6 +23,7 @@ from headstart.pipelines.options import (
     parse_settings,
     settings_option,
     store_option,
+    test_images_option,
 )
 
 
@@ -56,12 +57,7 @@ from headstart.pipelines.options import (
 @classes_option("those of the version in use; without one ")
 @click.option("--as-is", is_flag=True, help="Take the classes of the data as they are, without selecting any.")
 @click.option("--images-per-class", type=click.IntRange(min=1), default=400, help="Training images of each class.")
-@click.option(
-    "--test-images-per-class",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Test images of each class; 0: as many as every class has.",
-)
+@test_images_option
 @click.option(
     "--image-size",
     type=click.IntRange(min=0, max=512),

@@ -26,10 +26,12 @@ from headstart.pipelines.options import (
     accelerators_option,
     classes_option,
     data_settings_option,
+    image_size_option,
     parse_settings,
     price_per_hour_option,
     settings_option,
     target_accuracy_option,
+    test_images_option,
 )
 from headstart.pipelines.request import experiment_request, parse_seeds
 
@@ -92,15 +94,8 @@ def _by_preset(place: int) -> str:
     type=click.IntRange(min=1),
     help="Training images of each target class.  [default: 400; preset demo: 250]",
 )
-@click.option(
-    "--test-images-per-class",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Test images of each class; 0: as many as every class has.",
-)
-@click.option(
-    "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."
-)
+@test_images_option
+@image_size_option
 @click.option(
     "--runs", type=click.IntRange(min=1, max=MOST_RUNS // 2), help="Runs of each arm, seeds 1 to N.  [default: 10]"
 )

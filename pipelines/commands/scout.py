@@ -21,6 +21,7 @@ from headstart.pipelines.options import (
     LAYOUTS,
     ClassesCommand,
     data_settings_option,
+    image_size_option,
     parse_classes,
     parse_settings,
 )
@@ -56,9 +57,7 @@ if TYPE_CHECKING:
     show_default=False,
     help="Network of the models that do not say theirs: weights, and models of other programs at another image size.",
 )
-@click.option(
-    "--image-size", type=click.IntRange(min=40, max=512), default=52, help="Height and width of images in pixels."
-)
+@image_size_option
 @data_settings_option
 @click.option(
     "--against",

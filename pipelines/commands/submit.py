@@ -24,8 +24,8 @@ from headstart.pipelines.submission.connection import Connection, LostConnection
 from headstart.pipelines.submission.failures import explain_failure
 from headstart.pipelines.submission.following import Follower, TerminalWatcher
 from headstart.pipelines.submission.records import report_here
-from headstart.pipelines.submission.results import download_results, read_artifact
-from headstart.pipelines.submission.workflow import Workflow, run_page
+from headstart.pipelines.submission.results import download_results
+from headstart.pipelines.submission.workflow import run_page
 
 CANCELED_STATUS = 3
 
@@ -176,7 +176,11 @@ def _finish(
     elif state == "SUCCEEDED":
         console.print("The API does not say where the report is; it is in the UI.", style="yellow")
     if state != "SUCCEEDED" and not reported:
-        complete = _report_here(console, connection, workflow, run, run_id, folder, namespace)
+        try:
+            complete = report_here(console, connection, workflow, run, run_id, folder, namespace)
+        except HeadstartError as error:
+            console.print(f"No report could be made from what is in the store: {error}", style="yellow")
+            complete = None
         reported = complete is not None
         if reported:
             done.files = [str(file) for file in sorted(folder.rglob("*")) if file.is_file()]
@@ -185,24 +189,3 @@ def _finish(
             return 0
     done.output = str(folder) if done.files else None
     return {"SUCCEEDED": 0, "CANCELED": CANCELED_STATUS}.get(state, 1)
-
-
-def _report_here(
-    console: Console,
-    connection: Connection,
-    workflow: Workflow | None,
-    run: Run,
-    run_id: str,
-    folder: Path,
-    namespace: str,
-) -> bool | None:
-    from headstart.components import storage
-
-    def read(uri: str, largest: int) -> bytes:
-        return read_artifact(connection, uri, namespace, largest)
-
-    try:
-        return report_here(console, workflow, run, run_id, folder, read, storage.list)
-    except HeadstartError as error:
-        console.print(f"No report could be made from what is in the store: {error}", style="yellow")
-        return None

@@ -124,9 +124,9 @@ def check_api(connection: Connection, namespace: str) -> list[Check]:
                             "See that it is 2.14 or later: older ones refuse to collect from loops."))  # fmt: skip
     else:
         checks.append(Check("version", "passed", f"Kubeflow Pipelines {server.version}"))
-    query: dict[str, Any] = {"page_size": 1, **({"namespace": namespace} if server.multi_user else {})}
+    own = namespace if server.multi_user else None
     try:
-        connection.get(f"{runs.API}/experiments", Experiments, **query)
+        connection.get(f"{runs.API}/experiments", Experiments, page_size=1, namespace=own)
         checks.append(Check("access", "passed", "experiments can be listed"))
     except HeadstartError as error:
         checks.append(Check("access", "failed", error.message, error.remedy))

@@ -114,7 +114,10 @@ class Connection:
             )
 
     def get(self, path: str, shape: type[Shape], **query: Any) -> Shape:
-        """Return the JSON that a GET answers; tried again where that can help. NotTheApiError for another shape."""
+        """Return the JSON that a GET answers; tried again where that can help. NotTheApiError for another shape.
+
+        What is None in `query` is left out.
+        """
         return self._json(path, self._request("GET", path, params=query), shape)
 
     def get_bytes(self, path: str, *, largest: int = LARGEST_ANSWER, tail: bool = False, **query: Any) -> bytes:

@@ -23,6 +23,8 @@ from headstart.components.storage import artifact_layout
 from headstart.components.training.checkpoint import FINISHED, finished_record
 from headstart.components.training.stages import place_of
 from headstart.pipelines.submission.answers import Run
+from headstart.pipelines.submission.connection import Connection
+from headstart.pipelines.submission.results import read_artifact
 from headstart.pipelines.submission.workflow import StoredArtifact, Workflow
 
 RECORD_OUTPUT, FOLDER_OUTPUT = "record", "records"
@@ -152,12 +154,12 @@ def _sizes(workflow: Workflow | None, records: Iterable[RunRecord]) -> list[int]
 
 def report_here(
     console: Console,
+    connection: Connection,
     workflow: Workflow | None,
     run: Run,
     run_id: str,
     output: Path,
-    read: Callable[[str, int], bytes],
-    below: Callable[[str], Iterable[str]],
+    namespace: str,
 ) -> bool | None:
     """Write the report of a run whose pipeline made none into `output`, and say so.
 
@@ -167,7 +169,10 @@ def report_here(
     """
     from headstart.components.reporting.report import write_report
 
-    found = gather(record_places(workflow, run, run_id, below), read, output / "records", run_id)
+    def read(uri: str, largest: int) -> bytes:
+        return read_artifact(connection, uri, namespace, largest)
+
+    found = gather(record_places(workflow, run, run_id, storage.list), read, output / "records", run_id)
     if not found.records:
         return None
     parameters = (run.get("runtime_config") or {}).get("parameters") or {}

@@ -137,10 +137,9 @@ def _through_ui(connection: Connection, uri: str, namespace: str, largest: int) 
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     source = {"gs": "gcs"}.get(scheme, scheme)
-    query: dict[str, Any] = {"namespace": namespace} if namespace else {}
     try:
         path = f"/artifacts/{source}/{quote(bucket)}/{quote(key)}"
-        return connection.get_bytes(path, largest=largest, **query)
+        return connection.get_bytes(path, largest=largest, namespace=namespace or None)
     except ServiceError as error:
         if error.status == 404:
             raise HeadstartError(

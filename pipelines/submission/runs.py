@@ -167,9 +167,7 @@ def _refuse(text: str) -> Any:
 
 def find_or_create_experiment(connection: Connection, name: str, namespace: str = "") -> str:
     """Return the id of the experiment of this name, which is made where there is none."""
-    query: dict[str, Any] = {"filter": _equals("display_name", name)}
-    if namespace:
-        query["namespace"] = namespace
+    query = {"filter": _equals("display_name", name), "namespace": namespace or None}
     found = connection.get(f"{API}/experiments", Experiments, **query).get("experiments") or []
     if not found:
         body = {"display_name": name, **({"namespace": namespace} if namespace else {})}

@@ -11,6 +11,7 @@ import pytest
 from builders import RUN_ID, data, preparation, record
 
 from headstart.api import load_runs
+from headstart.components import storage
 from headstart.components.console import Console
 from headstart.components.design import plan
 from headstart.components.records import Given, Result, RunRecord, Subset
@@ -30,6 +31,7 @@ from headstart.components.reporting.labels_text import count
 from headstart.components.reporting.report import write_report
 from headstart.components.reporting.summary import Summary, read_summary
 from headstart.pipelines.commands.report import _planned
+from headstart.pipelines.submission.connection import Connection
 from headstart.pipelines.submission.records import report_here
 
 SIZES = np.array([30.0, 60.0, 120.0, 240.0, 480.0, 960.0])
@@ -328,7 +330,7 @@ def test_again_a_report_asks_for_the_runs_on_the_models_that_there_were(tmp_path
 
 @pytest.mark.parametrize("missing", ["", "baseline-n20-p1-d0-04"])
 def test_a_curve_on_prepared_models_whose_pipeline_made_no_report_is_reported_here(
-    tmp_path: Path, missing: str
+    tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {"prepared": ["/a.keras", "/b.keras"], "preset": "paper", "seeds": [1, 2, 3, 4], "sizes": [10, 20]}
     plain = {(run.arm, run.subset.size_per_class): run for run in runs(1, (10, 20)) if run.subset}
@@ -343,7 +345,10 @@ def test_a_curve_on_prepared_models_whose_pipeline_made_no_report_is_reported_he
     kept = {uri: content for uri, content in stored.items() if uri not in lost}
     out = io.StringIO()
     run = {"runtime_config": {"pipeline_root": "gs://bucket", "parameters": asked}}
-    report_here(Console(file=out, width=200), None, run, RUN_ID, tmp_path, lambda uri, _: kept[uri], lambda _: kept)
+    monkeypatch.setattr(storage, "read_bytes", lambda uri, _: kept[uri])
+    monkeypatch.setattr(storage, "list", lambda _: kept)
+    console, connection = Console(file=out, width=200), Connection("http://localhost")
+    report_here(console, connection, None, run, RUN_ID, tmp_path, "")  # type: ignore[arg-type]
     assert ("It is complete: all 16 runs that are compared have succeeded." in out.getvalue()) == (not missing)
     summary = read_summary(tmp_path)
     assert ["complete" in finding.rule for finding in summary.findings].count(True) == bool(missing)
