@@ -18,7 +18,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 from rich.table import Table
 
 from headstart.components.console import Console
-from headstart.components.datasets.packed import PREVIEW_FILE, SPLITS, Description
+from headstart.components.datasets import downloads
+from headstart.components.datasets.importing import import_dataset
+from headstart.components.datasets.packed import PREVIEW_FILE, SPLITS, Description, PackedDataset
+from headstart.components.datasets.selection import select_classes
 from headstart.components.datasets.settings import ImportSettings, SelectionSettings
 from headstart.components.foreign_text import echo
 from headstart.components.progress import parse
@@ -115,8 +118,6 @@ def command() -> None:
 
 
 def _import(uri: str, output: Path, layout: str, settings: dict[str, Any]) -> None:
-    from headstart.components.datasets.importing import import_dataset
-
     as_json = settings.pop("as_json")
     with watched():
         description = import_dataset(uri, output, layout=layout, **settings)
@@ -182,8 +183,6 @@ def folder(uri: str, output: Path, layout: str, **settings: Any) -> None:
 @json_option
 def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) -> None:
     """Derive a data set of a few merged classes from a packed one. By default they are apple, pears and noise."""
-    from headstart.components.datasets.selection import select_classes
-
     as_json = settings.pop("as_json")
     settings["classes"] = parse_classes(rules)
     with watched():
@@ -197,8 +196,6 @@ def select(packed: Path, output: Path, rules: tuple[str, ...], **settings: Any) 
 @json_option
 def show(packed: Path, verify: bool, as_json: bool) -> None:
     """Print what a packed data set holds."""
-    from headstart.components.datasets.packed import PackedDataset
-
     dataset = PackedDataset(packed, checked=False)
     if not as_json:
         print_description(dataset.description, packed)
@@ -223,10 +220,7 @@ def show(packed: Path, verify: bool, as_json: bool) -> None:
 @json_option
 def fetch(name: str, output: Path, as_json: bool) -> None:
     """Download a published data set. A download that broke is taken up again."""
-    from headstart.components.datasets.downloads import FILES
-    from headstart.components.datasets.downloads import fetch as download
-
-    file = FILES[name]
+    file = downloads.FILES[name]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -237,7 +231,7 @@ def fetch(name: str, output: Path, as_json: bool) -> None:
             progress.update(task, completed=done, total=total)
             tell(f"{name_there}: {done:,} of {total or 0:,} bytes")
 
-        path = download(file.url, output, show)
+        path = downloads.fetch(file.url, output, show)
     checked = f"its published {file.checksum.partition('=')[0].upper()} is right" if file.checksum else "unchecked"
     if as_json:
         print_json(Fetched(files=[str(path)]))

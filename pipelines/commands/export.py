@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
+import numpy as np
 
+from headstart.components.datasets.images import UnreadableImageError, decode
+from headstart.components.datasets.packed import PackedDataset, is_packed
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
+from headstart.components.training.conversion import Format, convert
+from headstart.components.training.prediction import local, read_image
+from headstart.pipelines.commands.predict import check_version, image_files
 from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.options import ADDRESS
-
-if TYPE_CHECKING:
-    from headstart.components.training.conversion import Format
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -104,10 +107,6 @@ def tflite(model: str, out: Path, images: tuple[str, ...], tolerance: float, as_
 
 
 def _convert(model: str, out: Path, to: Format, images: tuple[str, ...], tolerance: float, as_json: bool) -> None:
-    from headstart.components.training.conversion import convert
-    from headstart.components.training.prediction import local
-    from headstart.pipelines.commands.predict import check_version
-
     place = local(model, "MODEL")
     check_version(place)
     sources = [local(image, "--images") for image in images]
@@ -129,13 +128,6 @@ def _comparison_images(sources: list[Path], size: int) -> Any:
     Without sources it is noise. SettingError where a source has another image size or holds no image, HeadstartError
     where a file cannot be read.
     """
-    import numpy as np
-
-    from headstart.components.datasets.images import UnreadableImageError, decode
-    from headstart.components.datasets.packed import PackedDataset, is_packed
-    from headstart.components.training.prediction import read_image
-    from headstart.pipelines.commands.predict import image_files
-
     if not sources:
         return np.random.default_rng(0).integers(0, 256, (64, size, size, 3), dtype=np.uint8)
     parts = []

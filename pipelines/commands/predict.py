@@ -7,17 +7,23 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
+from rich.table import Table
+from rich.text import Text
 
-from headstart.components.errors import HeadstartError
+from headstart.components.console import Console
+from headstart.components.datasets.folders import to_convert
+from headstart.components.datasets.images import SUFFIXES
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.foreign_text import echo
+from headstart.components.promotion import signing
+from headstart.components.promotion.integrity import MANIFEST, check_files, read_manifest
+from headstart.components.regular_files import is_litter
+from headstart.components.training import prediction
 from headstart.pipelines.json_output import json_option
 from headstart.pipelines.options import ADDRESS
-
-if TYPE_CHECKING:
-    from headstart.components.training.prediction import Prediction
 
 Entry = TypeVar("Entry")
 _SHOWN_TOGETHER = 500
@@ -35,8 +41,6 @@ def command(model: str, images: tuple[str, ...], top: int, as_json: bool) -> int
     MODEL is a .keras file or a SavedModel that `headstart run` wrote, the folder that holds it, or a version in a model
     store. IMAGE… are image files, or folders of them. Ends with status 1 if an image could not be read.
     """
-    from headstart.components.training import prediction
-
     place = prediction.local(model, "MODEL")
     prediction.kind_of(place)
     files: list[Path] = []
@@ -70,9 +74,6 @@ def batches(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
 
 def check_version(model: Path) -> None:
     """Where `model` lies in a version of a model store, check that version's files against its manifest."""
-    from headstart.components.promotion import signing
-    from headstart.components.promotion.integrity import MANIFEST, check_files, read_manifest
-
     place = model.resolve()
     for folder in [place, *place.parents[:3]]:
         if (folder / MANIFEST).is_file():
@@ -88,11 +89,6 @@ def check_version(model: Path) -> None:
 
 def image_files(image: Path) -> list[Path]:
     """Return the file itself, or the images below a folder; SettingError where there are none."""
-    from headstart.components.datasets.folders import to_convert
-    from headstart.components.datasets.images import SUFFIXES
-    from headstart.components.errors import SettingError
-    from headstart.components.regular_files import is_litter
-
     if not image.is_dir():
         return [image]
     inside = sorted(
@@ -108,12 +104,7 @@ def image_files(image: Path) -> list[Path]:
     return images
 
 
-def _print(predictions: list[Prediction]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from headstart.components.console import Console
-
+def _print(predictions: list[prediction.Prediction]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("Image", overflow="fold")
     table.add_column("Class")

@@ -11,6 +11,8 @@ import click
 
 from headstart.components.credentials import conceal
 from headstart.components.errors import SettingError
+from headstart.components.promotion.store import open_store
+from headstart.pipelines import local_retraining
 from headstart.pipelines.configuration import config_option
 from headstart.pipelines.json_output import json_option, print_json
 from headstart.pipelines.options import (
@@ -98,16 +100,6 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     Exit status: 0 promoted, or not for a reason that is in order (not better, nothing new); 1 failed, or the data
     could not be trained on; 2 wrong use; 130 interrupted.
     """
-    from headstart.components.promotion.store import open_store
-    from headstart.pipelines.local_retraining import (
-        RetrainingRequest,
-        find_outcome,
-        refusal_kept,
-        run_retraining,
-        starting_point,
-        with_network,
-    )
-
     store, prepared = absolute(options["store_uri"]), absolute(options["prepared"])
     data = options["data"] if options["data"].startswith("demo:") else absolute(options["data"])
     if data.startswith("/") and not Path(data).exists():
@@ -125,9 +117,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if known is not None and known.layout and _left_out(ctx, "layout"):
         layout = known.layout
     # Asked here, so that a missing model is said at once and not after the import.
-    with refusal_kept(store, ""):
-        image_size, reading, network = starting_point(open_store(store), prepared)
-    request = RetrainingRequest(
+    with local_retraining.refusal_kept(store, ""):
+        image_size, reading, network = local_retraining.starting_point(open_store(store), prepared)
+    request = local_retraining.RetrainingRequest(
         parameters={
             "store": store,
             "data": conceal(data, "data"),
@@ -139,7 +131,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             "image_size": options["image_size"] or image_size,
             "seeds": list(range(1, options["runs"] + 1)),
             "preset": options["preset"],
-            "settings": with_network(parse_settings(options["settings"], "--set"), network),
+            "settings": local_retraining.with_network(parse_settings(options["settings"], "--set"), network),
             "data_settings": reading | parse_settings(options["data_settings"], "--data-setting"),
             "promotion": parse_settings(options["rules"], "--rule"),
             "force": options["force"],
@@ -152,10 +144,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         verbose=ctx.obj["verbose"],
     )
     if not options["as_json"]:
-        ctx.exit(run_retraining(request))
+        ctx.exit(local_retraining.run_retraining(request))
     with contextlib.redirect_stdout(sys.stderr):
-        status = run_retraining(request)
-    if (outcome := find_outcome(open_store(store), request.run_id)) is not None:
+        status = local_retraining.run_retraining(request)
+    if (outcome := local_retraining.find_outcome(open_store(store), request.run_id)) is not None:
         print_json(outcome)
     ctx.exit(status)
 

@@ -6,24 +6,22 @@ import json
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
+from headstart.components.datasets.settings import OPTIONS, ImportSettings, SelectionSettings
 from headstart.components.errors import SettingError, suggestion
 from headstart.components.foreign_text import echo
+from headstart.components.promotion.gate import Rules
+from headstart.components.reporting.settings import ReportSettings
+from headstart.components.stages import STAGES
+from headstart.components.training.recipes import PRESETS, RECIPES, Recipe, recipe
+from headstart.components.training.settings import OWN_RATES, ProcessSettings
+from headstart.components.training.stage_settings import StageSettings
 from headstart.pipelines.json_output import json_option
 
 
 def all_settings() -> list[dict[str, Any]]:
     """Return every setting: name, option that takes it, type, default of each preset that has its own, description."""
-    from pydantic import BaseModel
-
-    from headstart.components.datasets.settings import OPTIONS, ImportSettings, SelectionSettings
-    from headstart.components.promotion.gate import Rules
-    from headstart.components.reporting.settings import ReportSettings
-    from headstart.components.stages import STAGES
-    from headstart.components.training.recipes import PRESETS, RECIPES, Recipe, recipe
-    from headstart.components.training.settings import ProcessSettings
-    from headstart.components.training.stage_settings import StageSettings
-
     groups: list[tuple[str, type[BaseModel]]] = [
         ("--set", Recipe),
         ("--set", StageSettings),
@@ -83,10 +81,6 @@ def command(name: str | None, as_json: bool) -> None:
     """
     found = all_settings()
     if name is not None:
-        from headstart.components.datasets.settings import OPTIONS
-        from headstart.components.training.recipes import RECIPES
-        from headstart.components.training.settings import OWN_RATES
-
         known = [entry["name"] for entry in found]
         stage, _, own = name.lower().replace("-", "_").rpartition(".")
         of_stage = not stage or stage in RECIPES or name in OWN_RATES
