@@ -158,10 +158,10 @@ def nothing_submitted() -> Iterator[None]:
 def _finish(
     console: Console, follower: Follower, run: Run, done: Submitted, output: Path | None, namespace: str
 ) -> int:
-    connection, package, workflow, run_id = follower.connection, follower.package, follower.workflow, done.run_id
+    connection, package, workflow = follower.connection, follower.package, follower.workflow
     state = done.state = runs.state_of(run)
     if state != "SUCCEEDED":
-        explain_failure(console, connection, run, run_id, workflow, package, follower.waited)
+        explain_failure(console, follower, run)
     folder = output or Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     reported = False
     # A run that failed at the last check has its report all the same, and that says why.
@@ -177,7 +177,7 @@ def _finish(
         console.print("The API does not say where the report is; it is in the UI.", style="yellow")
     if state != "SUCCEEDED" and not reported:
         try:
-            complete = report_here(console, connection, workflow, run, run_id, folder, namespace)
+            complete = report_here(console, connection, workflow, run, folder, namespace)
         except HeadstartError as error:
             console.print(f"No report could be made from what is in the store: {error}", style="yellow")
             complete = None

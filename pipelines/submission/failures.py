@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rich.text import Text
 
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
-from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
-from headstart.pipelines.submission.connection import Connection
-from headstart.pipelines.submission.workflow import FailedPod, Workflow, is_deadline, meaning_of
+from headstart.pipelines.submission.following import Follower
+from headstart.pipelines.submission.workflow import FailedPod, is_deadline, meaning_of
 
 LOG_LINES = 20
 _PODS_SHOWN = 3
 
 
-def explain_failure(
-    console: Console,
-    connection: Connection,
-    run: Run,
-    run_id: str,
-    workflow: Workflow | None,
-    package: Package | None = None,
-    waited: Mapping[str, str] | None = None,
-) -> None:
+def explain_failure(console: Console, follower: Follower, run: Run) -> None:
     """Print the state, the reason, and for the first pods that failed their message and the tail of their log.
 
-    `waited` is what tasks were seen to wait for, by title: a pod that was ended by a time limit while it waited for
-    its image failed for that.
+    A pod that was ended by a time limit while it waited for its image failed for that, as `follower` has seen.
     """
-    state = runs.state_of(run)
+    state, workflow = runs.state_of(run), follower.workflow
     if state == "CANCELED":
         console.print("The run was canceled.", style="yellow bold")
         return
@@ -43,36 +31,30 @@ def explain_failure(
     pods = workflow.failed_pods() if workflow else []
     # A task's own pod says more than the pods that only follow from its failure.
     pods.sort(key=lambda pod: pod.is_driver)
-    titles = package.display_names() if package else {}
     for pod in pods[:_PODS_SHOWN]:
-        _explain(console, connection, run_id, pod, workflow.namespace if workflow else "", titles, waited or {})
+        _explain(console, follower, run["run_id"], pod)
     if len(pods) > _PODS_SHOWN:
         console.print(f"… and {len(pods) - _PODS_SHOWN} more pods that failed.")
     if not pods:
-        console.print(f"The API names no pod that failed; look at {connection.host}/#/runs/details/{run_id}")
-        print_hint(console, reason)
+        page = f"{follower.connection.host}/#/runs/details/{run['run_id']}"
+        console.print(f"The API names no pod that failed; look at {page}")
+        _print_hint(console, reason)
 
 
-def _explain(
-    console: Console,
-    connection: Connection,
-    run_id: str,
-    pod: FailedPod,
-    namespace: str,
-    titles: dict[str, str],
-    waited: Mapping[str, str],
-) -> None:
+def _explain(console: Console, follower: Follower, run_id: str, pod: FailedPod) -> None:
+    titles = follower.package.display_names() if follower.package else {}
     title = titles.get(pod.task, pod.task)
     where = f", iteration {pod.iteration + 1}" if pod.iteration is not None else ""
     what = "before it started" if pod.is_driver else ""
     console.print(f"\n{title}{where} failed {what}".rstrip(), style="bold")
     console.print(f"  {pod.message}")
-    reason = waited.get(title, "") if is_deadline(pod.message) else ""
+    reason = follower.waited.get(title, "") if is_deadline(pod.message) else ""
     if reason:
         console.print(f"  It waited until then: {reason}")
-    print_hint(console, reason or pod.message)
+    _print_hint(console, reason or pod.message)
+    namespace = follower.workflow.namespace if follower.workflow else ""
     try:
-        lines = runs.read_log(connection, run_id, pod.pod, namespace).rstrip().splitlines()
+        lines = runs.read_log(follower.connection, run_id, pod.pod, namespace).rstrip().splitlines()
     except HeadstartError as error:
         console.print(f"  No log: {error.message}", style="dim")
         return
@@ -82,7 +64,7 @@ def _explain(
             console.print(f"  │ {line}", soft_wrap=True)
 
 
-def print_hint(console: Console, message: str) -> None:
+def _print_hint(console: Console, message: str) -> None:
     """Print what to do about a message of Kubernetes, where it is one that we know."""
     if meaning := meaning_of(message):
         console.print(f"  {meaning}", style="yellow")

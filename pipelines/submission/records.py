@@ -157,7 +157,6 @@ def report_here(
     connection: Connection,
     workflow: Workflow | None,
     run: Run,
-    run_id: str,
     output: Path,
     namespace: str,
 ) -> bool | None:
@@ -168,6 +167,8 @@ def report_here(
         measurement sound. False: anything else.
     """
     from headstart.components.reporting.report import write_report
+
+    run_id = run["run_id"]
 
     def read(uri: str, largest: int) -> bytes:
         return read_artifact(connection, uri, namespace, largest)

@@ -344,11 +344,11 @@ def test_a_curve_on_prepared_models_whose_pipeline_made_no_report_is_reported_he
     assert len(lost) == bool(missing)
     kept = {uri: content for uri, content in stored.items() if uri not in lost}
     out = io.StringIO()
-    run = {"runtime_config": {"pipeline_root": "gs://bucket", "parameters": asked}}
+    run = {"run_id": RUN_ID, "runtime_config": {"pipeline_root": "gs://bucket", "parameters": asked}}
     monkeypatch.setattr(storage, "read_bytes", lambda uri, _: kept[uri])
     monkeypatch.setattr(storage, "list", lambda _: kept)
     console, connection = Console(file=out, width=200), Connection("http://localhost")
-    report_here(console, connection, None, run, RUN_ID, tmp_path, "")  # type: ignore[arg-type]
+    report_here(console, connection, None, run, tmp_path, "")  # type: ignore[arg-type]
     assert ("It is complete: all 16 runs that are compared have succeeded." in out.getvalue()) == (not missing)
     summary = read_summary(tmp_path)
     assert ["complete" in finding.rule for finding in summary.findings].count(True) == bool(missing)
