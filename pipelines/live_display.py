@@ -204,17 +204,12 @@ class LiveDisplay:
         begun = [row.first_begun for row in self.rows if row.first_begun]
         if not begun:
             return "Starting"
-        left, unknown = 0.0, False
-        for row in self.rows:
-            expected = self._seconds_left(row)
-            if expected is None:
-                unknown = True
-            else:
-                left += expected
+        expected = [self._seconds_left(row) for row in self.rows]
+        left = sum(filter(None, expected))
         spent = f"{duration(time.monotonic() - min(begun))} so far"
         if left <= 0:
             return spent
-        return f"{spent}, {'more than ' if unknown else 'about '}{duration(left)} left"
+        return f"{spent}, {'more than ' if None in expected else 'about '}{duration(left)} left"
 
     def _seconds_left(self, row: Row) -> float | None:
         if row.ended or row.done >= row.repeats:

@@ -208,9 +208,8 @@ class _Tasks:
         elif retried := _RETRIED.search(plain):
             if self.failures:
                 # Where iterations run side by side, another's failure may have come between.
-                names = [task for task, _ in self.failures]
-                last = len(names) - 1 - names[::-1].index(retried[1]) if retried[1] in names else -1
-                task, _ = self.failures.pop(last)
+                own = [number for number, (task, _) in enumerate(self.failures) if task == retried[1]]
+                task, _ = self.failures.pop(max(own, default=-1))
                 self._listener.task_retried(task)
         elif fields := progress.parse(plain):
             self._listener.event(self.current, fields)

@@ -31,7 +31,7 @@ def retraining(
     """
     where = placement or Placement()
 
-    @dsl.pipeline(  # type: ignore[untyped-decorator]
+    @dsl.pipeline(
         name="headstart-retraining",
         display_name="Headstart: retrain the last stage",
         description="Trains the last stage on new data and promotes the model if it is better than the one in use.",
@@ -43,16 +43,16 @@ def retraining(
         data: str,
         prepared: str = "",
         layout: str = "auto",
-        classes: dict = PAPER_CLASSES,  # type: ignore[type-arg]
+        classes: dict = PAPER_CLASSES,
         images_per_class: int = 400,
         test_images_per_class: int = 0,
         image_size: int = 52,
         seeds: list[int] = DEFAULT_SEEDS,
         selection_seed: int = 0,
         preset: str = "fast",
-        settings: dict = {},  # type: ignore[type-arg]  # noqa: B006 - kfp reads the default once, when compiling
-        data_settings: dict = {},  # type: ignore[type-arg]  # noqa: B006
-        promotion: dict = {},  # type: ignore[type-arg]  # noqa: B006
+        settings: dict = {},  # noqa: B006 - kfp reads the default once, when compiling
+        data_settings: dict = {},  # noqa: B006
+        promotion: dict = {},  # noqa: B006
         force: bool = False,
         checkpoints: str = "",
     ) -> None:

@@ -298,11 +298,11 @@ def connect(
     verify: bool | str = certificate_authority or True
     if host:
         address = normalised(host)
-        return Connection(address, _token_source(token, address), cookie, verify)
-    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+    elif os.environ.get("KUBERNETES_SERVICE_HOST"):
         address = f"http://ml-pipeline.{namespace}:8888"
-        return Connection(address, _token_source(token, address), cookie, verify)
-    return _through_kubeconfig(namespace, token)
+    else:
+        return _through_kubeconfig(namespace, token)
+    return Connection(address, _token_source(token, address), cookie, verify)
 
 
 def normalised(host: str) -> str:
