@@ -336,10 +336,7 @@ def packed_folder(folder: str | Path, source: str | Path | None = None) -> Itera
 def write_description(folder: Path, description: Description) -> None:
     """Write `dataset.json`, last of all files, since its presence says that the data set is whole."""
     description.checksum = _checksum(description.model_dump_json().encode())
-    write_text(
-        folder / DESCRIPTION_FILE,
-        description.model_dump_json(indent=1) + "\n",
-    )
+    write_text(folder / DESCRIPTION_FILE, description.model_dump_json(indent=1) + "\n")
 
 
 def write_packed(

@@ -14,15 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.errors import HeadstartError, TemporaryError
-from headstart.components.storage.places import (
-    TRANSFERS,
-    Bucket,
-    Entry,
-    PreconditionError,
-    absent,
-    changed,
-    content_type,
-)
+from headstart.components.storage.places import TRANSFERS, Bucket, Entry, absent, changed, content_type
 
 _TIMEOUT = 60
 _LARGE = 64 << 20
@@ -77,28 +69,20 @@ class GoogleBucket(Bucket):
                     continue
         raise TemporaryError(f"{self._named(name)}: changes faster than it can be read.")
 
-    def write(self, name: str, data: bytes, expected: str | None = None) -> str:
-        """See `Place`."""
+    def _put(self, name: str, data: bytes, expected: str | None) -> str:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         blob = self._blob(name)
-        try:
-            with self._explained(name):
-                # Writing the same bytes twice does no harm, so it is tried again also without a precondition.
-                blob.upload_from_string(
-                    data,
-                    content_type=content_type(name),
-                    if_generation_match=None if expected is None else int(expected or 0),
-                    timeout=_TIMEOUT,
-                    checksum="auto",
-                    retry=DEFAULT_RETRY,
-                )
-        except PreconditionError:
-            # The client repeats a request whose answer was lost; its first try may have been the one that won.
-            content, generation = self.read(name)
-            if content != data:
-                raise
-            return generation
+        with self._explained(name):
+            # Writing the same bytes twice does no harm, so it is tried again also without a precondition.
+            blob.upload_from_string(
+                data,
+                content_type=content_type(name),
+                if_generation_match=None if expected is None else int(expected or 0),
+                timeout=_TIMEOUT,
+                checksum="auto",
+                retry=DEFAULT_RETRY,
+            )
         return str(blob.generation or "")
 
     def delete(self, name: str) -> None:
@@ -107,11 +91,6 @@ class GoogleBucket(Bucket):
 
         with self._explained(name), suppress(NotFound):
             self._blob(name).delete(timeout=_TIMEOUT)
-
-    def exists(self, name: str) -> bool:
-        """See `Place`."""
-        with self._explained(name):
-            return bool(self._blob(name).exists(timeout=_TIMEOUT))
 
     def entry(self, name: str) -> Entry | None:
         """See `Place`."""

@@ -7,6 +7,7 @@ digest of the local file's content; it is `""` where the file is absent.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +69,42 @@ class Place(Protocol):
         """Copy files to local paths whose folders exist; each is of the generation that its entry has."""
 
 
-class Bucket:
-    """What the places in buckets have in common: how names here become names and URIs there."""
+class Bucket(ABC):
+    """What the places in buckets have in common: how names here become names and URIs there, and answers that are lost.
+
+    What is not described is as in `Place`.
+    """
 
     def __init__(self, uri: str, prefix: str) -> None:
         """Use what lies below `prefix`, which is empty or ends in `/`."""
         self.uri, self._prefix = uri, prefix
+
+    @abstractmethod
+    def read(self, name: str, largest: int | None = None) -> tuple[bytes | None, str]:
+        """See `Place`."""
+
+    @abstractmethod
+    def entry(self, name: str) -> Entry | None:
+        """See `Place`."""
+
+    @abstractmethod
+    def _put(self, name: str, data: bytes, expected: str | None) -> str:
+        """Write as `write` does, but for an answer that is lost."""
+
+    def write(self, name: str, data: bytes, expected: str | None = None) -> str:
+        """See `Place`."""
+        try:
+            return self._put(name, data, expected)
+        except PreconditionError:
+            # The client repeats a request whose answer was lost; its first try may have been the one that won.
+            content, generation = self.read(name)
+            if content != data:
+                raise
+            return generation
+
+    def exists(self, name: str) -> bool:
+        """See `Place`."""
+        return self.entry(name) is not None
 
     def _below(self, folder: str) -> str:
         return f"{self._prefix}{folder}/" if folder else self._prefix

@@ -142,23 +142,12 @@ class S3Bucket(Bucket):
         """See `Place`."""
         if expected is not None:
             self._check_conditions()
-        try:
-            return self._put(name, data, expected)
-        except PreconditionError:
-            # The client repeats a request whose answer was lost; its first try may have been the one that won.
-            content, generation = self.read(name)
-            if content != data:
-                raise
-            return generation
+        return super().write(name, data, expected)
 
     def delete(self, name: str) -> None:
         """See `Place`."""
         with self._explained(name):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
-
-    def exists(self, name: str) -> bool:
-        """See `Place`."""
-        return self.entry(name) is not None
 
     def entry(self, name: str) -> Entry | None:
         """See `Place`."""
