@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.live import Live
 from rich.table import Table
@@ -17,7 +18,7 @@ from headstart.components.console import Console
 from headstart.components.errors import HeadstartError
 from headstart.pipelines.packages import Package
 from headstart.pipelines.submission import runs
-from headstart.pipelines.submission.answers import Run, TaskDetail
+from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.connection import (
     Connection,
     LostConnectionError,
@@ -26,7 +27,7 @@ from headstart.pipelines.submission.connection import (
     UnauthorisedError,
     is_away,
 )
-from headstart.pipelines.submission.workflow import Workflow, fetch_workflow, meaning_of
+from headstart.pipelines.submission.workflow import TaskState, Workflow, fetch_workflow, meaning_of
 
 POLL_SECONDS = 5.0
 # How many looks at the run there are to one at its workflow, which is a megabyte with many runs.
@@ -75,7 +76,7 @@ def summarise_tasks(
     """
     titles = package.display_names() if package else None
     loops = set(package.loops()) if package else set()
-    details: dict[str, list[TaskDetail]] = {}
+    tasks: list[TaskState] = []
     workflow = _workflow_name(run)
     for detail in (run.get("run_details") or {}).get("task_details") or []:
         name = str(detail.get("display_name") or "")
@@ -83,12 +84,9 @@ def summarise_tasks(
             continue
         if titles is None and (_is_inner(name) or name == workflow):
             continue
-        details.setdefault(name, []).append(detail)
-    return [_progress((titles or {}).get(name, name), each, now, going) for name, each in _in_order(details)]
-
-
-def _in_order(details: dict[str, list[TaskDetail]]) -> list[tuple[str, list[TaskDetail]]]:
-    return sorted(details.items(), key=lambda item: min(str(each.get("start_time") or "~") for each in item[1]))
+        state, start, end = (str(detail.get(key) or "") for key in ("state", "start_time", "end_time"))
+        tasks.append(TaskState(name, state or "PENDING", start, end, 0, ""))
+    return _together(tasks, titles or {}, now, going)
 
 
 def package_of(run: Run) -> Package | None:
@@ -128,47 +126,42 @@ def tasks_of_workflow(
     it does from about 1 MiB on, and they do not say of how many iterations a loop will consist.
     """
     titles = package.display_names() if package else {}
-    found: dict[str, list[TaskDetail]] = {}
-    totals: dict[str, int] = {}
-    waits: dict[str, str] = {}
-    for task in workflow.tasks():
-        if titles and task.name not in titles:
-            continue
-        found.setdefault(task.name, []).append(
-            {"state": task.state, "start_time": task.started, "end_time": task.finished}
-        )
-        totals[task.name] = max(totals.get(task.name, 0), task.iterations)
-        waits[task.name] = waits.get(task.name) or task.waits
-    return [
-        _progress(titles.get(name, name), each, now, going, totals[name], waits[name])
-        for name, each in _in_order(found)
-    ]
+    return _together((task for task in workflow.tasks() if not titles or task.name in titles), titles, now, going)
 
 
-def _progress(
-    title: str, details: list[TaskDetail], now: datetime | None, going: bool, total: int = 0, waits: str = ""
-) -> TaskProgress:
-    states = [str(detail.get("state") or "PENDING") for detail in details]
+def _together(
+    tasks: Iterable[TaskState], titles: dict[str, str], now: datetime | None, going: bool
+) -> list[TaskProgress]:
+    found: dict[str, list[TaskState]] = {}
+    for task in tasks:
+        found.setdefault(task.name, []).append(task)
+    ordered = sorted(found.items(), key=lambda item: min(task.started or "~" for task in item[1]))
+    return [_progress(titles.get(name, name), each, now, going) for name, each in ordered]
+
+
+def _progress(title: str, tasks: list[TaskState], now: datetime | None, going: bool) -> TaskProgress:
+    states = [task.state for task in tasks]
     finished = sum(state in runs.FINAL_STATES for state in states)
     failed = states.count("FAILED")
-    total = max(total, len(states))
+    total = max(len(tasks), *(task.iterations for task in tasks))
     order = ("RUNNING", "FAILED", "CANCELED", "PENDING", "SUCCEEDED")
     state = next((state for state in order if state in states), states[0])
     if going and finished < total and state in ("SUCCEEDED", "FAILED"):
         state = "RUNNING"  # between two iterations of its loop, which goes on after one that failed
-    begun = [t for t in (_time(detail.get("start_time")) for detail in details) if t]
-    ended = [t for t in (_time(detail.get("end_time")) for detail in details) if t]
+    begun = [at for task in tasks if (at := _time(task.started))]
+    ended = [at for task in tasks if (at := _time(task.finished))]
     seconds = None
     if begun:
         last = max(ended) if finished == total and ended else (now or datetime.now(UTC))
         seconds = max((last - min(begun)).total_seconds(), 0.0)
+    waits = next((task.waits for task in tasks if task.waits), "")
     return TaskProgress(title, state, finished, failed, total, seconds, waits)
 
 
-def _time(text: Any) -> datetime | None:
+def _time(text: str) -> datetime | None:
     """Read a time of the API; it writes 1970 where there is none yet."""
     try:
-        value = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        value = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return None
     return value if value.year > 1970 and value.tzinfo else None
