@@ -61,7 +61,8 @@ def _lock(path: Path) -> int | None:
     return None
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all in it, as far as that can be done; what is not there stays so."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -76,7 +77,7 @@ def _remove_abandoned(path: Path) -> None:
     except OSError:
         return
     if lock is not None:
-        _remove(path)
+        remove(path)
         os.close(lock)
 
 
@@ -96,7 +97,7 @@ def _partial(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
         except FileNotFoundError:
             continue
         except OSError:  # a file system without locks: nobody else uses a name drawn at random
-            _remove(partial)
+            remove(partial)
             partial, lock = _beside(path, numbers[-1]), -1
             make(partial)
         if lock is not None:
@@ -106,7 +107,7 @@ def _partial(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
     try:
         yield partial
     finally:
-        _remove(partial)
+        remove(partial)
         if lock >= 0:
             os.close(lock)
 
@@ -248,7 +249,7 @@ def whole_folder(path: str | Path, ours: Callable[[Path], bool] = _is_nothing) -
 def _refill(path: Path, partial: Path) -> None:
     for child in path.iterdir():
         if not (_is_partial(child.name) or is_of_a_system(child.name)):
-            _remove(child)
+            remove(child)
     for child in sorted(partial.iterdir(), key=lambda child: (child.is_file(), child.name)):
         child.rename(path / child.name)
 

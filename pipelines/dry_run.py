@@ -6,7 +6,6 @@ import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from headstart.components import machine
@@ -104,6 +103,7 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
     pixels = parameters["image_size"] ** 2 * 3
     packed = sum(sum(found.counts.values()) for found in sets.values()) * pixels
     largest = max((images.train for images in sizes.values()), default=0) * pixels
+    output = request.output.absolute()
     return Forecast(
         preset=planned.preset,
         preparations=len(planned.preparations) if made else 0,
@@ -115,18 +115,11 @@ def forecast(request: ExperimentRequest, measure: bool = True) -> Forecast:
         processor_seconds=_sum([stage.processor_seconds for stage in stages]),
         evaluation_seconds=_sum([stage.evaluation_seconds for stage in stages]),
         disk_bytes=packed,
-        disk_free_bytes=shutil.disk_usage(_existing(request.output)).free,
+        disk_free_bytes=shutil.disk_usage(next(each for each in (output, *output.parents) if each.exists())).free,
         # Images as bytes and as what the network computes with; TensorFlow itself takes 0.7 GiB.
         memory_bytes=5 * largest + 700 * 2**20,
         memory_usable_bytes=machine.memory_limit(),
     )
-
-
-def _existing(folder: Path) -> Path:
-    folder = folder.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return folder
 
 
 def _sum(times: list[float | None]) -> float | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from headstart.components.atomic_files import write_json, write_text
+from headstart.components.atomic_files import remove, write_json, write_text
 from headstart.components.console import Console
 from headstart.components.credentials import reveal
 from headstart.components.datasets.left_out import NONE
@@ -302,7 +302,7 @@ def _keep_finished(work: Path) -> None:
     """Remove what tasks left, except for finished runs and their precision, from which a longer run goes on."""
     for child in work.iterdir():
         if child.name != "checkpoints":
-            shutil.rmtree(child, ignore_errors=True) if child.is_dir() else child.unlink()
+            remove(child)
     for file in (work / "checkpoints").rglob("*"):
         if file.is_file() and file.name not in (FINISHED, precision.FILE):
             file.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from rich.padding import Padding
 from rich.text import Text
 
+from headstart.components.atomic_files import remove
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.commit import in_use, keep_failure
@@ -81,12 +81,8 @@ def refusal_kept(store_uri: str, run_id: str) -> Iterator[None]:
 def _clear(work: Path, log: Path | None) -> None:
     """Remove `work` and all in it, but for the log that somebody has just been told to read."""
     for entry in work.iterdir():
-        if entry == log:
-            continue
-        if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
-        else:
-            entry.unlink(missing_ok=True)
+        if entry != log:
+            remove(entry)
     with contextlib.suppress(OSError):
         work.rmdir()  # the log is still in it
 

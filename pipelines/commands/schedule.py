@@ -182,29 +182,22 @@ def _list(connection: Connection, namespace: str, zone_name: str) -> Schedules:
     found = schedules.list_schedules(connection, namespace)
     if not found:
         say(f"{connection.host} has no schedule.")
-        return Schedules(schedules=[])
-    if click.get_current_context().params["as_json"]:
-        return Schedules(schedules=[_line(schedule) for schedule in found])
-    _print_rows(
-        ("name", "pipeline", "when", "state", "next", "data"),
-        [
-            (
-                schedule.name,
-                schedule.pipeline or "–",
-                schedule.when or "–",
-                "on" if schedule.enabled else "paused",
-                _next_time(schedule.when, zone_name) if schedule.enabled and schedule.when else "–",
-                str(schedule.parameters.get("data", "–")),
-            )
-            for schedule in found
-        ],
-    )
-    return Schedules(schedules=[_line(schedule) for schedule in found])
-
-
-def _line(schedule: schedules.Schedule) -> ScheduleLine:
-    names = ("name", "pipeline", "when", "enabled", "parameters")
-    return ScheduleLine(**{name: getattr(schedule, name) for name in names})
+    elif not click.get_current_context().params["as_json"]:
+        _print_rows(
+            ("name", "pipeline", "when", "state", "next", "data"),
+            [
+                (
+                    schedule.name,
+                    schedule.pipeline or "–",
+                    schedule.when or "–",
+                    "on" if schedule.enabled else "paused",
+                    _next_time(schedule.when, zone_name) if schedule.enabled and schedule.when else "–",
+                    str(schedule.parameters.get("data", "–")),
+                )
+                for schedule in found
+            ],
+        )
+    return Schedules(schedules=[ScheduleLine.model_validate(each, from_attributes=True) for each in found])
 
 
 def _print_rows(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

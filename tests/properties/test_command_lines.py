@@ -85,7 +85,7 @@ def nothing_starts(
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port}")
     # A package is compiled once and for all: what goes into one is tried by the properties of placements.
-    for module in ("packages", "commands.submit", "commands.compile"):
+    for module in ("packages", "commands.compile"):
         monkeypatch.setattr(f"headstart.pipelines.{module}.compile_package", lambda name, *_, **__: packages[name])
     monkeypatch.chdir(folder)
     for name in ("KUBECONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "KF_PIPELINES_SA_TOKEN_PATH"):
