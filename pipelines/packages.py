@@ -112,24 +112,20 @@ def compile_package(name: PipelineName, output: Path, placement: Placement, **bu
     if output.suffix not in (".yaml", ".yml"):
         raise SettingError(f"{output}: a package is YAML.", "Give a name that ends in .yaml.")
     pipeline = build_pipeline(name, placement, **build)
+    with tempfile.TemporaryDirectory(prefix="headstart-package-") as folder, warnings.catch_warnings():
+        # kfp warns about its own use of what it has deprecated; what matters is checked in the result.
+        warnings.simplefilter("ignore", FutureWarning)
+        logging.getLogger("kfp").setLevel(logging.ERROR)
+        compiled = Path(folder, "package.yaml")
+        compiler.Compiler().compile(pipeline, str(compiled))
+        content = compiled.read_bytes()
+    if len(content) > LARGEST_OBJECT_BYTES:
+        raise HeadstartError(
+            f"The package has {len(content):,} bytes; a run must fit into {LARGEST_OBJECT_BYTES:,}.",
+            "Make the pipeline's defaults smaller; nothing was written.",
+        )
     with whole_file(output) as partial:
-        written = partial.with_suffix(".yaml")
-        try:
-            with warnings.catch_warnings():
-                # kfp warns about its own use of what it has deprecated; what matters is checked in the result.
-                warnings.simplefilter("ignore", FutureWarning)
-                logging.getLogger("kfp").setLevel(logging.ERROR)
-                compiler.Compiler().compile(pipeline, str(written))
-            written.replace(partial)
-        finally:
-            if written != partial:
-                written.unlink(missing_ok=True)
-        size = partial.stat().st_size
-        if size > LARGEST_OBJECT_BYTES:
-            raise HeadstartError(
-                f"The package has {size:,} bytes; a run must fit into {LARGEST_OBJECT_BYTES:,}.",
-                "Make the pipeline's defaults smaller; nothing was written.",
-            )
+        partial.write_bytes(content)
     return read_package(output)
 
 

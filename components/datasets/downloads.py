@@ -35,10 +35,6 @@ _SIZE_LIMIT = 64 << 30
 Progress = Callable[[int, int | None], None]
 
 
-def _ignore(done: int, total: int | None) -> None:
-    return None
-
-
 def expected_checksum(uri: str) -> str:
     """Return `sha256=…` or `md5=…`: what the URI's fragment says, else what is published for a file of that name."""
     fragment = parse_qs(urlsplit(uri).fragment)
@@ -50,12 +46,7 @@ def expected_checksum(uri: str) -> str:
     return known_checksum(uri.partition("#")[0])
 
 
-def _check_scheme(uri: str) -> None:
-    if not _is_local(uri) and not urlsplit(uri).scheme == "https":
-        raise SettingError(f"{masked_address(uri)}: http:// can be changed on its way.", "Use https://.")
-
-
-def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = True) -> Path:
+def fetch(uri: str, folder: Path, progress: Progress = lambda done, total: None, *, kept: bool = True) -> Path:
     """Download `uri` into `folder` and return the file's path.
 
     A break in the middle is taken up again, also by a later call, from a hidden file, which is renamed only when
@@ -63,7 +54,8 @@ def fetch(uri: str, folder: Path, progress: Progress = _ignore, *, kept: bool = 
     checksum is known and right. `kept` says whether the folder outlives a failure. HeadstartError when the server
     refuses, the checksum differs or it breaks for good.
     """
-    _check_scheme(uri)
+    if not _is_local(uri) and not urlsplit(uri).scheme == "https":
+        raise SettingError(f"{masked_address(uri)}: http:// can be changed on its way.", "Use https://.")
     url = uri.partition("#")[0]
     name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     if not name or name in (".", "..") or "\\" in name or "\0" in name:
@@ -242,7 +234,4 @@ FILES: dict[str, PublishedFile] = {
 def known_checksum(url: str) -> str:
     """Return the published checksum of a well-known file, by its name, or ''."""
     name = url.rpartition("/")[2]
-    for file in FILES.values():
-        if file.checksum and file.url.rpartition("/")[2] == name:
-            return file.checksum
-    return ""
+    return next((file.checksum for file in FILES.values() if file.url.endswith(f"/{name}")), "")

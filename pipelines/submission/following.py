@@ -161,7 +161,7 @@ def _progress(title: str, tasks: list[TaskState], now: datetime | None, going: b
 def _time(text: str) -> datetime | None:
     """Read a time of the API; it writes 1970 where there is none yet."""
     try:
-        value = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        value = datetime.fromisoformat(text)
     except ValueError:
         return None
     return value if value.year > 1970 and value.tzinfo else None
