@@ -3,8 +3,8 @@ import re
 import time
 
 import pytest
-from rich.console import Console
 
+from headstart.components.console import Console
 from headstart.pipelines.live_display import LiveDisplay, Row, duration
 
 
