@@ -31,9 +31,9 @@ class Answered:
     """Log-loss of each image, see `headstart.components.promotion.evidence.log_losses`."""
 
 
-def answer(model: Any, model_classes: list[str], dataset: PackedDataset, split: str = "test") -> Answered:
-    """Return a Keras model's answers to one split."""
-    images, labels = dataset.split(split)
+def answer(model: Any, model_classes: list[str], dataset: PackedDataset) -> Answered:
+    """Return a Keras model's answers to the test split."""
+    images, labels = dataset.split("test")
     size = model.input_shape[1]
     if size != dataset.description.image_size:
         raise HeadstartError(

@@ -15,14 +15,14 @@ import os
 import shutil
 import time
 import uuid
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 from headstart.components import storage
 from headstart.components.errors import HeadstartError
 from headstart.components.promotion.integrity import RESERVED
 from headstart.components.storage.local_folder import LocalFolder
-from headstart.components.storage.places import PreconditionError
+from headstart.components.storage.places import Place
 
 ABANDONED_AFTER_SECONDS = 86400.0
 
@@ -35,67 +35,72 @@ class DamagedError(HeadstartError):
     """A file of the store cannot be read, or is not what it should be; the rest of the store can be used."""
 
 
-class Backend(Protocol):
+class Backend(ABC):
     """What a store needs of the place it lies in."""
 
-    uri: str
+    def __init__(self, place: Place) -> None:
+        """Use `place`."""
+        self._place = place
+        self.uri = place.uri
 
     def read(self, name: str) -> tuple[bytes | None, str]:
         """Return a file's content and its generation; (None, "") where it is absent."""
+        return self._place.read(name)
 
     def write(self, name: str, data: bytes, expected: str | None = None) -> None:
         """Write a whole file; with `expected` raise Conflict unless its generation still is that one."""
+        try:
+            self._place.write(name, data, expected)
+        except storage.PreconditionError as error:
+            raise Conflict(name) from error
 
     def folders(self, name: str) -> list[str]:
         """Return the names of the folders in a folder."""
+        return [*self._place.folders(name)]
 
+    @abstractmethod
     def files(self, name: str) -> list[str]:
         """Return the relative paths of all files below a folder."""
 
+    @abstractmethod
     def add_folder(self, source: Path, name: str, last: str) -> None:
         """Copy the folder `source` to `name`; raise Conflict where `name` exists. The file `last` is written last."""
 
+    @abstractmethod
     def download(self, name: str, target: Path) -> None:
         """Copy every file below `name` into the existing folder `target`."""
 
+    @abstractmethod
     def remove(self, name: str, first: str = "") -> None:
         """Remove a file or folder, the file `first` of it before the others; absent is fine."""
 
+    @abstractmethod
     def remove_abandoned(self, name: str, last: str) -> None:
         """Remove what writers that were killed left in a folder more than a day ago: folders without `last`."""
 
+    @abstractmethod
     def publish(self, link: str, name: str) -> None:
         """Make `link` lead to the folder `name`, where the place knows links."""
 
 
-class LocalBackend:
+class LocalBackend(Backend):
     """A folder on a local or network file system; changes are serialised by a lock on `.lock` that dies with us."""
+
+    _place: LocalFolder
 
     def __init__(self, folder: str | Path) -> None:
         """Use `folder`; it is made when something is written."""
         self.folder = Path(folder).expanduser().absolute()
-        self._place = LocalFolder(self.folder)
-        self.uri = self._place.uri
+        super().__init__(LocalFolder(self.folder))
         if self.folder.exists() and not self.folder.is_dir():
             raise HeadstartError(f"{folder}: is a file, expected the folder of a model store.")
 
     def read(self, name: str) -> tuple[bytes | None, str]:
         """See `Backend`. The generation is taken from the content, which never returns to what it was before."""
         try:
-            return self._place.read(name)
+            return super().read(name)
         except HeadstartError as error:
             raise DamagedError(error.message, error.remedy) from error
-
-    def write(self, name: str, data: bytes, expected: str | None = None) -> None:
-        """See `Backend`."""
-        try:
-            self._place.write(name, data, expected)
-        except PreconditionError as error:
-            raise Conflict(name) from error
-
-    def folders(self, name: str) -> list[str]:
-        """See `Backend`."""
-        return [*self._place.folders(name)]
 
     def files(self, name: str) -> list[str]:
         """See `Backend`. What is no folder and no file, such as a pipe, is named too: reading it says so."""
@@ -163,28 +168,12 @@ def _older(path: Path, seconds: float) -> bool:
         return False
 
 
-class BucketBackend:
+class BucketBackend(Backend):
     """Objects below `gs://bucket/prefix` or `s3://bucket/prefix`; see `backends.Backend`."""
 
     def __init__(self, uri: str) -> None:
         """Open `uri`, see `headstart.components.storage` for credentials and endpoints."""
-        self._place = storage.open_place(uri)
-        self.uri = self._place.uri
-
-    def read(self, name: str) -> tuple[bytes | None, str]:
-        """See `Backend`."""
-        return self._place.read(name)
-
-    def write(self, name: str, data: bytes, expected: str | None = None) -> None:
-        """See `Backend`."""
-        try:
-            self._place.write(name, data, expected)
-        except storage.PreconditionError as error:
-            raise Conflict(name) from error
-
-    def folders(self, name: str) -> list[str]:
-        """See `Backend`."""
-        return [*self._place.folders(name)]
+        super().__init__(storage.open_place(uri))
 
     def files(self, name: str) -> list[str]:
         """See `Backend`."""

@@ -7,7 +7,6 @@ whatever that file says: a kill between the switch and the removal of the file l
 from __future__ import annotations
 
 from headstart.components.errors import HeadstartError
-from headstart.components.promotion.backends import DamagedError
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.versions import Candidacy, Pointer, now
 
@@ -19,21 +18,11 @@ def candidates(store: ModelStore, skipped: list[str] | None = None) -> dict[int,
     pointer, _ = store.pointer()
     used = {change.version for change in pointer.history} if pointer else set()
     found = {}
-    for path in store.backend.files(FOLDER):
-        number = path.removesuffix(".json")
-        if not number.isdecimal() or int(number) in used:
-            continue
-        try:
-            found[int(number)] = _read(store, f"{FOLDER}/{path}")
-        except DamagedError as error:
-            if skipped is not None:
-                skipped.append(str(error))
+    for number, name in store.numbered(FOLDER).items():
+        if number not in used:
+            with store.skipping(skipped):
+                found[number] = store.parsed(Candidacy, name, store.backend.read(name)[0] or b"")
     return found
-
-
-def _read(store: ModelStore, name: str) -> Candidacy:
-    data, _ = store.backend.read(name)
-    return store.parsed(Candidacy, name, data or b"")
 
 
 def keep(store: ModelStore, version: int, candidacy: Candidacy) -> None:

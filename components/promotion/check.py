@@ -11,20 +11,12 @@ from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.versions import Manifest, Outcome, Pointer, now
 
 TRAIN = "train"
+_FACTS = {"name", "source", "classes", "counts", "class_counts", "skipped", "skipped_examples", "notes"}
 
 
 def data_facts(description: Description) -> dict[str, object]:
     """Return what an outcome says about the data."""
-    return {
-        "name": description.name,
-        "source": description.source,
-        "classes": description.classes,
-        "counts": description.counts,
-        "class_counts": description.class_counts,
-        "skipped": description.skipped,
-        "skipped_examples": description.skipped_examples,
-        "notes": description.notes,
-    }
+    return description.model_dump(include=_FACTS)
 
 
 def check_data(
@@ -38,77 +30,67 @@ def check_data(
     pointer, _ = store.pointer()
     current = store.manifest(pointer.version) if pointer else None
     remarks: list[str] = []
-    stop = None
+    known = None
     if not force:
-        stop = (_unchanged(description, pointer) if pointer else None) or _waiting(description, store, pointer)
-    if stop is None:
-        problems = _problems(description, rules, current, remarks)
+        known = (_unchanged(description, pointer) if pointer else None) or _waiting(description, store, pointer)
+    if known is not None:
+        title, reasons = f"Nothing to do: {known[0]}", [known[1]]
+    else:
+        title, reasons = "The data cannot be trained on; nothing was changed.", []
+        reasons += _problems(description, rules, current, remarks)
         drifted = drift(dataset, current, rules)
         if rules.drift == "refuse":
-            problems += [f"{text} drift=warn would only say so." for text in drifted]
+            reasons += [f"{text} drift=warn would only say so." for text in drifted]
         else:
             remarks += drifted
-        if problems:
-            stop = Outcome(
-                status="unusable", title="The data cannot be trained on; nothing was changed.", reasons=problems
-            )
-    if stop is None:
-        return None, remarks
-    return (
-        stop.model_copy(
-            update={
-                "at": now(),
-                "run_id": run_id,
-                "current": pointer.version if pointer else None,
-                "data_digest": description.digest,
-                "data": data_facts(description),
-                "reasons": stop.reasons + remarks,
-            }
-        ),
-        remarks,
+        if not reasons:
+            return None, remarks
+    outcome = Outcome(
+        status="unchanged" if known is not None else "unusable",
+        title=title,
+        reasons=reasons + remarks,
+        at=now(),
+        run_id=run_id,
+        current=pointer.version if pointer else None,
+        data_digest=description.digest,
+        data=data_facts(description),
     )
+    return outcome, remarks
 
 
-def _unchanged(description: Description, pointer: Pointer) -> Outcome | None:
+def _unchanged(description: Description, pointer: Pointer) -> tuple[str, str] | None:
+    """Say, in a title and a reason, that the model in use or one that was rolled back was trained on these data."""
     short = description.digest[:12]
     if description.digest == pointer.data_digest:
-        return Outcome(
-            status="unchanged",
-            title=f"Nothing to do: version {pointer.version} was trained on exactly these data.",
-            reasons=[f"The data's digest is {short}…, the one that version {pointer.version} records."],
+        return (
+            f"version {pointer.version} was trained on exactly these data.",
+            f"The data's digest is {short}…, the one that version {pointer.version} records.",
         )
     if description.digest in pointer.withdrawn:
-        return Outcome(
-            status="unchanged",
-            title="Nothing to do: these data made a version that was rolled back.",
-            reasons=[
-                f"The data's digest is {short}…; the version trained on them was withdrawn: "
-                f"{pointer.withdrawn[description.digest]}. New data, or force, start a retraining."
-            ],
+        return (
+            "these data made a version that was rolled back.",
+            f"The data's digest is {short}…; the version trained on them was withdrawn: "
+            f"{pointer.withdrawn[description.digest]}. New data, or force, start a retraining.",
         )
     return None
 
 
-def _waiting(description: Description, store: ModelStore, pointer: Pointer | None) -> Outcome | None:
+def _waiting(description: Description, store: ModelStore, pointer: Pointer | None) -> tuple[str, str] | None:
     """Say that these data have made a candidate already that was rejected, or that waits and can still be approved."""
     current = pointer.version if pointer else None
     for version, candidacy in sorted(candidates(store).items(), reverse=True):
         if candidacy.data_digest != description.digest:
             continue
         if candidacy.state == "rejected":
-            return Outcome(
-                status="unchanged",
-                title=f"Nothing to do: these data made version {version}, which was rejected.",
-                reasons=[
-                    f"Rejected by {candidacy.by or 'somebody'}: {candidacy.reason or 'no reason given'}. New data, or "
-                    "force, start a retraining."
-                ],
+            return (
+                f"these data made version {version}, which was rejected.",
+                f"Rejected by {candidacy.by or 'somebody'}: {candidacy.reason or 'no reason given'}. New data, or "
+                "force, start a retraining.",
             )
         if candidacy.compared_with == current:
-            return Outcome(
-                status="unchanged",
-                title=f"Nothing to do: version {version}, trained on exactly these data, waits for approval.",
-                reasons=[f"`headstart models approve {version}` puts it into use. {candidacy.why}"],
+            return (
+                f"version {version}, trained on exactly these data, waits for approval.",
+                f"`headstart models approve {version}` puts it into use. {candidacy.why}",
             )
     return None
 

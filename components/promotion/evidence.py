@@ -87,10 +87,6 @@ class Evidence:
     """The same, summed over the retrainings of this recipe against this model in use."""
     proven: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return dict(self.__dict__)
-
 
 def log_losses(probabilities: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Floats:
     """Return each image's log-loss (N), at the temperature that suits these images best.

@@ -14,7 +14,6 @@ remain they are kept, and that is said. Whether what these rules let pass is als
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import comb
 from typing import Any, Literal
 
 import numpy as np
@@ -98,6 +97,15 @@ class Rules(BaseModel):
 
 
 @dataclass(frozen=True)
+class Recall:
+    """Share of a class's images that each model recognises; None where there is no image, or no model."""
+
+    candidate: float | None
+    current: float | None
+    images: int
+
+
+@dataclass(frozen=True)
 class Compared:
     """Figures of both models on the same images; fractions, or None where there is nothing to divide by."""
 
@@ -107,22 +115,7 @@ class Compared:
     only_candidate_right: int
     only_current_right: int
     chance: float | None  # two-sided exact sign test over the images that one of the two got right
-    recalls: dict[str, tuple[float | None, float | None, int]]  # class → candidate, current, images
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
-        return {
-            "images": self.images,
-            "candidate_accuracy": self.candidate_accuracy,
-            "current_accuracy": self.current_accuracy,
-            "only_candidate_right": self.only_candidate_right,
-            "only_current_right": self.only_current_right,
-            "chance": self.chance,
-            "recalls": {
-                name: {"candidate": candidate, "current": current, "images": images}
-                for name, (candidate, current, images) in self.recalls.items()
-            },
-        }
+    recalls: dict[str, Recall]
 
 
 @dataclass(frozen=True)
@@ -147,17 +140,10 @@ class Decision:
         return self.refused or [self.gained]
 
 
-def sign_test(wins: int, losses: int) -> float | None:
-    """Two-sided exact sign test: the chance of so uneven a split if both were equally good; None without trials."""
-    trials = wins + losses
-    if trials == 0:
-        return None
-    tail = sum(comb(trials, k) for k in range(min(wins, losses) + 1))
-    return float(min(1.0, 2 * tail / 2**trials))
-
-
 def compare(classes: list[str], truth: Answers, candidate: Answers, current: Answers | None) -> Compared:
     """Count right answers of both; answers are indices into `classes`, or UNKNOWN."""
+    from scipy.stats import binomtest
+
     right = candidate == truth
     right_current = None if current is None else current == truth
     wins = 0 if right_current is None else int(np.sum(right & ~right_current))
@@ -165,7 +151,7 @@ def compare(classes: list[str], truth: Answers, candidate: Answers, current: Ans
     recalls = {}
     for label, name in enumerate(classes):
         of_class = truth == label
-        recalls[name] = (_share(right, of_class), _share(right_current, of_class), int(of_class.sum()))
+        recalls[name] = Recall(_share(right, of_class), _share(right_current, of_class), int(of_class.sum()))
     everything = np.ones(len(truth), dtype=np.bool_)
     return Compared(
         images=len(truth),
@@ -173,7 +159,7 @@ def compare(classes: list[str], truth: Answers, candidate: Answers, current: Ans
         current_accuracy=_share(right_current, everything),
         only_candidate_right=wins,
         only_current_right=losses,
-        chance=sign_test(wins, losses),
+        chance=float(binomtest(wins, wins + losses).pvalue) if wins + losses else None,
         recalls=recalls,
     )
 
@@ -232,10 +218,10 @@ def _below(accuracy: float, rules: Rules) -> str:
 
 
 def _judge_floor(rules: Rules, compared: Compared, refused: list[str]) -> None:
-    for name, (recall, _, images) in compared.recalls.items():
-        if recall is not None and recall < rules.minimum_recall:
+    for name, found in compared.recalls.items():
+        if found.candidate is not None and found.candidate < rules.minimum_recall:
             refused.append(
-                f"Class {name}: {recall:.2%} of {images} images recognised; "
+                f"Class {name}: {found.candidate:.2%} of {found.images} images recognised; "
                 f"minimum_recall is {rules.minimum_recall:.2%}."
             )
 
@@ -279,7 +265,7 @@ def _judge_overall(
 def _judge_new_classes(rules: Rules, compared: Compared, new: list[str], refused: list[str]) -> str:
     names = ", ".join(new)
     for name in new:
-        recall = compared.recalls[name][0] or 0.0
+        recall = compared.recalls[name].candidate or 0.0
         if recall < rules.minimum_new_class_recall:
             refused.append(
                 f"Class {name} is new, and the candidate recognises {recall:.2%} of it; "
@@ -293,7 +279,8 @@ def _judge_new_classes(rules: Rules, compared: Compared, new: list[str], refused
 
 def _judge_classes(rules: Rules, compared: Compared, shared: list[str], refused: list[str]) -> None:
     for name in shared:
-        new, old, images = compared.recalls[name]
+        found = compared.recalls[name]
+        new, old, images = found.candidate, found.current, found.images
         if new is None or old is None:
             continue
         lost = round(old * images) - round(new * images)

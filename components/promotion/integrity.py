@@ -15,20 +15,17 @@ MANIFEST = "version.json"
 RESERVED = "reserved"
 """A file that a bucket has in each version; it holds its name while the others are written."""
 SIGNATURE = "model.sig"
-_BLOCK = 1 << 20
 
 
 def file_digests(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below `folder`, by relative path."""
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content as hexadecimal text."""
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -18,6 +18,7 @@ from headstart.components.promotion.versions import Manifest, Outcome
 
 SECONDS = 10.0
 TOLD = frozenset({"promoted", "candidate", "refused", "failed", "unusable", "superseded"})
+_POSTED = {"status", "title", "reasons", "version", "current", "run_id", "at", "data_digest"}
 _API = "/api/model_registry/v1alpha3"
 _LONGEST = 1 << 20
 
@@ -33,27 +34,12 @@ def check_address(url: str, option: str) -> None:
         raise SettingError(f"{option}: expected an http:// or https:// address, found another text.")
 
 
-def message(outcome: Outcome, store_uri: str) -> dict[str, Any]:
-    """Return what is posted."""
-    return {
-        "status": outcome.status,
-        "title": outcome.title,
-        "reasons": outcome.reasons,
-        "version": outcome.version,
-        "current": outcome.current,
-        "run_id": outcome.run_id,
-        "at": outcome.at,
-        "data_digest": outcome.data_digest,
-        "store": store_uri,
-    }
-
-
 def notify(url: str, outcome: Outcome, store_uri: str) -> str:
     """Post how a retraining ended; return what went wrong, or nothing. `unchanged` is not worth a message."""
     if outcome.status not in TOLD:
         return ""
     try:
-        _request("POST", url, message(outcome, store_uri))
+        _request("POST", url, outcome.model_dump(include=_POSTED) | {"store": store_uri})
     except (requests.RequestException, ValueError) as error:
         return f"--notify: the message could not be delivered: {_reason(error)}."
     return ""

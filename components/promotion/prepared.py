@@ -58,17 +58,13 @@ def _copy(uri: str, target: Path) -> None:
         folder, _, name = folder.rpartition("/")
         pairs = {name: MODEL_FILE, name.removesuffix(".keras") + ".json": DESCRIPTION_FILE}
     for source, file in pairs.items():
-        data = _read(folder, source)
+        data, _ = open_place(folder).read(source)
         if data is None:
             raise SettingError(
                 f"Prepared model {uri!r}: {source} is not there.",
                 "Expected a folder with model.keras and model.json, or NAME.keras with NAME.json beside it.",
             )
         (target / file).write_bytes(data)
-
-
-def _read(folder: str, name: str) -> bytes | None:
-    return open_place(folder).read(name)[0]
 
 
 def _description(folder: Path, uri: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -144,8 +145,8 @@ def _decide_and_switch(
                 "title": f"Refused: version {pointer.version} stays in use." if pointer else "Refused: too inaccurate.",
                 "reasons": [*reasons, *found.decision.remarks, *remarks],
                 "current": pointer.version if pointer else None,
-                "comparison": compared.as_dict(),
-                "evidence": found.evidence.as_dict() if found.evidence else {},
+                "comparison": asdict(compared),
+                "evidence": asdict(found.evidence) if found.evidence else {},
                 "measured": found.measured,
                 "candidate": {**outcome.candidate, **about},
             }
@@ -166,7 +167,7 @@ def _decide_and_switch(
             image_size=dataset.description.image_size,
             reading=dataset.description.reading,
             accuracy=compared.candidate_accuracy,
-            recalls={name: new for name, (new, _, _) in compared.recalls.items() if new is not None},
+            recalls={name: own for name, one in compared.recalls.items() if (own := one.candidate) is not None},
             weights=candidate.record.final_weights,
             initial_weights=candidate.record.initial_weights,
             reason=" ".join(reasons),

@@ -7,7 +7,6 @@ Formats: in-toto Statement v1 with SLSA Provenance v1 (slsa.dev/spec/v1.0/proven
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from importlib import metadata
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.components.atomic_files import write_json
+from headstart.components.promotion.integrity import sha256
 from headstart.components.promotion.versions import Manifest
 from headstart.components.records import RunRecord
 from headstart.components.regular_files import read_json
@@ -27,14 +27,14 @@ _LOCKS = Path(__file__).resolve().parents[2] / "requirements"
 
 def write_origin(folder: Path, manifest: Manifest, record: RunRecord) -> None:
     """Write both files into a version's folder, whose model is in place."""
-    digest = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
+    digest = sha256(folder / MODEL)
     write_json(folder / PROVENANCE_FILE, provenance(digest, manifest, record))
     write_json(folder / BOM_FILE, bill_of_materials(digest, manifest, record))
 
 
 def lock_digests() -> dict[str, str]:
     """Return the SHA-256 of each lock of dependencies that lies beside the code; empty where it was left out."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(_LOCKS.glob("[cg]pu.txt"))}
+    return {path.name: sha256(path) for path in sorted(_LOCKS.glob("[cg]pu.txt"))}
 
 
 def provenance(digest: str, manifest: Manifest, record: RunRecord) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def provenance(digest: str, manifest: Manifest, record: RunRecord) -> dict[str, 
         for name, value in lock_digests().items()
     ]
     image = record.environment.image
+    versions = record.environment.versions or {"headstart": metadata.version("headstart")}
     if match := re.search(r"@sha256:([0-9a-f]{64})$", image):
         materials.append({"name": "image", "uri": image, "digest": {"sha256": match[1]}})
     return {
@@ -61,15 +62,11 @@ def provenance(digest: str, manifest: Manifest, record: RunRecord) -> dict[str, 
                 "resolvedDependencies": [{key: value for key, value in one.items() if value} for one in materials],
             },
             "runDetails": {
-                "builder": {"id": "headstart", "version": record.environment.versions or _versions()},
+                "builder": {"id": "headstart", "version": versions},
                 "metadata": {"invocationId": manifest.run_id, "finishedOn": manifest.created_at},
             },
         },
     }
-
-
-def _versions() -> dict[str, str]:
-    return {"headstart": metadata.version("headstart")}
 
 
 def bill_of_materials(digest: str, manifest: Manifest, record: RunRecord) -> dict[str, Any]:
@@ -158,7 +155,7 @@ def check_origin(folder: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{PROVENANCE_FILE} cannot be read: {type(error).__name__}"
     try:
-        found = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
+        found = sha256(folder / MODEL)
     except OSError as error:
         return f"{MODEL} cannot be read: {error.strerror}"
     return "" if named == found else f"{PROVENANCE_FILE} is about another model"

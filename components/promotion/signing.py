@@ -40,28 +40,30 @@ def verifies() -> bool:
 
 def check_keys() -> None:
     """Raise SettingError where a key is configured and cannot be used, before anything is trained."""
+    for variable in (SIGNING_KEY, VERIFYING_KEY):
+        if os.environ.get(variable):
+            _loaded(variable)
+
+
+def _loaded(variable: str) -> Any:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-    for variable in (SIGNING_KEY, VERIFYING_KEY):
-        if not os.environ.get(variable):
-            continue
-        with _key(variable) as path:
-            try:
-                if variable == SIGNING_KEY:
-                    password = os.environ.get(PASSWORD)
-                    key: object = load_pem_private_key(
-                        read_regular(path, LARGEST_TEXT), password.encode() if password else None
-                    )
-                else:
-                    key = load_pem_public_key(read_regular(path, LARGEST_TEXT))
-            except (ValueError, TypeError) as error:
-                raise SettingError(f"{variable}: cannot be read as a PEM key: {type(error).__name__}.") from error
-            if not isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
-                raise SettingError(
-                    f"{variable}: expected an elliptic-curve key.",
-                    "`openssl ecparam -genkey -name prime256v1` makes one.",
-                )
+    with _key(variable) as path:
+        content = read_regular(path, LARGEST_TEXT)
+    password = os.environ.get(PASSWORD)
+    try:
+        if variable == SIGNING_KEY:
+            key: object = load_pem_private_key(content, password.encode() if password else None)
+        else:
+            key = load_pem_public_key(content)
+    except (ValueError, TypeError) as error:
+        raise SettingError(f"{variable}: cannot be read as a PEM key: {type(error).__name__}.") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        raise SettingError(
+            f"{variable}: expected an elliptic-curve key.", "`openssl ecparam -genkey -name prime256v1` makes one."
+        )
+    return key
 
 
 def sign(folder: Path) -> None:
@@ -107,13 +109,9 @@ def sign_bytes(message: bytes) -> bytes:
     """Return the signature of a message with the configured signing key: ECDSA with SHA-256."""
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     check_keys()
-    password = os.environ.get(PASSWORD)
-    with _key(SIGNING_KEY) as path:
-        key: Any = load_pem_private_key(path.read_bytes(), password.encode() if password else None)
-    signature: bytes = key.sign(message, ec.ECDSA(hashes.SHA256()))
+    signature: bytes = _loaded(SIGNING_KEY).sign(message, ec.ECDSA(hashes.SHA256()))
     return signature
 
 
@@ -122,13 +120,10 @@ def signed_bytes(message: bytes, signature: str) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     check_keys()
-    with _key(VERIFYING_KEY) as path:
-        key: Any = load_pem_public_key(path.read_bytes())
     try:
-        key.verify(base64.b64decode(signature, validate=True), message, ec.ECDSA(hashes.SHA256()))
+        _loaded(VERIFYING_KEY).verify(base64.b64decode(signature, validate=True), message, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, ValueError):
         return False
     return True

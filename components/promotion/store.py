@@ -115,7 +115,7 @@ class ModelStore:
         pins = self.pins(skipped)
         listed = []
         for number in self._numbers():
-            with self._skipping(skipped):
+            with self.skipping(skipped):
                 if self.backend.read(f"versions/{number}/{MANIFEST}")[0] is not None:
                     manifest = self.manifest(number)
                     listed.append(Listed(manifest, bool(pointer and pointer.version == number), number in pins))
@@ -248,15 +248,12 @@ class ModelStore:
     def pins(self, skipped: list[str] | None = None) -> dict[int, Pin]:
         """Return the pinned versions. A pin that cannot be read holds all the same and is named in `skipped`."""
         found = {}
-        for path in self.backend.files("pins"):
-            number = path.removesuffix(".json")
-            if not number.isdecimal():
-                continue
-            found[int(number)] = Pin(at="", reason="its pin cannot be read")
-            with self._skipping(skipped):
-                data, _ = self.backend.read(f"pins/{path}")
+        for number, name in self.numbered("pins").items():
+            found[number] = Pin(at="", reason="its pin cannot be read")
+            with self.skipping(skipped):
+                data, _ = self.backend.read(name)
                 if data is not None:
-                    found[int(number)] = self.parsed(Pin, f"pins/{path}", data)
+                    found[number] = self.parsed(Pin, name, data)
         return found
 
     def pin(self, version: int, by: str, reason: str = "") -> None:
@@ -338,18 +335,23 @@ class ModelStore:
         """Return how the last retrainings ended, oldest first; what cannot be read is named in `skipped`."""
         found = []
         for folder in self.backend.folders("retrainings")[-last:]:
-            with self._skipping(skipped):
+            with self.skipping(skipped):
                 data, _ = self.backend.read(f"retrainings/{folder}/outcome.json")
                 if data is not None:
                     found.append(self.parsed(Outcome, f"retrainings/{folder}/outcome.json", data))
         return found
+
+    def numbered(self, folder: str) -> dict[int, str]:
+        """Return the names of the files `<n>.json` in a folder, by number."""
+        paths = self.backend.files(folder)
+        return {int(stem): f"{folder}/{path}" for path in paths if (stem := path.removesuffix(".json")).isdecimal()}
 
     def _numbers(self) -> list[int]:
         names = self.backend.folders("versions")
         return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
 
     @contextmanager
-    def _skipping(self, skipped: list[str] | None) -> Iterator[None]:
+    def skipping(self, skipped: list[str] | None) -> Iterator[None]:
         """Go on after a file that is damaged, of a newer Headstart or cannot be read, and name it."""
         try:
             yield
@@ -357,15 +359,15 @@ class ModelStore:
             if skipped is not None:
                 skipped.append(str(error))
 
-    def parsed(self, kind: type[Part], name: str, data: bytes) -> Part:
-        """Return a file's content; DamagedError where it is not of that kind, or of a newer Headstart."""
+    def parsed(self, kind: type[Part], name: str, data: bytes, remedy: str = "") -> Part:
+        """Return a file's content; DamagedError where it is of another kind (with `remedy`) or a newer Headstart."""
         try:
             value = kind.model_validate_json(data)
         except ValidationError as error:
             self._refuse_newer(name, sealed.number(data, "schema_version"))
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-            raise DamagedError(f"{self.uri}/{name}: damaged: {where}: {first['msg']}.") from error
+            raise DamagedError(f"{self.uri}/{name}: damaged: {where}: {first['msg']}.", remedy) from error
         self._refuse_newer(name, getattr(value, "schema_version", 1))
         return value
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import ndtri
 
 from headstart.components.errors import TemporaryError
 from headstart.components.promotion import sealed
-from headstart.components.promotion.backends import Conflict, DamagedError
+from headstart.components.promotion.backends import Conflict
 from headstart.components.promotion.evidence import POWER, level
 from headstart.components.promotion.gate import Mask
 from headstart.components.promotion.store import ModelStore
@@ -70,15 +70,8 @@ def read_uses(store: ModelStore) -> tuple[Uses, str]:
     data, generation = store.backend.read(FILE)
     if data is None:
         return Uses(), ""
-    data = sealed.unseal(store.uri, FILE, data)
     remedy = f"Restore it, or remove it once you test on new images: without it every image counts as new ({FILE})."
-    try:
-        uses = Uses.model_validate_json(data)
-    except ValidationError as error:
-        raise DamagedError(f"{store.uri}/{FILE}: damaged: {error.errors()[0]['msg']}.", remedy) from error
-    if uses.schema_version > SCHEMA_VERSION:
-        raise DamagedError(f"{store.uri}/{FILE}: written by a newer Headstart.", "Use that one, or a newer one.")
-    return uses, generation
+    return store.parsed(Uses, FILE, sealed.unseal(store.uri, FILE, data), remedy), generation
 
 
 def choose(before: list[int], confidence: float, test_uses: int) -> tuple[Mask, int]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headstart.components.errors import SettingError
-from headstart.components.promotion.gate import UNKNOWN, Answers, Decision, Rules, decide, sign_test
+from headstart.components.promotion.gate import UNKNOWN, Answers, Decision, Recall, Rules, decide
 
 CLASSES = ["apple", "pears", "noise"]
 TRUTH = np.repeat([0, 1, 2], 100)
@@ -28,7 +28,7 @@ def test_the_first_model_is_promoted_whatever_the_margin() -> None:
     decision = decided(answers(50, 50, 50), None, margin=0.9)
     assert decision.promote
     assert decision.reasons == ["There was no model in use; this one has an accuracy of 50.00%."]
-    assert decision.compared.recalls["pears"] == (0.5, None, 100)
+    assert decision.compared.recalls["pears"] == Recall(0.5, None, 100)
 
 
 def test_not_even_the_first_model_below_the_minimum() -> None:
@@ -129,12 +129,10 @@ def test_images_that_the_model_in_use_was_trained_on_do_not_count() -> None:
     assert "favours the model in use" in few.remarks[0]
 
 
-def test_the_sign_test_against_values_from_a_table() -> None:
-    assert sign_test(0, 0) is None
-    assert sign_test(5, 5) == 1.0
-    assert sign_test(6, 0) == pytest.approx(0.03125)  # 2 · 1/64
-    assert sign_test(8, 2) == pytest.approx(0.109375)  # 2 · (1 + 10 + 45)/1024
-    assert sign_test(2, 8) == sign_test(8, 2)
+def test_the_chance_of_so_uneven_a_split() -> None:
+    assert decided(answers(50, 50, 50), answers(50, 50, 50)).compared.chance is None
+    # Only the candidate is right on 8 images, only the model in use on 2: 2 · (1 + 10 + 45) / 1024.
+    assert decided(answers(58, 48, 50), answers(50, 50, 50)).compared.chance == pytest.approx(0.109375)
 
 
 @pytest.mark.parametrize(
