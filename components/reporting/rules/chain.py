@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from headstart.components.records import RunRecord
 from headstart.components.reporting.experiment import Experiment, stages_before, succeeded
-from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
+from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, names, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.stages import STAGES
 from headstart.components.training.stage_settings import StageSettings
 
 # Seconds by which the clocks of two machines may differ.
 MOST_SKEW = 60.0
+
+# The stage that a run started from, its preparation, and a frozen layer.
+Start = tuple[str | None, int, str]
 
 
 @rule("error")
@@ -70,7 +74,7 @@ def lineage(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken
     yield from grouped(_given(experiment, good))
     # Versions that did not write it down named no stage for any run.
     if any(record.started_from for record in good):
-        yield from grouped(problem for record in good for problem in _ancestors(record, experiment))
+        yield from of_runs(good, lambda record: _ancestors(record, experiment))
 
 
 def _starts(records: list[RunRecord]) -> Iterator[Problem]:
@@ -159,15 +163,14 @@ def _seconds(started: str, later: float = 0.0) -> float | None:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() + later
 
 
-def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
+def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Flaw]:
     expected = stages_before(record)
     # A model that was given may bring ancestors of its own.
     own = record.started_from[len(record.started_from) - len(expected) :] if record.given else record.started_from
     named = tuple(ancestor.stage for ancestor in own)
     if named != expected:
-        yield Problem(
+        yield (
             "stages",
-            record,
             f"{record.name} says that it builds on {' and '.join(named) or 'nothing'}; a run of {record.arm} builds on "
             f"{' and '.join(expected) or 'nothing'}.",
         )
@@ -179,16 +182,13 @@ def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
             == (ancestor.weights, ancestor.seed, ancestor.data)
             for other in made
         ):
-            yield Problem(
+            yield (
                 f"ancestor {ancestor.stage}",
-                record,
                 f"{record.name} names a {ancestor.stage} of seed {ancestor.seed} with other weights or data than "
                 f"{made[0].name} has.",
             )
     if own and record.initial_model not in (None, own[-1].weights):
-        yield Problem(
-            "initial", record, f"{record.name} was loaded from another model than the last of those that it builds on."
-        )
+        yield "initial", f"{record.name} was loaded from another model than the last of those that it builds on."
 
 
 @rule("error")
@@ -203,28 +203,24 @@ def frozen_unchanged(experiment: Experiment, settings: ReportSettings) -> Iterab
 @rule("error")
 def frozen_as_said(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """What was frozen must be what the table of stages and the settings say, and be the layers of the earlier stage."""
-    yield from grouped(problem for record in succeeded(experiment.records) for problem in _frozen(record, experiment))
+    usual = _usual_starts(experiment)
+    yield from of_runs(succeeded(experiment.records), lambda record: _frozen(record, experiment, usual))
 
 
-def _frozen(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
+def _frozen(record: RunRecord, experiment: Experiment, usual: dict[Start, str]) -> Iterator[Flaw]:
     layers = [layer.layer for layer in record.frozen]
     wanted = _wanted(record)
     if wanted is not None and layers != wanted:
-        yield Problem(
+        yield (
             "layers",
-            record,
             f"{record.name} froze {', '.join(layers) or 'nothing'}; by its settings it freezes "
             f"{', '.join(wanted) or 'nothing'}.",
         )
     if STAGES[record.arm].frozen == "nothing" and layers:
-        yield Problem(
-            "something", record, f"{record.name} froze {', '.join(layers)}; a run of {record.arm} trains all."
-        )
+        yield "something", f"{record.name} froze {', '.join(layers)}; a run of {record.arm} trains all."
     start = record.initial_weights
     if record.final_weights is not None and start == record.final_weights:
-        yield Problem(
-            "untrained", record, f"{record.name} ended with the weights that it started from: nothing trained."
-        )
+        yield "untrained", f"{record.name} ended with the weights that it started from: nothing trained."
     source = STAGES[record.arm].starts_from
     if source is None:
         return
@@ -233,33 +229,23 @@ def _frozen(record: RunRecord, experiment: Experiment) -> Iterator[Problem]:
             kept = {layer.layer: layer.after for layer in other.frozen}
             foreign = [layer.layer for layer in record.frozen if kept.get(layer.layer, layer.before) != layer.before]
             if foreign:
-                yield Problem(
+                yield (
                     "foreign",
-                    record,
                     f"{record.name}: {', '.join(foreign)} began with other weights than {other.name} ended with.",
                 )
     # All runs that freeze a layer of one prepared model freeze the same weights.
-    first = _first_before(experiment, source, record.preparation)
-    odd = [layer.layer for layer in record.frozen if first.get(layer.layer, layer.before) != layer.before]
+    odd = [each.layer for each in record.frozen if usual[source, record.preparation, each.layer] != each.before]
     if odd:
-        yield Problem(
-            "siblings", record, f"{record.name}: {', '.join(odd)} began with other weights than in its siblings."
-        )
+        yield "siblings", f"{record.name}: {', '.join(odd)} began with other weights than in its siblings."
 
 
-def _first_before(experiment: Experiment, source: str, preparation: int) -> dict[str, str]:
-    """The most frequent digest of each frozen layer among the runs that start from one prepared model."""
-    cache: dict[tuple[str, int], dict[str, str]] = experiment.__dict__.setdefault("_frozen_before", {})
-    found = cache.get((source, preparation))
-    if found is None:
-        counts: dict[str, dict[str, int]] = {}
-        for record in succeeded(experiment.records):
-            if STAGES[record.arm].starts_from == source and record.preparation == preparation:
-                for layer in record.frozen:
-                    of = counts.setdefault(layer.layer, {})
-                    of[layer.before] = of.get(layer.before, 0) + 1
-        found = cache[source, preparation] = {layer: max(of, key=lambda x: of[x]) for layer, of in counts.items()}
-    return found
+def _usual_starts(experiment: Experiment) -> dict[Start, str]:
+    """The most frequent digest of each frozen layer before training, among the runs from one prepared model."""
+    found: dict[Start, Counter[str]] = defaultdict(Counter)
+    for record in succeeded(experiment.records):
+        for layer in record.frozen:
+            found[STAGES[record.arm].starts_from, record.preparation, layer.layer][layer.before] += 1
+    return {start: digests.most_common(1)[0][0] for start, digests in found.items()}
 
 
 def _wanted(record: RunRecord) -> list[str] | None:

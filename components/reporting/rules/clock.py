@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from headstart.components.records import Attempt, RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
+from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, names, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted, duration, number, percent
 from headstart.components.stages import STAGES
@@ -148,7 +148,7 @@ def _time(text: str) -> datetime | None:
 def consistent_clock(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """The same time is recorded per epoch, per phase, per attempt and as processor time; the four must add up."""
     good = succeeded(experiment.records)
-    yield from grouped(problem for record in good for check in _CHECKS for problem in check(record))
+    yield from of_runs(good, _phases, _elapsed, _processor, _attempts)
     yield from grouped(_known_for_some(good))
 
 
@@ -168,60 +168,54 @@ def _known_for_some(records: list[RunRecord]) -> Iterator[Problem]:
                 yield Problem(what, record, f"{record.name} does not say {what}, as other runs do.")
 
 
-def _phases(record: RunRecord) -> Iterator[Problem]:
+def _phases(record: RunRecord) -> Iterator[Flaw]:
     train, rows = record.phases.train, record.epochs
     if not rows or train <= 0:
-        yield Problem("empty", record, f"{record.name} is called succeeded but has no training time or no epochs.")
+        yield "empty", f"{record.name} is called succeeded but has no training time or no epochs."
         return
     total = sum(row.train_seconds for row in rows) + record.prefix_seconds
     parts = "epochs and the pass through the frozen layers" if record.prefix_seconds else "epochs"
     if not _equal(total, train):
-        yield Problem(
+        yield (
             "more" if total > train else "less",
-            record,
             f"The {parts} of {record.name} add up to {total:.2f} s, {'more' if total > train else 'less'} than its "
             f"training time of {train:.2f} s.",
         )
     evaluated = sum(row.evaluate_seconds for row in rows)
     if evaluated > record.phases.evaluate * 1.001 + 0.002:
-        yield Problem(
+        yield (
             "evaluate",
-            record,
             f"The epochs of {record.name} were evaluated for {evaluated:.2f} s, more than its whole evaluation of "
             f"{record.phases.evaluate:.2f} s.",
         )
     if record.prefix_cached != (record.prefix_seconds > 0):
         has = "has" if record.prefix_cached else "has not"
-        yield Problem(
+        yield (
             "prefix",
-            record,
             f"{record.name} {has} computed the outputs of its frozen layers once, and took {record.prefix_seconds:g} s "
             "for it.",
         )
     if record.kept_features and not record.prefix_cached:
-        yield Problem(
-            "kept", record, f"{record.name} used kept outputs of frozen layers, but computed none for its own training."
-        )
+        yield "kept", f"{record.name} used kept outputs of frozen layers, but computed none for its own training."
 
 
-def _elapsed(record: RunRecord) -> Iterator[Problem]:
+def _elapsed(record: RunRecord) -> Iterator[Flaw]:
     elapsed = record.prefix_seconds
     for row in record.epochs:
         elapsed += row.train_seconds
         if row.train_seconds <= 0:
-            yield Problem("instant", record, f"{record.name}: epoch {row.epoch} took no time.")
+            yield "instant", f"{record.name}: epoch {row.epoch} took no time."
             return
         if not _equal(elapsed, row.elapsed):
-            yield Problem(
+            yield (
                 "elapsed",
-                record,
                 f"{record.name}: {row.elapsed:.2f} s had elapsed after epoch {row.epoch}, but the epochs until then "
                 f"add up to {elapsed:.2f} s.",
             )
             return
 
 
-def _processor(record: RunRecord) -> Iterator[Problem]:
+def _processor(record: RunRecord) -> Iterator[Flaw]:
     cores, rows, cpu = record.environment.cores, record.epochs, record.train_cpu_seconds
     timed = sum(row.cpu_seconds for row in rows)
     # A container's quota is for stretches of a tenth of a second, of which all may be used at once.
@@ -232,9 +226,8 @@ def _processor(record: RunRecord) -> Iterator[Problem]:
     ]
     for what, processor, wall in spans:
         if cores and processor > wall * max(cores, 1) * 1.05 + slack:
-            yield Problem(
+            yield (
                 "processors",
-                record,
                 f"{record.name}: {what} took {processor:.2f} s of processor time in {wall:.2f} s on {cores:g} cores.",
             )
             return
@@ -242,68 +235,58 @@ def _processor(record: RunRecord) -> Iterator[Problem]:
     rest = cpu - timed
     most = record.prefix_seconds * max(cores, 1) * 1.05 + slack if record.prefix_cached else 0.0
     if timed and not -0.002 - 0.001 * cpu <= rest <= most + 0.002 + 0.001 * cpu:
-        yield Problem(
+        yield (
             "sum",
-            record,
             f"{record.name}: its epochs took {timed:.2f} s of processor time, the whole training {cpu:.2f} s.",
         )
 
 
-def _attempts(record: RunRecord) -> Iterator[Problem]:
+def _attempts(record: RunRecord) -> Iterator[Flaw]:
     attempts = record.attempts
     if not attempts:
-        yield Problem("no attempt", record, f"{record.name} is called succeeded, but nothing is known of an attempt.")
+        yield "no attempt", f"{record.name} is called succeeded, but nothing is known of an attempt."
         return
     done = sum(attempt.epochs for attempt in attempts)
     if done != len(record.epochs):
-        yield Problem(
+        yield (
             "attempts",
-            record,
             f"The {counted(len(attempts), 'attempt')} at {record.name} finished {counted(done, 'epoch')}, its record "
             f"has {len(record.epochs)}.",
         )
     if len(attempts) == 1 and record.phases.repeated:
-        yield Problem(
+        yield (
             "repeated",
-            record,
             f"{record.name} did {record.phases.repeated:.2f} s of work again, and there was one attempt at it.",
         )
     host = record.environment.hostname
     if host and attempts[-1].host not in ("", host):
-        yield Problem(
-            "host", record, f"{record.name} ran on {host}; its last attempt says that it was on {attempts[-1].host}."
-        )
+        yield "host", f"{record.name} ran on {host}; its last attempt says that it was on {attempts[-1].host}."
     if [attempt.number for attempt in attempts] != list(range(1, len(attempts) + 1)):
-        yield Problem("attempt numbers", record, f"Attempts at {record.name} are missing or out of order.")
+        yield "attempt numbers", f"Attempts at {record.name} are missing or out of order."
     if attempts[-1].ended not in ("", "completed"):
         ended = attempts[-1].ended
-        yield Problem("ended", record, f"{record.name} succeeded, but the last attempt at it ended otherwise: {ended}.")
+        yield "ended", f"{record.name} succeeded, but the last attempt at it ended otherwise: {ended}."
     if any(_overlap(before, after) > OVERLAP_SECONDS for before, after in itertools.pairwise(attempts)):
-        yield Problem("two at once", record, f"An attempt at {record.name} began before the one before it had ended.")
+        yield "two at once", f"An attempt at {record.name} began before the one before it had ended."
     if record.started_at != attempts[0].started_at:
-        yield Problem("started", record, f"{record.name} started at another time than the first attempt at it.")
+        yield "started", f"{record.name} started at another time than the first attempt at it."
     wall = sum(attempt.wall_seconds for attempt in attempts)
     if not wall:
         return
     phases = record.phases
     inside = phases.train + (phases.evaluate if len(attempts) == 1 else 0.0)
     if wall < inside * 0.999 - 0.01:
-        yield Problem(
+        yield (
             "wall",
-            record,
             f"{record.name} trained and evaluated for {inside:.2f} s within {counted(len(attempts), 'attempt')} of "
             f"{wall:.2f} s.",
         )
     timed = phases.data + phases.compile + phases.train + phases.evaluate + phases.checkpoint
     if len(attempts) == 1 and wall > 1.25 * timed + 2:
-        yield Problem(
+        yield (
             "untimed",
-            record,
             f"The attempt at {record.name} took {duration(wall)}, but only {duration(timed)} of it belong to a phase.",
         )
-
-
-_CHECKS = (_phases, _elapsed, _processor, _attempts)
 
 
 def _equal(one: float, other: float) -> bool:
@@ -345,19 +328,14 @@ def plausible_speed(experiment: Experiment, settings: ReportSettings) -> Iterabl
 @rule("warning")
 def no_stalled_epoch(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """An epoch that takes many times as long as the rest of its run was held up by something else."""
-    problems = []
-    for record in succeeded(experiment.records):
-        if len(record.epochs) < 3:
-            continue
-        middle = statistics.median(row.train_seconds for row in record.epochs)
-        worst = max(record.epochs, key=lambda row: row.train_seconds)
-        if worst.train_seconds > max(STALLED_FACTOR * middle, middle + 1):
-            problems.append(
-                Problem(
-                    "stalled",
-                    record,
-                    f"{record.name}: epoch {worst.epoch} took {duration(worst.train_seconds)}, the median epoch "
-                    f"{duration(middle)}.",
-                )
-            )
-    yield from grouped(problems)
+    yield from of_runs(succeeded(experiment.records), _stalled)
+
+
+def _stalled(record: RunRecord) -> Iterator[Flaw]:
+    if len(record.epochs) < 3:
+        return
+    middle = statistics.median(row.train_seconds for row in record.epochs)
+    worst = max(record.epochs, key=lambda row: row.train_seconds)
+    if worst.train_seconds > max(STALLED_FACTOR * middle, middle + 1):
+        took, usual = duration(worst.train_seconds), duration(middle)
+        yield "stalled", f"{record.name}: epoch {worst.epoch} took {took}, the median epoch {usual}."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from headstart.components.records import Precision, RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.rules.registry import Broken, Problem, grouped, names, rule
+from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, names, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted
 from headstart.components.stages import STAGES, order
@@ -124,25 +124,21 @@ def same_network(experiment: Experiment, settings: ReportSettings) -> Iterable[B
         (record.trainable_parameters for record in _arms(experiment) if STAGES[record.arm].frozen == "nothing"),
         default=0,
     )
-    yield from grouped(problem for record in trained if (problem := _trainable(record, whole)))
+    yield from of_runs(trained, lambda record: _trainable(record, whole))
 
 
-def _trainable(record: RunRecord, whole: int) -> Problem | None:
+def _trainable(record: RunRecord, whole: int) -> Iterator[Flaw]:
     trainable, total = record.trainable_parameters, record.total_parameters
     if not total:
-        return None
+        return
     if not 0 < trainable <= total:
-        return Problem(
-            "share", record, f"{record.name} trained {trainable:,} parameters of a network that has {total:,}."
-        )
-    if STAGES[record.arm].is_arm and record.frozen and whole and trainable >= whole:
-        return Problem(
+        yield "share", f"{record.name} trained {trainable:,} parameters of a network that has {total:,}."
+    elif STAGES[record.arm].is_arm and record.frozen and whole and trainable >= whole:
+        yield (
             "frozen",
-            record,
             f"{record.name} froze {len(record.frozen)} layers, but trained {trainable:,} parameters, as many as an arm "
             "that freezes nothing.",
         )
-    return None
 
 
 @rule("error")

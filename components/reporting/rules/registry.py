@@ -63,6 +63,17 @@ class Problem(NamedTuple):
     message: str
 
 
+# The kind of what is wrong with one run, and a sentence that names the run.
+Flaw = tuple[str, str]
+
+
+def of_runs(records: Iterable[RunRecord], *checks: Callable[[RunRecord], Iterable[Flaw]]) -> Iterable[Broken]:
+    """Yield, grouped by kind, what checks of single runs find in each of them."""
+    return grouped(
+        Problem(kind, record, message) for record in records for check in checks for kind, message in check(record)
+    )
+
+
 def grouped(problems: Iterable[Problem]) -> Iterable[Broken]:
     """Yield one finding per kind: the first problem in full, then how many runs more have one of that kind."""
     kinds: dict[str, list[Problem]] = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Epoch, RunRecord
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.rules.registry import Broken, Problem, grouped, rule
+from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import percent
 from headstart.components.stages import STAGES
@@ -25,19 +25,19 @@ ENDED = ("early_stopping", "max_epochs", "target_reached")
 def consistent_result(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Accuracy, loss, confusion matrix and single answers describe one test; where they disagree, one is not true."""
     good = succeeded(experiment.records)
-    yield from grouped(problem for record in good for problem in _result(record))
+    yield from of_runs(good, _result)
     yield from grouped(_unlike_siblings(good))
 
 
-def _result(record: RunRecord) -> Iterator[Problem]:
+def _result(record: RunRecord) -> Iterator[Flaw]:
     result, data = record.result, record.data
     if data is None:
-        yield Problem("data", record, f"{record.name} succeeded, but its record does not say on which images.")
+        yield "data", f"{record.name} succeeded, but its record does not say on which images."
         return
     count = data.counts.get("test", 0)
     if not count:
         if result.test_accuracy is not None:
-            yield Problem("untested", record, f"{record.name} has a test accuracy but no test images.")
+            yield "untested", f"{record.name} has a test accuracy but no test images."
         return
     if data.test_groups is not None and len(data.test_groups) != count:
         yield Problem(
@@ -49,19 +49,17 @@ def _result(record: RunRecord) -> Iterator[Problem]:
     if len(set(data.classes)) < len(data.classes):
         yield Problem("twice", record, f"{record.name}: two of its classes have one name.")
     if result.test_accuracy is None or result.test_loss is None:
-        yield Problem("null", record, f"{record.name} succeeded, but has no accuracy or no loss on the test images.")
+        yield "null", f"{record.name} succeeded, but has no accuracy or no loss on the test images."
         return
     accuracy = result.test_accuracy
     if not _whole(accuracy * count):
-        yield Problem(
+        yield (
             "share",
-            record,
             f"{record.name}: a test accuracy of {accuracy!r} is not a whole number of {count:,} test images.",
         )
     if result.test_loss < (1 - accuracy) * LOSS_OF_AN_ERROR - 1e-6:
-        yield Problem(
+        yield (
             "loss",
-            record,
             f"{record.name}: a mean loss of {result.test_loss:.3g} on the test images is impossible at an accuracy of "
             f"{percent(accuracy)}; each wrong answer adds at least ln 2.",
         )
@@ -69,12 +67,11 @@ def _result(record: RunRecord) -> Iterator[Problem]:
     try:
         answers = result.answers(count)
     except HeadstartError as error:
-        yield Problem("answers", record, f"{record.name}: {error.message}")
+        yield "answers", f"{record.name}: {error.message}"
         return
     if answers is not None and int(answers.sum()) != round(accuracy * count):
-        yield Problem(
+        yield (
             "answers",
-            record,
             f"{record.name}: {int(answers.sum()):,} of {count:,} test images were answered correctly one by one, the "
             f"test accuracy of {percent(accuracy)} says {round(accuracy * count):,}.",
         )
@@ -82,28 +79,25 @@ def _result(record: RunRecord) -> Iterator[Problem]:
     if any(
         sample.truth not in known or sample.predicted not in known for sample in [*record.samples, *record.mistakes]
     ):
-        yield Problem("samples", record, f"{record.name} shows test images of classes that its data do not have.")
+        yield "samples", f"{record.name} shows test images of classes that its data do not have."
     wrong = [sample for sample in record.mistakes if sample.truth != sample.predicted]
     if len(wrong) < len(record.mistakes) or len(wrong) > count - round(accuracy * count):
-        yield Problem("mistakes", record, f"{record.name} shows wrong answers that it did not give.")
+        yield "mistakes", f"{record.name} shows wrong answers that it did not give."
 
 
-def _confusion(record: RunRecord, count: int, accuracy: float, classes: int) -> Iterator[Problem]:
+def _confusion(record: RunRecord, count: int, accuracy: float, classes: int) -> Iterator[Flaw]:
     matrix = record.result.confusion
     if matrix is None:
         return
     if len(matrix) != classes or any(len(row) != classes or min(row) < 0 for row in matrix):
-        yield Problem("shape", record, f"{record.name}: the confusion matrix is not one of {classes} classes.")
+        yield "shape", f"{record.name}: the confusion matrix is not one of {classes} classes."
         return
     total, right = sum(map(sum, matrix)), sum(matrix[i][i] for i in range(classes))
     if total != count:
-        yield Problem(
-            "total", record, f"{record.name}: the confusion matrix counts {total:,} of {count:,} test images."
-        )
+        yield "total", f"{record.name}: the confusion matrix counts {total:,} of {count:,} test images."
     elif right != round(accuracy * count):
-        yield Problem(
+        yield (
             "diagonal",
-            record,
             f"{record.name}: the confusion matrix has {right:,} right answers, the test accuracy of "
             f"{percent(accuracy)} of {count:,} images says {round(accuracy * count):,}.",
         )
@@ -139,18 +133,18 @@ def _unlike_siblings(records: list[RunRecord]) -> Iterator[Problem]:
 @rule("error")
 def consistent_rows(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """The rows of the epochs must be accuracies of these images, in order, and hold the best one that is claimed."""
-    yield from grouped(problem for record in succeeded(experiment.records) for problem in _rows(record))
+    yield from of_runs(succeeded(experiment.records), _rows)
 
 
-def _rows(record: RunRecord) -> Iterator[Problem]:
+def _rows(record: RunRecord) -> Iterator[Flaw]:
     rows = record.epochs
     if [row.epoch for row in rows] != list(range(1, len(rows) + 1)):
         listed = [row.epoch for row in rows]
-        yield Problem("numbers", record, f"{record.name}: its {len(rows)} rows are not epochs 1 to {len(rows)}.")
+        yield "numbers", f"{record.name}: its {len(rows)} rows are not epochs 1 to {len(rows)}."
         if sorted(set(listed)) != listed:
             return
     if any(None in (row.loss, row.accuracy, row.validation_loss, row.validation_accuracy) for row in rows):
-        yield Problem("null", record, f"{record.name} succeeded, but an epoch has no loss or no accuracy.")
+        yield "null", f"{record.name} succeeded, but an epoch has no loss or no accuracy."
         return
     counts = record.data.counts if record.data else {}
     validation = counts.get("validation", 0)
@@ -158,28 +152,26 @@ def _rows(record: RunRecord) -> Iterator[Problem]:
     # Images that do not fill the last batch are left out of an epoch.
     trained = counts.get("train", 0) // batch * batch if batch else 0
     for row in rows:
-        if found := _row(row, validation, trained if record.environment.device_count <= 1 else 0):
-            kind, wrong = found
-            yield Problem(kind, record, f"{record.name}, epoch {row.epoch}: {wrong}")
+        for kind, wrong in _row(row, validation, trained if record.environment.device_count <= 1 else 0):
+            yield kind, f"{record.name}, epoch {row.epoch}: {wrong}"
     yield from _best(record)
 
 
-def _row(row: Epoch, validation: int, trained: int) -> tuple[str, str] | None:
+def _row(row: Epoch, validation: int, trained: int) -> Iterator[Flaw]:
     """What cannot be of an epoch with this number of images; 0: not known."""
     accuracy, training, loss = row.validation_accuracy or 0.0, row.accuracy or 0.0, row.validation_loss or 0.0
     if row.loss is not None and row.loss < 0:
         return "negative", f"a training loss of {row.loss:.3g}; a cross-entropy is never negative."
     if validation and not _whole(accuracy * validation):
-        return "share", f"a validation accuracy of {accuracy!r} is not a whole number of {validation:,} images."
-    if trained and not _whole(training * trained):
-        return "training share", f"a training accuracy of {training!r} is not a whole number of {trained:,} images."
-    if loss < (1 - accuracy) * LOSS_OF_AN_ERROR - 1e-6:
+        yield "share", f"a validation accuracy of {accuracy!r} is not a whole number of {validation:,} images."
+    elif trained and not _whole(training * trained):
+        yield "training share", f"a training accuracy of {training!r} is not a whole number of {trained:,} images."
+    elif loss < (1 - accuracy) * LOSS_OF_AN_ERROR - 1e-6:
         impossible = f"a validation loss of {loss:.3g} is impossible at an accuracy of {percent(accuracy)}"
-        return "loss", f"{impossible}; each wrong answer adds at least ln 2."
-    return None
+        yield "loss", f"{impossible}; each wrong answer adds at least ln 2."
 
 
-def _best(record: RunRecord) -> Iterator[Problem]:
+def _best(record: RunRecord) -> Iterator[Flaw]:
     rule = _stop_rule(record)
     for row in record.epochs:
         rule.better(row.epoch, row.validation_accuracy or 0.0)
@@ -187,9 +179,8 @@ def _best(record: RunRecord) -> Iterator[Problem]:
     if not record.epochs or (result.best_epoch == rule.best_epoch and _equal(result, rule)):
         return
     claimed = "none" if result.best_epoch is None else f"epoch {result.best_epoch}"
-    yield Problem(
+    yield (
         "best",
-        record,
         f"{record.name}: its best epoch by the rows is {rule.best_epoch} with a validation accuracy of "
         f"{percent(rule.best_accuracy)}, its record says {claimed} with {percent(result.best_validation_accuracy)}.",
     )
@@ -214,13 +205,13 @@ def _stop_rule(record: RunRecord) -> StopRule:
 @rule("error")
 def stop_follows_rule(experiment: Experiment, settings: ReportSettings) -> Iterable[Broken]:
     """Replaying the stop rule over the epochs must end training where and why the record says that it ended."""
-    yield from grouped(problem for record in succeeded(experiment.records) for problem in _stop(record))
+    yield from of_runs(succeeded(experiment.records), _stop)
 
 
-def _stop(record: RunRecord) -> Iterator[Problem]:
+def _stop(record: RunRecord) -> Iterator[Flaw]:
     if record.stop_reason not in ENDED:
         given = record.stop_reason or "nothing"
-        yield Problem("reason", record, f"{record.name} is called succeeded, but training ended by {given!r}.")
+        yield "reason", f"{record.name} is called succeeded, but training ended by {given!r}."
         return
     if not record.recipe.get("epochs") or "patience" not in record.recipe:
         return
@@ -232,16 +223,14 @@ def _stop(record: RunRecord) -> Iterator[Problem]:
             last = row.epoch
             break
     if last < len(record.epochs):
-        yield Problem(
+        yield (
             "late",
-            record,
             f"{record.name}: by its rows and recipe training ends after epoch {last} ({reason}), but it has "
             f"{len(record.epochs)} epochs.",
         )
     elif reason != record.stop_reason:
-        yield Problem(
+        yield (
             "other",
-            record,
             f"{record.name} says that training ended by {record.stop_reason}; by its {len(record.epochs)} rows and its "
             f"recipe it {'ended by ' + reason if reason else 'had not ended'}.",
         )
