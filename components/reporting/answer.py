@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from headstart.components.reporting import units
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.labels_text import labels_sentence
 from headstart.components.reporting.summary import Compared, Interval, Summary
-from headstart.components.reporting.units import (
-    confidence,
-    counted,
-    duration,
-    factor,
-    number,
-    percent,
-    points,
-    signed_points,
-)
 from headstart.components.stages import STAGES, chain
 
 # An interval around zero that stays within this (a fraction) says that the arms are alike, not only undecided.
@@ -41,43 +32,18 @@ def _time_and_accuracy(summary: Summary) -> str:
     if first.speedup.train.estimate is None:
         missing = [arm for arm in (first.control, first.treatment) if not summary.arms[arm].train_seconds.n]
         which = "either arm" if len(missing) == 2 else f"the {missing[0]} arm" if missing else "both arms"
-        return f"No answer: no run of {which} succeeded. {_capital(_preparation(summary, first))}"
+        return f"No answer: no run of {which} succeeded. {units.sentence(_preparation(summary, first))}"
     name = STAGES[first.treatment].title
     fast, accurate = _fast(summary, first), _accurate(first)
     plain = accurate.startswith("is ")
-    worse, faster = _sign(first.gain) < 0, _sign(first.speedup.train, 1.0) > 0
+    worse, faster = first.gain.sign() < 0, first.speedup.train.sign(1.0) > 0
     if worse and faster:
         both = f"{name} is faster, but worse: it {fast}, and {accurate}"
-    elif _sign(first.speedup.train, 1.0) == 0:
+    elif first.speedup.train.sign(1.0) == 0:
         both = f"Whether {name.lower()} trains faster is undecided: it {fast}; {'it ' if plain else ''}{accurate}"
     else:
         both = f"{name} {fast}{'' if plain else ','} and {accurate}"
     return f"{both}; {_preparation(summary, first)} {_holds(summary, first)}".strip()
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _sign(interval: Interval, neutral: float = 0.0) -> int:
-    """1: above `neutral`, −1: below, 0: undecided. Without an interval, by the estimate."""
-    low, high = interval.low, interval.high
-    if interval.method == "none":
-        low = high = interval.estimate
-    if low is not None and low > neutral:
-        return 1
-    return -1 if high is not None and high < neutral else 0
-
-
-def _ends(interval: Interval, render: Callable[[float | None], str], joiner: str = "–") -> str:
-    """`6.4–7.9`; empty without an interval."""
-    if interval.method == "none":
-        return ""
-    if interval.high is None:
-        return f"{render(interval.low)} or more"
-    if interval.low is None:
-        return f"at most {render(interval.high)}"
-    return f"{render(interval.low)}{joiner}{render(interval.high)}"
 
 
 def _in_brackets(parts: Sequence[str]) -> str:
@@ -94,17 +60,20 @@ def _inverse(interval: Interval) -> Interval:
 def _fast(summary: Summary, first: Compared) -> str:
     """`trains 19 times as fast as the baseline (95 % interval 16–24; 4.6 counting every phase)`."""
     train, every = first.speedup.train, first.speedup.all_phases
-    slower = _sign(train, 1.0) < 0
+    slower = train.sign(1.0) < 0
     if slower:
         train, every = _inverse(train), _inverse(every)
-    ends = _ends(train, factor)
-    parts = [f"{confidence(summary.confidence)} interval {ends}" if ends else "one run" if _one_run(summary) else ""]
+    between = units.ends(train.low, train.high, units.factor, "–")
+    sure = f"{units.confidence(summary.confidence)} interval {between}"
+    parts = [sure if between else "one run" if _one_run(summary) else ""]
     if every.estimate is not None:
-        parts.append(f"{factor(every.estimate)} counting every phase")
-    if _sign(train, 1.0) == 0 and train.could_have_seen is not None:
-        parts.append(f"a true ratio of {factor(train.could_have_seen)} would have shown in four of five experiments")
+        parts.append(f"{units.factor(every.estimate)} counting every phase")
+    if train.sign(1.0) == 0 and train.could_have_seen is not None:
+        parts.append(
+            f"a true ratio of {units.factor(train.could_have_seen)} would have shown in four of five experiments"
+        )
     verb = "takes {} times as long to train as" if slower else "trains {} times as fast as"
-    return f"{verb.format(factor(train.estimate))} {_named(first.control)}{_in_brackets(parts)}"
+    return f"{verb.format(units.factor(train.estimate))} {_named(first.control)}{_in_brackets(parts)}"
 
 
 def _one_run(summary: Summary) -> bool:
@@ -120,30 +89,22 @@ def _accurate(first: Compared) -> str:
     gain = first.gain
     if gain.estimate is None:
         return "its accuracy is not known"
-    sign = _sign(gain)
+    sign = gain.sign()
     if sign == 0 and gain.method == "none":
         return f"is as accurate{_in_brackets([gain.note])}"
     if sign == 0 and gain.low is not None and gain.high is not None:
-        ends = _ends(gain, signed_points, " to ")
+        between = units.ends(gain.low, gain.high, units.signed_points)
         if max(-gain.low, gain.high) <= ABOUT_AS_ACCURATE:
-            return f"is about as accurate: {signed_points(gain.estimate)} points ({ends})"
-        seen = ""
-        if gain.could_have_seen is not None:
-            seen = f"a true difference of {points(gain.could_have_seen)} points would have shown in four of five "
-            seen += "experiments"
-        brackets = _in_brackets([ends, seen])
-        return f"whether it is more accurate is undecided: {signed_points(gain.estimate)} points{brackets}"
+            return f"is about as accurate: {units.signed_points(gain.estimate)} points ({between})"
+        could_see = f"a true difference of {units.points(gain.could_have_seen)} points"
+        seen = f"{could_see} would have shown in four of five experiments" if gain.could_have_seen is not None else ""
+        brackets = _in_brackets([between, seen])
+        return f"whether it is more accurate is undecided: {units.signed_points(gain.estimate)} points{brackets}"
     if gain.method == "none" and abs(gain.estimate) < NO_POINTS:
         return "is as accurate"
-    if sign < 0:
-        gain = gain.model_copy(
-            update={
-                "low": None if gain.high is None else -gain.high,
-                "high": None if gain.low is None else -gain.low,
-            }
-        )
-    ends = _in_brackets([_ends(gain, lambda value: number(None if value is None else 100 * value))])
-    return f"is {points(gain.estimate)} points {'less' if sign < 0 else 'more'} accurate{ends}"
+    nearest, farthest = (gain.high, gain.low) if sign < 0 else (gain.low, gain.high)
+    between = units.ends(nearest, farthest, units.points, "–")
+    return f"is {units.points(gain.estimate)} points {'less' if sign < 0 else 'more'} accurate{_in_brackets([between])}"
 
 
 def _preparation(summary: Summary, first: Compared) -> str:
@@ -151,10 +112,10 @@ def _preparation(summary: Summary, first: Compared) -> str:
         return "nothing was prepared."
     if summary.preparation_seconds is None:
         return f"what preparing it costs is not known, because {summary.preparation.reason}."
-    took, pays = f"preparing it took {duration(summary.preparation_seconds)}", first.break_even
+    took, pays = f"preparing it took {units.duration(summary.preparation_seconds)}", first.break_even
     if first.speedup.train.estimate is None:
         return f"{took}."
-    if _sign(first.gain) < 0:
+    if first.gain.sign() < 0:
         return f"{took}, for a worse model."
     if pays.never:
         return f"{took} and never breaks even."
@@ -179,7 +140,8 @@ def _holds(summary: Summary, first: Compared) -> str:
     for count, one, many in sampled:
         if count > 1:
             shared = one.startswith("draw") and held.draws_shared >= MUCH_SHARED
-            over.append(f"{count} {many}" + (f" that share about {percent(held.draws_shared, 0)}" if shared else ""))
+            share = units.percent(held.draws_shared, 0)
+            over.append(f"{count} {many}" + (f" that share about {share}" if shared else ""))
         elif count == 1:
             given.append(f"one {one}")
     if held.test_images:
@@ -187,7 +149,7 @@ def _holds(summary: Summary, first: Compared) -> str:
     else:
         given.append("these test images")
     if held.seeds > 1 and not over:
-        over.append(counted(held.seeds, "seed"))
+        over.append(units.counted(held.seeds, "seed"))
     if not over:
         return ""
     only = f", for {_joined(given)} only" if given else ""
@@ -198,7 +160,7 @@ def verdict(summary: Summary) -> str:
     """`sound`, `sound, with 2 warnings`, `not sound: 1 error`."""
     errors = sum(finding.severity == "error" for finding in summary.findings)
     warnings = len(summary.findings) - errors
-    counts = [counted(count, noun) for count, noun in ((errors, "error"), (warnings, "warning")) if count]
+    counts = [units.counted(count, noun) for count, noun in ((errors, "error"), (warnings, "warning")) if count]
     if not counts:
         return "sound"
     return f"not sound: {', '.join(counts)}" if errors else f"sound, with {counts[0]}"

@@ -10,7 +10,7 @@ from headstart.components.records import RunRecord
 from headstart.components.reporting import paper, units
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.summary import Arm, Compared, Summary
+from headstart.components.reporting.summary import Compared, Summary
 from headstart.components.reporting.tables import Table, with_interval
 from headstart.components.stages import DEFAULT_ARMS, PREPARATION, STAGES
 
@@ -48,7 +48,8 @@ def _classes(records: list[RunRecord]) -> set[str]:
 
 def tables(experiment: Experiment, summary: Summary) -> list[Table]:
     """All tables, the headline taken apart first."""
-    return [comparison_table(summary), stage_table(experiment), *arm_tables(experiment)]
+    arms = [_arm_table(experiment, arm) for arm in DEFAULT_ARMS]
+    return [comparison_table(summary), stage_table(experiment), *arms]
 
 
 def _minutes(value: float | None) -> str:
@@ -63,57 +64,40 @@ def _accuracy(value: float | None) -> str:
 
 def stage_table(experiment: Experiment) -> Table:
     """The stages before the last: minutes and accuracy, the paper's and ours."""
-
-    def ours(records: list[RunRecord]) -> tuple[str, str]:
-        good = succeeded(records)
-        if not good:
-            return units.MISSING, units.MISSING
-        return _minutes(good[-1].phases.train / 60), _accuracy(good[-1].result.test_accuracy)
-
+    rows = []
+    for label, stage, minutes, accuracy in (
+        ("1: source set", PREPARATION[0], paper.PRETRAIN_MINUTES, paper.PRETRAIN_ACCURACY),
+        ("2: intermediate set", PREPARATION[1], paper.FINETUNE_MINUTES, paper.FINETUNE_ACCURACY),
+    ):
+        ours = succeeded(experiment.of(stage))[-1:]
+        took, reached = (ours[0].phases.train / 60, ours[0].result.test_accuracy) if ours else (None, None)
+        rows.append([label, _minutes(minutes), _minutes(took), _accuracy(accuracy), _accuracy(reached)])
     return Table(
         caption="Preparation",
         columns=["stage", "paper, min", "ours, min", "paper, training accuracy", "ours, test accuracy"],
-        rows=[
-            [
-                label,
-                _minutes(minutes),
-                ours(records)[0],
-                _accuracy(accuracy),
-                ours(records)[1],
-            ]
-            for label, minutes, accuracy, records in (
-                ("1: source set", paper.PRETRAIN_MINUTES, paper.PRETRAIN_ACCURACY, experiment.of(PREPARATION[0])),
-                ("2: intermediate set", paper.FINETUNE_MINUTES, paper.FINETUNE_ACCURACY, experiment.of(PREPARATION[1])),
-            )
-        ],
+        rows=rows,
         numeric=frozenset({1, 2, 3, 4}),
         note="The paper's source is CIFAR-100, its intermediate set Fruits-360 with 120 classes.",
     )
 
 
-def arm_tables(experiment: Experiment) -> list[Table]:
-    """Both arms of the paper beside ours."""
-    return [_arm_table(experiment, arm) for arm in DEFAULT_ARMS]
-
-
 def _arm_table(experiment: Experiment, arm: str) -> Table:
     """Runs of an arm, the paper's and ours, with averages; the paper's as printed and as its rows give it."""
-    minutes = paper.BASELINE_MINUTES if arm == _CONTROL else paper.TRANSFER_MINUTES
-    accuracies = paper.BASELINE_ACCURACY if arm == _CONTROL else paper.TRANSFER_ACCURACY
-    printed = (
-        (paper.PRINTED_BASELINE_MINUTES, paper.PRINTED_BASELINE_ACCURACY)
-        if arm == _CONTROL
-        else (paper.PRINTED_TRANSFER_MINUTES, paper.PRINTED_TRANSFER_ACCURACY)
-    )
+    minutes: tuple[float, ...]
+    if arm == _CONTROL:
+        minutes, accuracies = paper.BASELINE_MINUTES, paper.BASELINE_ACCURACY
+        printed = paper.PRINTED_BASELINE_MINUTES, paper.PRINTED_BASELINE_ACCURACY
+    else:
+        minutes, accuracies = paper.TRANSFER_MINUTES, paper.TRANSFER_ACCURACY
+        printed = paper.PRINTED_TRANSFER_MINUTES, paper.PRINTED_TRANSFER_ACCURACY
     good = succeeded(experiment.of(arm))
     ours_minutes = [record.phases.train / 60 for record in good]
     ours_accuracy = [record.result.test_accuracy for record in good]
-    rows = []
-    for index, cells in enumerate(
-        zip_longest(minutes, ours_minutes[:MOST_ROWS], accuracies, ours_accuracy[:MOST_ROWS]), start=1
-    ):
-        theirs, own, their_accuracy, own_accuracy = cells
-        rows.append([str(index), _minutes(theirs), _minutes(own), _accuracy(their_accuracy), _accuracy(own_accuracy)])
+    beside = zip_longest(minutes, ours_minutes[:MOST_ROWS], accuracies, ours_accuracy[:MOST_ROWS])
+    rows = [
+        [str(index), _minutes(theirs), _minutes(own), _accuracy(reached), _accuracy(own_reached)]
+        for index, (theirs, own, reached, own_reached) in enumerate(beside, start=1)
+    ]
     known = [value for value in ours_accuracy if value is not None]
     rows.append(
         [
@@ -140,7 +124,6 @@ def comparison_table(summary: Summary) -> Table:
     """The headline, taken apart: epochs times time per epoch, the paper's and ours."""
     found = paper.audit()
     ours = _papers_comparison(summary)
-    control, treatment = summary.arms[_CONTROL], summary.arms[_TREATMENT]
     pays = ours.break_even
     ours_first = f"{ordinal(pays.first_model)} model" if pays.first_model else "never" if pays.never else "not known"
     return Table(
@@ -152,7 +135,7 @@ def comparison_table(summary: Summary) -> Table:
                 with_interval(found.speedup, units.factor),
                 with_interval(ours.speedup.train_of_means, units.factor),
             ],
-            ["epochs, means", units.factor(found.epochs_ratio), units.factor(_epochs(control, treatment))],
+            ["epochs, means", units.factor(found.epochs_ratio), units.factor(_epochs(summary))],
             ["time per epoch", units.factor(found.epoch_ratio), units.factor(_pace(summary))],
             [
                 "accuracy gain, points (paper: training, ours: test)",
@@ -175,8 +158,8 @@ def _papers_comparison(summary: Summary) -> Compared:
     return next((each for each in summary.comparisons if (each.control, each.treatment) == DEFAULT_ARMS), summary.first)
 
 
-def _epochs(control: Arm, treatment: Arm) -> float | None:
-    return _ratio(control.epochs.mean, treatment.epochs.mean)
+def _epochs(summary: Summary) -> float | None:
+    return _ratio(summary.arms[_CONTROL].epochs.mean, summary.arms[_TREATMENT].epochs.mean)
 
 
 def _ratio(first: float | None, second: float | None) -> float | None:
@@ -185,8 +168,7 @@ def _ratio(first: float | None, second: float | None) -> float | None:
 
 def _pace(summary: Summary) -> float | None:
     """Total time over total epochs, so that epochs × pace is the ratio of mean times exactly."""
-    epochs = _epochs(summary.arms[_CONTROL], summary.arms[_TREATMENT])
-    return _ratio(_papers_comparison(summary).speedup.train_of_means.estimate, epochs)
+    return _ratio(_papers_comparison(summary).speedup.train_of_means.estimate, _epochs(summary))
 
 
 def notes(summary: Summary) -> list[str]:

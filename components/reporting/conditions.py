@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,9 +34,7 @@ def _grouped(experiment: Experiment, key: Callable[[RunRecord], Any]) -> list[tu
 
 
 def _used_by(records: Sequence[RunRecord]) -> str:
-    arms: dict[str, int] = {}
-    for record in records:
-        arms[record.arm] = arms.get(record.arm, 0) + 1
+    arms = Counter(record.arm for record in records)
     return ", ".join(f"{n} {arm}" if STAGES[arm].is_arm or n > 1 else arm for arm, n in arms.items())
 
 
@@ -92,16 +91,9 @@ def recipe_table(experiment: Experiment) -> Table:
                 text += f" {CHANGED} (preset: {_setting(preset[name])})"
             cells.append(text)
         rows.append([name, *cells])
-    for name in dict.fromkeys(name for record in examples if record for name in record.stage):
-        rows.append(
-            [
-                name,
-                *(
-                    _setting(record.stage[name]) if record and name in record.stage else units.MISSING
-                    for record in examples
-                ),
-            ]
-        )
+    stages = [record.stage if record else {} for record in examples]
+    for name in dict.fromkeys(name for stage in stages for name in stage):
+        rows.append([name, *(_setting(stage[name]) if name in stage else units.MISSING for stage in stages)])
     parameters = [_parameters(experiment, arms) for _, arms in COLUMNS]
     rows.append(["trainable parameters", *parameters])
     used = sorted({record.preset for record in experiment.records if record.preset})
@@ -140,11 +132,11 @@ def _setting(value: Any) -> str:
 
 
 def _parameters(experiment: Experiment, arms: tuple[str, ...]) -> str:
-    lines: dict[str, None] = {}
-    for record in experiment.records:
-        if record.arm in arms and record.total_parameters:
-            label = f"{record.arm} " if len(arms) > 1 else ""
-            lines[f"{label}{record.trainable_parameters:,} of {record.total_parameters:,}"] = None
+    lines = dict.fromkeys(
+        (f"{record.arm} " if len(arms) > 1 else "") + f"{record.trainable_parameters:,} of {record.total_parameters:,}"
+        for record in experiment.records
+        if record.arm in arms and record.total_parameters
+    )
     return "; ".join(lines) or units.MISSING
 
 
@@ -195,6 +187,7 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
     hosts = sorted({record.environment.hostname for record in experiment.records if record.environment.hostname})
     stolen = [record.stolen_share for record in experiment.records if record.stolen_share is not None]
     peak = max((record.peak_memory_bytes for record in experiment.records), default=0)
+    precisions = dict.fromkeys(str(record.precision) for record in experiment.records if record.precision)
     seeds = {arm: sorted(record.seed for record in records) for arm, records in experiment.arms.items()}
     rows = [
         ["pipeline run", experiment.run_id or units.MISSING],
@@ -207,7 +200,7 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
         ["interrupted and resumed", str(sum(len(record.attempts) > 1 for record in experiment.records))],
         ["TensorFlow imported", _imported(experiment)],
         ["outputs of frozen layers computed once", _ranges_of_prefix(experiment)],
-        *(["precision, timed once for all runs", text] for text in _precisions(experiment)),
+        *(["precision, timed once for all runs", text] for text in precisions),
     ]
     if given := experiment.given:
         hours = "cost not known" if given.hours is None else units.duration(3600 * given.hours)
@@ -216,10 +209,6 @@ def runs_table(experiment: Experiment, summary: Summary) -> Table:
     if summary.headstart_version:
         rows.append(["Headstart", summary.headstart_version])
     return Table(caption="Runs", columns=["", ""], rows=rows)
-
-
-def _precisions(experiment: Experiment) -> list[str]:
-    return list(dict.fromkeys(str(record.precision) for record in experiment.records if record.precision))
 
 
 def _ranges_of_prefix(experiment: Experiment) -> str:

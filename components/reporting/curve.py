@@ -24,7 +24,7 @@ from scipy import interpolate, optimize
 
 from headstart.components.reporting.sampling import Floats, Sample
 from headstart.components.reporting.statistics import difference, gain_on_new_images
-from headstart.components.reporting.summary import Interval
+from headstart.components.reporting.summary import BackTest, Interval, finite
 
 # How far beyond the largest size an extrapolation is given at all: as many times that size.
 HORIZON = 4.0
@@ -131,15 +131,6 @@ def band(arm: Curve, confidence: float) -> Interval:
     return found.model_copy(update=ends)
 
 
-def _sign(found: Interval) -> int:
-    """1: the treatment is above; −1: below; 0: that is not decided. Without an interval, by the estimate."""
-    if found.method == "none":
-        return int(np.sign(found.estimate or 0.0))
-    if found.low is not None and found.low > 0:
-        return 1
-    return -1 if found.high is not None and found.high < 0 else 0
-
-
 def equal_size(control: Curve, treatment: Curve, index: int, confidence: float = 0.95) -> Interval:
     """With how many images the control is as accurate as the treatment is at its size number `index`.
 
@@ -157,7 +148,7 @@ def equal_size(control: Curve, treatment: Curve, index: int, confidence: float =
         notes.append("more than the largest size")
 
     def decided(size: float) -> int:
-        return _sign(gain(control.runs_at(size), runs, confidence))
+        return gain(control.runs_at(size), runs, confidence).sign()
 
     grid = _grid(control.sizes)
     signs = [decided(size) for size in grid]
@@ -171,18 +162,14 @@ def equal_size(control: Curve, treatment: Curve, index: int, confidence: float =
             again = np.quantile(_bootstrap(control, treatment, index), tails, method="inverted_cdf")
             low, high = min(low, float(again[0])), max(high, float(again[1]))
             method += " with a bootstrap"
+    return _interval(estimate, low, high, method, "; ".join(notes))
+
+
+def _interval(estimate: float, low: float, high: float, method: str, note: str) -> Interval:
+    low, high = (low, high) if method != "none" else (BELOW, ABOVE)
     return Interval(
-        of="images",
-        estimate=_finite(estimate),
-        low=_finite(low) if method != "none" else None,
-        high=_finite(high) if method != "none" else None,
-        method=method,
-        note="; ".join(notes),
+        of="images", estimate=finite(estimate), low=finite(low), high=finite(high), method=method, note=note
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _grid(sizes: Floats) -> list[float]:
@@ -269,8 +256,8 @@ def stops_paying(control: Curve, treatment: Curve, confidence: float = 0.95) -> 
     grid = _grid(sizes)
     found = [at(size) for size in grid]
     above = [(each.estimate or 0.0) > 0 for each in found]
-    signs = [_sign(each) for each in found]
-    low, high = _ends(grid, signs, lambda size: _sign(at(size)))
+    signs = [each.sign() for each in found]
+    low, high = _ends(grid, signs, lambda size: at(size).sign())
     # Said without reserve only where the intervals say it too.
     if all(above):
         clear = min(signs) > 0
@@ -289,15 +276,7 @@ def stops_paying(control: Curve, treatment: Curve, confidence: float = 0.95) -> 
         last = max(place for place, pays in enumerate(above) if pays)
         estimate, note = _border(grid[last], grid[last + 1], lambda size: (at(size).estimate or 0.0) > 0), ""
     method = "none" if all(each.method == "none" for each in found) else f"inverted {found[-1].method}"
-    known = method != "none"
-    return Interval(
-        of="images",
-        estimate=_finite(estimate),
-        low=_finite(low) if known else None,
-        high=_finite(high) if known else None,
-        method=method,
-        note=note,
-    )
+    return _interval(estimate, low, high, method, note)
 
 
 def power_law(sizes: Floats, errors: Floats) -> tuple[float, float, float]:
@@ -317,15 +296,6 @@ def predict(sizes: Floats, accuracies: Floats, size: float) -> float:
     return float(accuracies[-1] + height * (sizes[-1] ** -exponent - size**-exponent))
 
 
-@dataclass(frozen=True)
-class BackTest:
-    """What the smaller sizes predict for the largest one, and what was measured."""
-
-    predicted: float
-    measured: Interval
-    holds: bool
-
-
 def back_test(control: Curve, confidence: float) -> BackTest | None:
     """Predict the control's accuracy at its largest size from the smaller ones; None where there are too few."""
     if control.sizes.size < FEWEST_FOR_BACK_TEST:
@@ -333,18 +303,14 @@ def back_test(control: Curve, confidence: float) -> BackTest | None:
     predicted = predict(control.sizes[:-1], isotonic(control.means[:-1]), float(control.sizes[-1]))
     measured = band(control.measured(control.sizes.size - 1), confidence)
     within = measured.low is not None and measured.high is not None and measured.low <= predicted <= measured.high
-    return BackTest(predicted, measured, within or abs(predicted - float(control.means[-1])) <= PREDICTS)
+    holds = within or abs(predicted - float(control.means[-1])) <= PREDICTS
+    return BackTest(size=round(control.sizes[-1]), predicted=predicted, measured=measured, holds=holds)
 
 
 def extrapolated_size(control: Curve, accuracy: float) -> float | None:
     """The size beyond the largest at which the control would be at `accuracy`; None: not within HORIZON times that."""
     level, largest = isotonic(control.means), float(control.sizes[-1])
-    low, high = largest, HORIZON * largest
-    if predict(control.sizes, level, high) < accuracy:
+    if predict(control.sizes, level, HORIZON * largest) < accuracy:
         return None
     _, height, exponent = power_law(control.sizes, 1 - level)
-    for _ in range(50):
-        middle = math.sqrt(low * high)
-        reached = float(level[-1] + height * (largest**-exponent - middle**-exponent))
-        low, high = (middle, high) if reached < accuracy else (low, middle)
-    return high
+    return float((largest**-exponent - (accuracy - level[-1]) / height) ** (-1 / exponent))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from headstart.components.design import Cell
+from headstart.components.errors import HeadstartError
 from headstart.components.records import Given, Phases, RunRecord
+from headstart.components.reporting.sampling import Bits
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.summary import Summary
 from headstart.components.stages import (
@@ -89,20 +91,18 @@ class Experiment:
 
     def at_sizes(self) -> dict[int, Experiment]:
         """The experiment as it was at each smaller size (training images per class), ascending; empty: no curve."""
-        sizes = sorted({record.subset.size_per_class for record in self.smaller if record.subset})
+        sizes: dict[int, list[RunRecord]] = {}
+        for record in self.smaller:
+            sizes.setdefault(_size(record), []).append(record)
         return {
-            size: _sorted(
-                (*self.once, *self._of(size)),
+            size: experiment(
+                [*self.once, *runs],
                 self.run_id,
                 self.name,
-                (),
-                [cell for cell in self.planned if cell.size in (0, size)],
+                planned=[cell for cell in self.planned if cell.size in (0, size)],
             )
-            for size in sizes
+            for size, runs in sizes.items()
         }
-
-    def _of(self, size: int) -> list[RunRecord]:
-        return [record for record in self.smaller if record.subset and record.subset.size_per_class == size]
 
     @property
     def once(self) -> list[RunRecord]:
@@ -118,33 +118,25 @@ def experiment(
     planned: Sequence[Cell] = (),
 ) -> Experiment:
     """Sort records; the order in which they come does not matter. Without `run_id` it is the most frequent one."""
-    largest = max((record.subset.size_per_class for record in records if record.subset), default=0)
-    smaller = [record for record in records if record.subset and record.subset.size_per_class < largest]
     if not run_id and records:
         run_id = Counter(record.run_id for record in records).most_common(1)[0][0]
-    found = _sorted(
-        [record for record in records if not record.subset or record.subset.size_per_class == largest],
-        run_id,
-        name,
-        unreadable,
-        planned,
-    )
-    return replace(found, smaller=tuple(sorted(smaller, key=_place)))
+    ordered, largest = sorted(records, key=_place), max(map(_size, records), default=0)
+    smaller = tuple(record for record in ordered if 0 < _size(record) < largest)
+    whole = tuple(record for record in ordered if _size(record) in (0, largest))
+    by_stage: dict[str, list[RunRecord]] = {}
+    for record in whole:
+        by_stage.setdefault(record.arm, []).append(record)
+    return Experiment(whole, run_id, name, tuple(unreadable), by_stage, tuple(planned), smaller)
+
+
+def _size(record: RunRecord) -> int:
+    """Training images per class on a learning curve; 0: all there are."""
+    return record.subset.size_per_class if record.subset else 0
 
 
 def _place(record: RunRecord) -> tuple[int, int, int, int, int, str, str]:
     at = order(record.arm), record.preparation, record.draw, record.seed
-    return record.subset.size_per_class if record.subset else 0, *at, record.run_id, record.started_at
-
-
-def _sorted(
-    records: Sequence[RunRecord], run_id: str, name: str, unreadable: Sequence[str], planned: Sequence[Cell]
-) -> Experiment:
-    ordered = sorted(records, key=_place)
-    by_stage: dict[str, list[RunRecord]] = {}
-    for record in ordered:
-        by_stage.setdefault(record.arm, []).append(record)
-    return Experiment(tuple(ordered), run_id, name, tuple(unreadable), by_stage, tuple(planned))
+    return _size(record), *at, record.run_id, record.started_at
 
 
 def stages_before(record: RunRecord) -> tuple[str, ...]:
@@ -215,6 +207,23 @@ def cpu_seconds(record: RunRecord) -> float | None:
 def test_accuracy(record: RunRecord) -> float | None:
     """Accuracy on the test split."""
     return record.result.test_accuracy
+
+
+def answers(record: RunRecord) -> Bits | None:
+    """Whether each test image was answered correctly; None where the record does not tell."""
+    try:
+        found = record.result.answers(record.data.counts.get("test", 0)) if record.data else None
+    except HeadstartError:
+        return None
+    return found if found is not None and found.size else None
+
+
+def films(record: RunRecord, images: int) -> list[str] | None:
+    """A label for each of `images` test images, equal where they are of one film or object; None: none is known."""
+    groups = record.data.test_groups if record.data else None
+    if groups is None or len(groups) != images:
+        return None
+    return [f"group {group}" if group is not None else f"image {index}" for index, group in enumerate(groups)]
 
 
 def values(records: Sequence[RunRecord], quantity: Quantity) -> list[float]:

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from headstart.components.records import Data
 from headstart.components.reporting import units
 from headstart.components.reporting.answer import ABOUT_AS_ACCURATE, NO_POINTS
 from headstart.components.reporting.break_even import ordinal
 from headstart.components.reporting.experiment import Experiment
 from headstart.components.reporting.statistics import EQUAL
 from headstart.components.reporting.summary import Finding, Interval, Summary
-from headstart.components.reporting.tables import with_interval
+from headstart.components.reporting.tables import interval
 from headstart.components.stages import STAGES, chain
 
 # Findings that weaken a detail: whatever they say, the answer stays. All others can turn it and come first.
@@ -43,15 +42,6 @@ class Tile:
     undecided: bool = False
 
 
-def decided(interval: Interval, neutral: float) -> int:
-    """1: above `neutral`, −1: below, 0: the interval holds it or there is none."""
-    if interval.method == "none":
-        return 0
-    if interval.low is not None and interval.low > neutral:
-        return 1
-    return -1 if interval.high is not None and interval.high < neutral else 0
-
-
 def advice(summary: Summary) -> str:
     """What to do, in one sentence; empty where nothing was compared."""
     first, pays = summary.first, summary.first.break_even
@@ -60,11 +50,11 @@ def advice(summary: Summary) -> str:
         return ""
     if not summary.sound:
         return "Settle the errors below before acting on any of this."
-    faster, better = decided(first.speedup.train, 1.0), decided(first.gain, 0.0)
+    faster, better = first.speedup.train.decided(1.0), first.gain.decided()
     if better < 0:
         lost = f"{units.points(first.gain.estimate)} points of accuracy"
         return (
-            f"{_title(name)} is faster, but worse: take it only where training time matters more than {lost}."
+            f"{units.sentence(name)} is faster, but worse: take it only where training time matters more than {lost}."
             if faster > 0
             else f"Do without {name}: it costs {lost} and saves no time that was shown."
         )
@@ -116,21 +106,17 @@ def _more(summary: Summary) -> str:
     return f", over more than {' and '.join(few)}," if few else ""
 
 
-def _title(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def tiles(summary: Summary) -> list[Tile]:
     """The numbers of the answer, each with its interval and what it is made from."""
     control, treatment, first = summary.control, summary.treatment, summary.first
-    gain = first.gain
+    gain, of_means = first.gain, first.speedup.train.method.endswith("on logarithms")
     reached = f"reached by {control.reached_target} of {control.runs} and {treatment.reached_target} of "
     made = [
         _ratio_tile(
             "training speed",
             first.speedup.train,
             f"{units.duration(control.train_seconds.median)} → {units.duration(treatment.train_seconds.median)}, "
-            f"medians{'; the ratio is of geometric means' if _of_means(first.speedup.train) else ''}",
+            f"medians{'; the ratio is of geometric means' if of_means else ''}",
         ),
         _ratio_tile("speed, all phases", first.speedup.all_phases, "start-up, data and evaluation too"),
         _tile(
@@ -165,14 +151,9 @@ def _tile(
 ) -> Tile:
     if found.estimate is None:
         return Tile(label, "not known", found.note, detail)
-    text = with_interval(found, render)
-    interval = text.partition(" (")[2].rstrip(")") or found.note or "no interval"
-    undecided = decided(found, neutral) == 0 and found.method != "none"
-    return Tile(label, f"{render(found.estimate)}{unit}", interval, detail, undecided)
-
-
-def _of_means(found: Interval) -> bool:
-    return found.method.endswith("on logarithms")
+    undecided = found.decided(neutral) == 0 and found.method != "none"
+    between = interval(found, render) or found.note or "no interval"
+    return Tile(label, f"{render(found.estimate)}{unit}", between, detail, undecided)
 
 
 def _ratio_tile(label: str, found: Interval, detail: str) -> Tile:
@@ -181,7 +162,7 @@ def _ratio_tile(label: str, found: Interval, detail: str) -> Tile:
 
 def _break_even_tile(summary: Summary) -> Tile:
     first, pays = summary.first, summary.first.break_even
-    if decided(first.gain, 0.0) < 0:
+    if first.gain.decided() < 0:
         return Tile("breaks even from", "no gain", "", "the prepared model is less accurate")
     if pays.first_model is None:
         if pays.never:
@@ -212,14 +193,11 @@ def images(experiment: Experiment) -> str:
         return ""
     data = found[0]
     classes = "1 class" if len(data.classes) == 1 else f"{len(data.classes):,} classes"
-    return f"{classes}{_named(data)}: " + ", ".join(
+    named = f" ({', '.join(data.classes)})" if 0 < len(data.classes) <= MOST_CLASSES_NAMED else ""
+    return f"{classes}{named}: " + ", ".join(
         f"{data.counts.get(split, 0):,} {word}"
         for split, word in (("train", "training"), ("validation", "validation"), ("test", "test images"))
     )
-
-
-def _named(data: Data) -> str:
-    return f" ({', '.join(data.classes)})" if 0 < len(data.classes) <= MOST_CLASSES_NAMED else ""
 
 
 def seen(summary: Summary) -> str:

@@ -42,20 +42,20 @@ def render(reports: Sequence[Report]) -> str:
         lstrip_blocks=True,
     )
     made.filters["ordinal"] = ordinal
-    style = (
-        resources.files("headstart.components.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
-    )
+    package = resources.files("headstart.components.reporting")
+    style = package.joinpath("templates/report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     template = made.get_template("report.html.jinja")
     sections = [_section(report, f"e{index}") for index, report in enumerate(reports)]
+    named = [(report.experiment.name, report.summary) for report in reports]
     several = len(reports) > 1
     return template.render(
         style=Markup(style),  # our own file, and the digest above is of exactly this text
         style_digest=digest,
         sections=sections,
         title="Headstart: several runs side by side" if several else f"Headstart: {sections[0]['verdict']}",
-        overview=comparison.overview_table([(r.experiment.name, r.summary) for r in reports]) if several else None,
-        overview_figure=comparison.draw([(r.experiment.name, r.summary) for r in reports]) if several else None,
+        overview=comparison.overview_table(named) if several else None,
+        overview_figure=comparison.draw(named) if several else None,
     )
 
 
@@ -64,14 +64,11 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
     main = depth.rest(report)
     return {
         "id": identity,
-        "name": experiment.name,
-        "run_id": experiment.run_id,
-        "answer": summary.answer,
-        "sound": summary.sound,
+        "experiment": experiment,
+        "summary": summary,
         "mark": "✓" if summary.sound and not summary.findings else "!" if summary.sound else "✕",
         "verdict": verdict(summary),
         "advice": first_screen.advice(summary),
-        "negative_transfer": summary.negative_transfer,
         "about": [text for text in (first_screen.images(experiment), first_screen.seen(summary)) if text],
         "tiles": first_screen.tiles(summary),
         "findings": [
@@ -88,10 +85,7 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
         "curves": curve_table(summary),
         "curves_figure": learning.draw(summary, f"{identity}-curves"),
         "curve_offer": offer_sentence(summary),
-        "curve_command": summary.curve_offer.command if summary.curve_offer else "",
         "by_class": class_accuracy_table(experiment),
-        "failures": summary.failures[:50],
-        "more_failures": max(0, len(summary.failures) - 50),
         "statistics": statistics_tables.tables(summary),
         "paper": beside_paper.tables(experiment, summary) if beside_paper.applies(experiment) else [],
         "paper_notes": beside_paper.notes(summary) if beside_paper.applies(experiment) else [],
@@ -102,7 +96,6 @@ def _section(report: Report, identity: str) -> dict[str, Any]:
             conditions.runs_table(experiment, summary),
         ],
         "rules": conditions.rules_table(summary, settings),
-        "command": summary.command,
     }
 
 

@@ -11,27 +11,11 @@ from typing import Any
 import numpy as np
 
 from headstart.components.design import CURVE_RUNS, default_sizes, mean_per_class
-from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
-from headstart.components.reporting.curve import (
-    Curve,
-    back_test,
-    band,
-    equal_size,
-    extrapolated_size,
-    stops_paying,
-)
-from headstart.components.reporting.experiment import Experiment, succeeded, total_seconds
-from headstart.components.reporting.sampling import Bits
+from headstart.components.reporting.curve import Curve, back_test, band, equal_size, extrapolated_size, stops_paying
+from headstart.components.reporting.experiment import Experiment, answers, films, succeeded, total_seconds
 from headstart.components.reporting.settings import ReportSettings
-from headstart.components.reporting.summary import (
-    BackTest,
-    CurveOffer,
-    CurvePoint,
-    Interval,
-    LabelsSaved,
-    LearningCurve,
-)
+from headstart.components.reporting.summary import CurveOffer, CurvePoint, Interval, LabelsSaved, LearningCurve
 from headstart.components.stages import DEFAULT_ARMS, chain
 from headstart.components.stop_rule import recorded_schedule
 
@@ -53,15 +37,6 @@ _WITH_VALUE = {
 # Beside a target of its own, a curve on prepared models reads no other set.
 _BESIDE_TARGET = {"--intermediate", "--intermediate-layout", "--fruits360"}
 _ALONE = {"--restart", "--keep-work", "--hold-out-target"}
-
-
-def answers(record: RunRecord) -> Bits | None:
-    """Whether each test image was answered correctly; None where the record does not tell."""
-    try:
-        found = record.result.answers(record.data.counts.get("test", 0)) if record.data else None
-    except HeadstartError:
-        return None
-    return found if found is not None and found.size else None
 
 
 def arm_curve(experiment: Experiment, arm: str) -> tuple[Curve, int] | None:
@@ -88,16 +63,9 @@ def arm_curve(experiment: Experiment, arm: str) -> tuple[Curve, int] | None:
         [key[0] for key in complete] if chain(arm) else [],
         [key[1] for key in complete],
         np.array(bits, dtype=bool) if len(known) == 1 and 0 not in known else None,
-        _films(rows[0][0], max(known)),
+        films(rows[0][0], max(known)),
     )
     return curve, left_out
-
-
-def _films(record: RunRecord, images: int) -> list[str] | None:
-    groups = record.data.test_groups if record.data else None
-    if groups is None or len(groups) != images:
-        return None
-    return [f"group {group}" if group is not None else f"image {index}" for index, group in enumerate(groups)]
 
 
 def measure(experiment: Experiment, control: str, treatment: str, settings: ReportSettings) -> dict[str, Any]:
@@ -127,14 +95,7 @@ def measure(experiment: Experiment, control: str, treatment: str, settings: Repo
             treatment=treatment,
             labels_saved_measured=within[-1] if within else None,
             stops_paying=stops_paying(a, b, confidence),
-            back_test=None
-            if predicted is None
-            else BackTest(
-                size=round(a.sizes[-1]),
-                predicted=predicted.predicted,
-                measured=predicted.measured,
-                holds=predicted.holds,
-            ),
+            back_test=predicted,
             left_out=out_a + out_b,
             price_per_label=settings.price_per_label,
             currency=settings.currency,

@@ -77,12 +77,8 @@ def _measured(saved: LabelsSaved, curve: LearningCurve, treatment: str, control:
 
 
 def _ends(saved: LabelsSaved) -> str:
-    low, high = (None if end is None else count(end + saved.size) for end in (saved.low, saved.high))
-    if low is None and high is None:
-        return "any number that was measured"
-    if high is None:
-        return f"{low} or more"
-    return f"at most {high}" if low is None else f"{low}–{high}"
+    low, high = (None if end is None else end + saved.size for end in (saved.low, saved.high))
+    return units.ends(low, high, count, "–") or "any number that was measured"
 
 
 def _interval(found: Interval) -> str:

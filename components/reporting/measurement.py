@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
 from headstart.components.reporting import labels, time_to_accuracy
 from headstart.components.reporting.answer import answer
@@ -15,9 +15,11 @@ from headstart.components.reporting.break_even import break_even
 from headstart.components.reporting.experiment import (
     Experiment,
     Quantity,
+    answers,
     cpu_seconds,
     draws_shared,
     epochs,
+    films,
     seconds_per_epoch,
     succeeded,
     test_accuracy,
@@ -52,6 +54,7 @@ from headstart.components.reporting.summary import (
     Speedup,
     Summary,
     Tests,
+    finite,
 )
 from headstart.components.reporting.verify import is_sound, verify
 from headstart.components.stages import chain
@@ -220,28 +223,17 @@ def _tests(a: Sequence[RunRecord], b: Sequence[RunRecord], quantity: Quantity) -
 
 def _answers(records: Sequence[RunRecord]) -> Bits | None:
     """Runs × test images, whether the answer was right; None unless all runs tell it of equally many images."""
-    rows: list[Bits] = []
-    for record in records:
-        try:
-            row = record.result.answers(record.data.counts.get("test", 0)) if record.data else None
-        except HeadstartError:
-            row = None
-        if row is None or not row.size or (rows and row.size != rows[0].size):
-            return None
-        rows.append(row)
-    return np.stack(rows) if rows else None
+    rows = [row for record in records if (row := answers(record)) is not None]
+    return np.stack(rows) if len(rows) == len(records) and len({row.size for row in rows}) == 1 else None
 
 
 def _new_images(a: Sequence[RunRecord], b: Sequence[RunRecord], confidence: float) -> Interval:
     right = _answers(a), _answers(b)
     if right[0] is None or right[1] is None or right[0].shape[1] != right[1].shape[1]:
         return Interval(of="mean", note="the records do not hold the answer to each test image")
-    groups = next((record.data.test_groups for record in a if record.data and record.data.test_groups), None)
-    films = None
-    if groups is not None and len(groups) == right[0].shape[1]:
-        films = [f"group {group}" if group is not None else f"image {index}" for index, group in enumerate(groups)]
-    labels = labelled(a, [0.0] * len(a)), labelled(b, [0.0] * len(b))
-    return gain_on_new_images(right[0], right[1], films, confidence, labels)
+    known = next((found for record in a if (found := films(record, right[0].shape[1]))), None)
+    runs = labelled(a, [0.0] * len(a)), labelled(b, [0.0] * len(b))
+    return gain_on_new_images(right[0], right[1], known, confidence, runs)
 
 
 def _gain_by_class(a: Sequence[RunRecord], b: Sequence[RunRecord], confidence: float) -> dict[str, Interval]:
@@ -319,8 +311,8 @@ def _arm(records: Sequence[RunRecord], target: float | None) -> Arm:
         total_seconds=describe(values(records, total_seconds)),
         accuracy=describe(values(records, test_accuracy)),
         best_validation_accuracy=describe(values(records, time_to_accuracy.best_validation_accuracy)),
-        reached_target=sum(time_to_accuracy.finite(time) is not None for time in times),
-        time_to_accuracy_median=time_to_accuracy.finite(time_to_accuracy.median_by_rank(times)),
+        reached_target=sum(map(math.isfinite, times)),
+        time_to_accuracy_median=finite(time_to_accuracy.median_by_rank(times)),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from headstart.components.reporting.experiment import Experiment, succeeded
-from headstart.components.reporting.first_screen import decided
 from headstart.components.reporting.summary import Compared, Summary
 from headstart.components.reporting.units import points
 from headstart.components.stages import ARMS, STAGES, frozen_blocks
@@ -19,7 +18,7 @@ def negative_transfer(experiment: Experiment, summary: Summary) -> str:
     """
     control = next(arm for arm in ARMS if STAGES[arm].role == "control")
     against = {each.treatment: each for each in summary.comparisons if each.control == control}
-    worse = [arm for arm, each in against.items() if decided(each.gain, 0.0) < 0]
+    worse = [arm for arm, each in against.items() if each.gain.decided() < 0]
     if not worse or not summary.sound:
         return ""
     first = max(worse, key=lambda arm: _frozen(experiment, arm))
@@ -37,11 +36,11 @@ def _tried(freer: list[str], against: dict[str, Compared]) -> str:
     """What arms that freeze less came to, the one that freezes most first."""
     if not freer:
         return ""
-    good = [arm for arm in freer if decided(against[arm].gain, 0.0) >= 0]
+    good = [arm for arm in freer if against[arm].gain.decided() >= 0]
     if not good:
         return f"Freezing less was tried and does not help: {' and '.join(map(_name, freer))}. "
-    arm = next((arm for arm in good if decided(against[arm].gain, 0.0) > 0), good[0])
-    if decided(against[arm].gain, 0.0) > 0:
+    arm = next((arm for arm in good if against[arm].gain.decided() > 0), good[0])
+    if against[arm].gain.decided() > 0:
         return f"Freezing less was tried and helps: {_name(arm)} is more accurate, by {_points(against[arm])}."
     return f"Freezing less was tried: {_name(arm)} is not shown to be worse."
 

@@ -119,9 +119,10 @@ def report_stage(
         with whole_file(target) as partial:
             shutil.copyfile(folder / name, partial)
     emit("stage", stage="report", state="done", answer=found.answer, verdict=verdict(found))
+    gain = found.accuracy_gain.estimate
     metrics = {
         "speedup": found.speedup.train.estimate,
-        "accuracy_gain_points": _times_100(found.accuracy_gain.estimate),
+        "accuracy_gain_points": None if gain is None else 100 * gain,
         "break_even_models": found.break_even_models,
         "preparation_seconds": found.preparation_seconds,
         "sound": float(found.sound),
@@ -133,10 +134,6 @@ def _files(place: Path) -> list[Path]:
     if place.is_dir():
         return sorted(place.glob("*.json"))
     return [place] if place.stat().st_size else []  # a stage that was left out has an empty record
-
-
-def _times_100(fraction: float | None) -> float | None:
-    return None if fraction is None else 100 * fraction
 
 
 def verify_stage(summary: str) -> None:

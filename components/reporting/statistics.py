@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from headstart.components.reporting.sampling import Bits, Error, Floats, Sample, error_with_images, sampling_error
-from headstart.components.reporting.summary import Description, Interval, Tests
+from headstart.components.reporting.summary import Description, Interval, Tests, finite
 
 # From this many runs in each arm on, ranks alone give an interval of 95 % that is no wider than it must be.
 FEWEST_FOR_RANKS = 5
@@ -197,7 +197,7 @@ def mean_ratio(control: Sample, treatment: Sample, confidence: float = 0.95) -> 
         of="mean",
         estimate=above / below,
         low=low or None,
-        high=high if math.isfinite(high) else None,
+        high=finite(high),
         method="Fieller",
         note=""
         if math.isfinite(high)
@@ -215,15 +215,11 @@ def fieller(
     """
     ratio = above / below if below else math.inf
     v, w = error_above.variance, error_below.variance
-    if math.isfinite(ratio) and v + ratio**2 * w > 0:
-        weight = v + ratio**2 * w
-        spread = v**2 / error_above.freedom + (ratio**2 * w) ** 2 / error_below.freedom
-        freedom = weight**2 / spread if spread > 0 else error_below.freedom
-    else:
-        freedom = error_below.freedom
+    # Of the variance at the estimate, the numerator's share.
+    share = v / (v + ratio**2 * w) if math.isfinite(ratio) and v + ratio**2 * w > 0 else 0.0
+    freedom = 1 / (share**2 / error_above.freedom + (1 - share) ** 2 / error_below.freedom)
     t2 = t_quantile((1 + confidence) / 2, freedom) ** 2
     if any(error.squares or error.together for error in (error_above, error_below)):
-        share = v / (v + ratio**2 * w) if math.isfinite(ratio) and v + ratio**2 * w > 0 else 0.0
         multipliers = error_above.multiplier(confidence), error_below.multiplier(confidence)
         t2 = share * multipliers[0] ** 2 + (1 - share) * multipliers[1] ** 2
     # (above − r·below)² ≤ t²(v + r²w) as a quadratic in r: square·r² − 2·half·r + rest ≤ 0.

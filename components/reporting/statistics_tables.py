@@ -9,15 +9,6 @@ from headstart.components.reporting.summary import Compared, Interval, Summary, 
 from headstart.components.reporting.tables import Table
 
 
-def interval(content: Interval, render: Callable[[float | None], str]) -> str:
-    """`6.4 to 7.9`, with an end that is open in words."""
-    if content.low is None and content.high is None:
-        return units.MISSING
-    if content.low is None:
-        return f"at most {render(content.high)}"
-    return f"{render(content.low)} {f'to {render(content.high)}' if content.high is not None else 'or more'}"
-
-
 def tables(summary: Summary) -> list[Table]:
     """Every table of every comparison."""
     return [
@@ -81,11 +72,15 @@ def _row(label: str, content: Interval, render: Callable[[float | None], str]) -
     return [
         label,
         render(content.estimate),
-        interval(content, render),
+        _ends(content, render),
         units.MISSING if seen is None else render(seen).lstrip("+"),
         content.method,
         content.note,
     ]
+
+
+def _ends(content: Interval, render: Callable[[float | None], str]) -> str:
+    return units.ends(content.low, content.high, render) or units.MISSING
 
 
 def by_chance(confidence: float) -> str:
@@ -99,7 +94,11 @@ def class_table(summary: Summary, compared: Compared) -> Table:
         caption=f"Gain by class, points: {compared.treatment} against {compared.control}",
         columns=["class", "gain", f"{units.confidence(summary.confidence)} interval"],
         rows=[
-            [name, units.signed_points(gain.estimate), interval(gain, units.signed_points)]
+            [
+                name,
+                units.signed_points(gain.estimate),
+                units.ends(gain.low, gain.high, units.signed_points) or units.MISSING,
+            ]
             for name, gain in compared.gain_by_class.items()
         ],
         numeric=frozenset({1, 2}),

@@ -6,6 +6,7 @@ why. Durations are seconds, accuracies and shares are fractions between 0 and 1.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +18,11 @@ from headstart.components.regular_files import read_json
 SCHEMA_VERSION = 1
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def finite(value: float) -> float | None:
+    """None for infinity and NaN, which JSON cannot hold."""
+    return value if math.isfinite(value) else None
 
 
 class _Part(BaseModel):
@@ -57,6 +63,17 @@ class Interval(_Part):
         default_factory=dict,
         description="share of seeds, preparations, draws and test images in the variance of the estimate",
     )
+
+    def sign(self, neutral: float = 0.0) -> int:
+        """1: above `neutral`, −1: below, 0: the interval holds it. Without an interval, by the estimate."""
+        low, high = (self.estimate, self.estimate) if self.method == "none" else (self.low, self.high)
+        if low is not None and low > neutral:
+            return 1
+        return -1 if high is not None and high < neutral else 0
+
+    def decided(self, neutral: float = 0.0) -> int:
+        """As `sign`; 0 without an interval."""
+        return 0 if self.method == "none" else self.sign(neutral)
 
 
 class Tests(_Part):

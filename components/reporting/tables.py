@@ -11,8 +11,8 @@ from headstart.components.foreign_text import csv_cell
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
 from headstart.components.reporting.experiment import PHASES, Experiment, succeeded, total_seconds
-from headstart.components.reporting.summary import Interval, Summary
-from headstart.components.reporting.time_to_accuracy import best_validation_accuracy, finite, time_to
+from headstart.components.reporting.summary import Interval, Summary, finite
+from headstart.components.reporting.time_to_accuracy import best_validation_accuracy, time_to
 from headstart.components.stages import STAGES
 
 # More rows than this are for a spreadsheet, not for a page; runs.csv has them all.
@@ -34,16 +34,14 @@ class Table:
 
 def with_interval(content: Interval, render: Callable[[float | None], str]) -> str:
     """`7.1 (6.4–7.9)`; an end that is open in words, an estimate alone where there is no interval."""
-    low, high = content.low, content.high
-    if low is None and high is None:
-        return render(content.estimate)
-    if high is None:
-        return f"{render(content.estimate)} ({render(low)} or more)"
-    if low is None:
-        return f"{render(content.estimate)} (at most {render(high)})"
-    ends = render(low), render(high)
-    joiner = " to " if ends[0][:1] in "+−" or ends[1][:1] in "+−" else "–"
-    return f"{render(content.estimate)} ({joiner.join(ends)})"
+    ends = interval(content, render)
+    return f"{render(content.estimate)} ({ends})" if ends else render(content.estimate)
+
+
+def interval(content: Interval, render: Callable[[float | None], str]) -> str:
+    """`6.4–7.9`, with signs `−0.1 to +0.5`; nothing where there is no interval."""
+    signed = any(render(end)[:1] in "+−" for end in (content.low, content.high))
+    return units.ends(content.low, content.high, render, " to " if signed else "–")
 
 
 def runs_table(experiment: Experiment, summary: Summary, arm: str) -> Table:

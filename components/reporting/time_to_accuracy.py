@@ -76,11 +76,6 @@ def targets(arms: Sequence[Sequence[RunRecord]]) -> list[float]:
     return [*np.linspace(min(starts), min(ends), MOST_TARGETS)[:-1].tolist(), min(ends)]
 
 
-def finite(value: float) -> float | None:
-    """None for infinity and NaN, which JSON cannot hold."""
-    return value if math.isfinite(value) else None
-
-
 def median_by_rank(times: Sequence[float]) -> float:
     """Median in which infinity is a value: infinite when a run in the middle never reached the target."""
     return float(np.median(np.asarray(times, dtype=np.float64))) if len(times) else math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 MISSING = "–"
 
@@ -88,6 +89,20 @@ def size(amount: float) -> str:
             break
         amount /= 1024
     return f"{amount:.0f} {unit}" if unit in ("B", "KiB") or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def ends(low: float | None, high: float | None, render: Callable[[float | None], str], joiner: str = " to ") -> str:
+    """`6.4 to 7.9`; an end that is open in words, nothing without both."""
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f"{render(low)} or more"
+    return f"at most {render(high)}" if low is None else f"{render(low)}{joiner}{render(high)}"
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter in front."""
+    return text[:1].upper() + text[1:]
 
 
 def short(value: float) -> str:

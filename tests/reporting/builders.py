@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -20,21 +20,12 @@ from headstart.components.records import (
     SeenBefore,
 )
 from headstart.components.stages import STAGES, chain
-from headstart.components.training.stage_settings import StageSettings
+from headstart.components.training.stage_settings import Freezable, StageSettings
 
 RUN_ID = "run-5f2a"
 FRUIT = ["apple", "pears", "noise"]
 PATIENCE = 8
-LAYERS = (
-    "conv2d_1",
-    "batch_normalization_1",
-    "conv2d_2",
-    "batch_normalization_2",
-    "conv2d_3",
-    "conv2d_4",
-    "dense_1",
-    "dense_2",
-)
+LAYERS = get_args(Freezable)
 
 
 def digest(name: str) -> str:
@@ -256,28 +247,17 @@ def experiment(runs: int = 10, seed: int = 1, run_id: str = RUN_ID) -> list[RunR
     rng = np.random.default_rng(seed)
     made = preparation(run_id)
     for index in range(runs):
-        made.append(
-            record(
-                "baseline",
-                index,
-                epochs=int(rng.integers(19, 36)),
-                seconds_per_epoch=1.52,
-                accuracy=float(np.clip(0.92 + 0.009 * rng.standard_normal(), 0, 1)),
-                rate=0.16,
-                run_id=run_id,
+        for arm, least, seconds, level, spread, rate in (
+            ("baseline", 19, 1.52, 0.92, 0.009, 0.16),
+            ("transfer", 16, 0.22, 0.971, 0.004, 0.4),
+        ):
+            epochs = int(rng.integers(least, least + 17))
+            accuracy = float(np.clip(level + spread * rng.standard_normal(), 0, 1))
+            made.append(
+                record(
+                    arm, index, epochs=epochs, seconds_per_epoch=seconds, accuracy=accuracy, rate=rate, run_id=run_id
+                )
             )
-        )
-        made.append(
-            record(
-                "transfer",
-                index,
-                epochs=int(rng.integers(16, 33)),
-                seconds_per_epoch=0.22,
-                accuracy=float(np.clip(0.971 + 0.004 * rng.standard_normal(), 0, 1)),
-                rate=0.4,
-                run_id=run_id,
-            )
-        )
     return made
 
 
@@ -295,8 +275,9 @@ def paper_records() -> list[RunRecord]:
         run("pretrain", 0, paper.PRETRAIN_MINUTES, paper.PRETRAIN_ACCURACY, 3600),
         run("finetune", 0, paper.FINETUNE_MINUTES, paper.FINETUNE_ACCURACY, 1200),
     ]
-    for seed, (minutes, accuracy) in enumerate(zip(paper.BASELINE_MINUTES, paper.BASELINE_ACCURACY, strict=True)):
-        made.append(run("baseline", seed, minutes, accuracy, 260))
-    for seed, (minutes, accuracy) in enumerate(zip(paper.TRANSFER_MINUTES, paper.TRANSFER_ACCURACY, strict=True)):
-        made.append(run("transfer", seed, minutes, accuracy, 8))
+    for arm, step, minutes, accuracies in (
+        ("baseline", 260, paper.BASELINE_MINUTES, paper.BASELINE_ACCURACY),
+        ("transfer", 8, paper.TRANSFER_MINUTES, paper.TRANSFER_ACCURACY),
+    ):
+        made += [run(arm, seed, *figures, step) for seed, figures in enumerate(zip(minutes, accuracies, strict=True))]
     return made

@@ -10,6 +10,7 @@ from headstart.components.reporting import units
 from headstart.components.reporting.charts.axes import (
     Scale,
     bottom_axis,
+    evenly,
     left_axis,
     log_span,
     per_cent,
@@ -87,7 +88,7 @@ def _panel(
     title = f"{quantity}, {unit_name}" + (" (logarithmic)" if logarithmic else "")
     bottom_axis(drawing, x, bottom, title, plain, divide=unit)
     for arm, found in curves.items():
-        for curve in _sample(found):
+        for curve in evenly(found, MOST_LINES):
             drawing.path([(x(max(time, x_low)), y(error)) for time, error in curve], f"thin {look(arm)}")
     if summary.target_accuracy is not None:
         level = y(max(floor, 1 - summary.target_accuracy))
@@ -118,12 +119,6 @@ def _curve(record: RunRecord, floor: float) -> list[Point]:
         for row in record.epochs
         if row.validation_accuracy is not None
     ]
-
-
-def _sample(curves: list[list[Point]]) -> list[list[Point]]:
-    if len(curves) <= MOST_LINES:
-        return curves
-    return [curves[index] for index in np.linspace(0, len(curves) - 1, MOST_LINES).round().astype(int)]
 
 
 def median_curve(curves: list[list[Point]]) -> list[Point]:

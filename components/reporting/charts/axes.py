@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
 
 from headstart.components.reporting.charts.svg import Drawing
 
@@ -28,14 +31,14 @@ class Scale:
             share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
-    def ticks(self, count: int = 5) -> list[float]:
-        """Round values inside the scale, about `count` of them."""
-        return log_ticks(self.low, self.high) if self.logarithmic else linear_ticks(self.low, self.high, count)
+    def ticks(self) -> list[float]:
+        """Round values inside the scale."""
+        return log_ticks(self.low, self.high) if self.logarithmic else linear_ticks(self.low, self.high)
 
 
-def linear_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten that lie within low and high."""
-    rough = (high - low) / max(count, 1)
+def linear_ticks(low: float, high: float) -> list[float]:
+    """About five multiples of 1, 2 or 5 times a power of ten that lie within low and high."""
+    rough = (high - low) / 5
     if rough <= 0:
         return [low]
     power = 10.0 ** math.floor(math.log10(rough))
@@ -76,6 +79,16 @@ def time_unit(longest: float) -> tuple[float, str]:
     return (60.0, "min") if longest < 3 * 3600 else (3600.0, "h")
 
 
+Item = TypeVar("Item")
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of the items, chosen evenly from the first to the last."""
+    if len(items) <= most:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
 def plain(value: float) -> str:
     """A tick's number without needless zeros."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -113,15 +126,13 @@ def left_axis(
     scale: Scale,
     x: float,
     title: str,
-    label: Callable[[float], str] = plain,
-    *,
-    right: float | None = None,
+    label: Callable[[float], str],
+    right: float,
 ) -> None:
-    """Draw an axis along the left, its title above; with `right`, a grid line to there at each tick."""
+    """Draw an axis along the left, its title above and a grid line to `right` at each tick."""
     for tick in scale.ticks():
         y = scale(tick)
-        if right is not None:
-            drawing.line((x, y), (right, y), "grid")
+        drawing.line((x, y), (right, y), "grid")
         drawing.text((x - 6, y + 4), label(tick), "tick", "end")
     drawing.text((4, scale.end - 10), title, "axis-title")
 

@@ -108,11 +108,10 @@ def gain_by_class(summary: Summary, identity: str) -> Figure | None:
     for index, (name, gain) in enumerate(gains.items()):
         y = top + row * (index + 0.5)
         drawing.text((left - 8, y + 4), shorten(name, 16), "label" if row > 20 else "small", "end")
-        decided = gain.low is not None and gain.high is not None and not gain.low <= 0 <= gain.high
         if gain.low is not None and gain.high is not None:
             drawing.line((x(100 * gain.low), y), (x(100 * gain.high), y), f"stem {look(treatment)}")
         estimate = 100 * (gain.estimate or 0.0)
-        drawing.mark((x(estimate), y), treatment, 4.5, "mark" if decided else "mark hollow")
+        drawing.mark((x(estimate), y), treatment, 4.5, "mark" if gain.decided() else "mark hollow")
         drawing.text((WIDTH - 2, y + 4), units.signed_points(gain.estimate), "tick", "end")
     lines = [f"{shorten(name, 40)} {with_interval(gain, units.signed_points)}" for name, gain in gains.items()]
     first = summary.first

@@ -9,7 +9,6 @@ from headstart.components.reporting.answer import verdict
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, log_span
 from headstart.components.reporting.charts.classes import shorten
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure
-from headstart.components.reporting.first_screen import decided
 from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table, with_interval
 
@@ -31,7 +30,7 @@ def overview_table(named: Named) -> Table:
                 units.duration(summary.control.train_seconds.median),
                 units.duration(summary.treatment.train_seconds.median),
                 units.duration(summary.preparation_seconds),
-                "less accurate" if decided(summary.first.gain, 0.0) < 0 else summary.break_even.text,
+                "less accurate" if summary.first.gain.decided() < 0 else summary.break_even.text,
                 summary.preset or units.MISSING,
                 summary.hardware or units.MISSING,
             ]

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
 from headstart.components.reporting.break_even import ordinal
-from headstart.components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span, plain, time_unit
+from headstart.components.reporting.charts.axes import Scale, bottom_axis, evenly, left_axis, log_span, plain, time_unit
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
 from headstart.components.reporting.experiment import PHASES, Experiment, seconds_per_epoch, succeeded, total_seconds
-from headstart.components.reporting.first_screen import decided
 from headstart.components.reporting.summary import Interval, Summary
 from headstart.components.reporting.tables import with_interval
 
@@ -42,7 +39,7 @@ def break_even(summary: Summary, identity: str) -> Figure | None:
     """Total time of both ways after each model; None when a time is not known, or the treatment is decidedly worse."""
     preparation, first, pays = summary.preparation_seconds, summary.first, summary.break_even
     each_control, each_treatment = summary.control.train_seconds.mean, summary.treatment.train_seconds.mean
-    if not preparation or each_control is None or each_treatment is None or decided(first.gain, 0.0) < 0:
+    if not preparation or each_control is None or each_treatment is None or first.gain.decided() < 0:
         return None
     most = max(4, math.ceil(2.2 * pays.models)) if pays.models is not None else MODELS_WITHOUT_CROSSING
     if pays.first_model is not None and pays.first_model_high is not None:
@@ -167,13 +164,13 @@ def _equal_time(drawing: Drawing, x: Scale, y: Scale, seconds: float, arm: str) 
 
 def phases(experiment: Experiment, summary: Summary, identity: str) -> Figure | None:
     """The phases of each stage and run, stacked on one scale; None when no run has any time."""
-    rows = [(record.name, record) for record in _evenly(experiment.once, 2 * MOST_BARS) if total_seconds(record) > 0]
+    rows = [(record.name, record) for record in evenly(experiment.once, 2 * MOST_BARS) if total_seconds(record) > 0]
     thinned = False
     for records in experiment.arms.values():
         timed = [record for record in records if total_seconds(record) > 0]
         if len(timed) > MOST_BARS:
             thinned = True
-            timed = _evenly(sorted(timed, key=total_seconds), MOST_BARS)
+            timed = evenly(sorted(timed, key=total_seconds), MOST_BARS)
         rows += [(record.name, record) for record in timed]
     if not rows:
         return None
@@ -204,7 +201,11 @@ def phases(experiment: Experiment, summary: Summary, identity: str) -> Figure | 
         drawing.render(identity, "Seconds in each phase of every stage and run", _phases_in_words(experiment)),
         f"{first.control} / {first.treatment}: {_ratio(first.speedup.train)} counting training alone, "
         f"{_ratio(first.speedup.all_phases)} counting every phase. One scale for all."
-        + (" TensorFlow's import, once for all runs, is counted in none." if _imported_once(experiment) else "")
+        + (
+            " TensorFlow's import, once for all runs, is counted in none."
+            if all(record.process == "forked" for record in experiment.records)
+            else ""
+        )
         + (
             " Runs with the same frozen layers and test images evaluate them once, in the first of these runs."
             if any(record.kept_features for record in experiment.records)
@@ -215,18 +216,8 @@ def phases(experiment: Experiment, summary: Summary, identity: str) -> Figure | 
     )
 
 
-def _imported_once(experiment: Experiment) -> bool:
-    return all(record.process == "forked" for record in experiment.records)
-
-
 def _ratio(found: Interval) -> str:
     return "not known" if found.estimate is None else f"{with_interval(found, units.factor)} times"
-
-
-def _evenly(records: Sequence[RunRecord], count: int) -> list[RunRecord]:
-    if len(records) <= count:
-        return list(records)
-    return [records[index] for index in np.linspace(0, len(records) - 1, count).round().astype(int)]
 
 
 def _phase_legend(drawing: Drawing, identity: str, records: Sequence[RunRecord]) -> None:

@@ -6,7 +6,7 @@ runs that it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from headstart.components.reporting import units
 from headstart.components.reporting.answer import ABOUT_AS_ACCURATE
-from headstart.components.reporting.charts.axes import Scale, linear_ticks, log_ticks, plain, time_unit
+from headstart.components.reporting.charts.axes import Scale, evenly, linear_ticks, log_ticks, plain, time_unit
 from headstart.components.reporting.charts.classes import shorten
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
 from headstart.components.reporting.experiment import Experiment, test_accuracy, train_seconds, values
@@ -128,7 +128,7 @@ def _panel(panel: Panel, control: str, summary: Summary, identity: str) -> Marku
         if not panel.runs[arm]:
             drawing.text((middle, (TOP + BOTTOM) / 2), "no run", "note", "middle")
             continue
-        for place, offset in _swarm([y(value) for value in _thinned(panel.runs[arm])], width * 0.42):
+        for place, offset in _swarm([y(value) for value in evenly(sorted(panel.runs[arm]), MOST_DOTS)], width * 0.42):
             drawing.mark((middle + offset, place), arm, 3.4)
         level = y(panel.centres[arm])
         drawing.line((middle - width * 0.3, level), (middle + width * 0.3, level), "median")
@@ -195,9 +195,6 @@ def _effect(
 ) -> None:
     (arm, effect), (middle, width) = of, at
     kind = look(arm)
-    decided = effect.method != "none" and not (
-        (effect.low is None or effect.low <= panel.neutral) and (effect.high is None or effect.high >= panel.neutral)
-    )
     if effect.method != "none":
         ends = []
         for end, open_end in ((effect.low, panel.neutral), (effect.high, None)):
@@ -211,10 +208,7 @@ def _effect(
                 drawing.path([(middle - 5, place - tip), (middle, place), (middle + 5, place - tip)], f"stem {kind}")
         drawing.line((middle, ends[0]), (middle, ends[1]), f"stem {kind}")
     place = y(panel.place(centre, effect.estimate or panel.neutral))
-    if decided:
-        drawing.mark((middle, place), arm, 5.5)
-    else:
-        drawing.mark((middle, place), arm, 5.5, "mark hollow")
+    drawing.mark((middle, place), arm, 5.5, "mark" if effect.decided(panel.neutral) else "mark hollow")
     text = panel.effect_label(effect.estimate)
     if width >= NARROW:
         text += " ×" if panel.logarithmic else ""
@@ -228,13 +222,6 @@ def _name(drawing: Drawing, middle: float, text: str, width: float, index: int) 
     narrow = width < NARROW
     fits = int((2 * width if narrow else width) / 6.4)
     drawing.text((middle, BOTTOM + 18 + (16 * (index % 2) if narrow else 0)), shorten(text, fits), "label", "middle")
-
-
-def _thinned(found: Sequence[float]) -> list[float]:
-    ordered = sorted(found)
-    if len(ordered) <= MOST_DOTS:
-        return ordered
-    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, MOST_DOTS).round().astype(int)]
 
 
 def _swarm(places: list[float], most: float) -> list[tuple[float, float]]:

@@ -43,16 +43,15 @@ class Drawing:
     """Shapes in user units, y downwards; classes name what a shape is, the style sheet says how it looks."""
 
     height: float
-    width: float = WIDTH
     parts: list[str] = field(default_factory=list)
 
-    def _add(self, tag: str, text: str | None = None, **attributes: object) -> None:
+    def _add(self, tag: str, inside: Markup | None = None, **attributes: object) -> None:
         said = "".join(
             f' {name.rstrip("_").replace("_", "-")}="{escape(_number(value))}"'
             for name, value in attributes.items()
             if value is not None
         )
-        self.parts.append(f"<{tag}{said}/>" if text is None else f"<{tag}{said}>{escape(printable(text))}</{tag}>")
+        self.parts.append(f"<{tag}{said}/>" if inside is None else f"<{tag}{said}>{inside}</{tag}>")
 
     def line(self, start: Point, end: Point, kind: str) -> None:
         """A straight line."""
@@ -65,12 +64,10 @@ class Drawing:
 
     def rect(self, corner: Point, width: float, height: float, kind: str, *, hint: str = "", fill: str = "") -> None:
         """A rectangle from its upper left corner; `hint` shows under a pointer, `fill` names a hatch."""
-        shape = f'x="{_number(corner[0])}" y="{_number(corner[1])}" width="{_number(max(width, 0))}"'
-        shape += f' height="{_number(max(height, 0))}" class="{escape(kind)}"'
-        shape += f' fill="url(#{escape(fill)})"' if fill else ""
-        self.parts.append(
-            f"<rect {shape}><title>{escape(printable(hint))}</title></rect>" if hint else f"<rect {shape}/>"
-        )
+        inside = Markup("<title>{}</title>").format(printable(hint)) if hint else None
+        size = {"width": max(width, 0), "height": max(height, 0)}
+        hatch = f"url(#{fill})" if fill else None
+        self._add("rect", inside, x=corner[0], y=corner[1], **size, class_=kind, fill=hatch)
 
     def hatch(self, identity: str, kind: str, *, crossed: bool = False) -> None:
         """Define a hatched fill, lines over the colour of `kind`, for rectangles of `fill=identity`."""
@@ -91,14 +88,15 @@ class Drawing:
 
     def text(self, at: Point, said: str, kind: str = "label", anchor: str = "start") -> None:
         """A line of text; `anchor` is start, middle or end."""
-        self._add("text", said, x=at[0], y=at[1], class_=kind, text_anchor=anchor if anchor != "start" else None)
+        place = None if anchor == "start" else anchor
+        self._add("text", escape(printable(said)), x=at[0], y=at[1], class_=kind, text_anchor=place)
 
-    def legend(self, arms: Sequence[str], top: float = 14.0) -> float:
+    def legend(self, arms: Sequence[str]) -> float:
         """Line and mark of each arm with its name, in rows from the left; returns where the rows end."""
-        x, y = 4.0, top
+        x, y = 4.0, 14.0
         for arm in arms:
             width = 50 + 7.2 * len(arm)
-            if x + width > self.width and x > 4:
+            if x + width > WIDTH and x > 4:
                 x, y = 4.0, y + 18
             self.line((x, y - 4), (x + 28, y - 4), f"thick {look(arm)}")
             self.mark((x + 14, y - 4), arm, 4)
@@ -109,7 +107,7 @@ class Drawing:
     def render(self, identity: str, title: str, description: str) -> Markup:
         """The SVG element; `title` and `description` are what a screen reader says in its place."""
         return Markup(
-            f'<svg role="img" viewBox="0 0 {_number(self.width)} {_number(self.height)}" '
+            f'<svg role="img" viewBox="0 0 {_number(WIDTH)} {_number(self.height)}" '
             f'aria-labelledby="{escape(identity)}-title {escape(identity)}-text">'
             f'<title id="{escape(identity)}-title">{escape(printable(title))}</title>'
             f'<desc id="{escape(identity)}-text">{escape(printable(description))}</desc>'

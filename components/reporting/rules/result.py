@@ -40,14 +40,13 @@ def _result(record: RunRecord) -> Iterator[Flaw]:
             yield "untested", f"{record.name} has a test accuracy but no test images."
         return
     if data.test_groups is not None and len(data.test_groups) != count:
-        yield Problem(
+        yield (
             "groups",
-            record,
             f"{record.name}: what test images were taken together is said of {len(data.test_groups):,} images; there "
             f"are {count:,}.",
         )
     if len(set(data.classes)) < len(data.classes):
-        yield Problem("twice", record, f"{record.name}: two of its classes have one name.")
+        yield "twice", f"{record.name}: two of its classes have one name."
     if result.test_accuracy is None or result.test_loss is None:
         yield "null", f"{record.name} succeeded, but has no accuracy or no loss on the test images."
         return
@@ -161,8 +160,8 @@ def _row(row: Epoch, validation: int, trained: int) -> Iterator[Flaw]:
     """What cannot be of an epoch with this number of images; 0: not known."""
     accuracy, training, loss = row.validation_accuracy or 0.0, row.accuracy or 0.0, row.validation_loss or 0.0
     if row.loss is not None and row.loss < 0:
-        return "negative", f"a training loss of {row.loss:.3g}; a cross-entropy is never negative."
-    if validation and not _whole(accuracy * validation):
+        yield "negative", f"a training loss of {row.loss:.3g}; a cross-entropy is never negative."
+    elif validation and not _whole(accuracy * validation):
         yield "share", f"a validation accuracy of {accuracy!r} is not a whole number of {validation:,} images."
     elif trained and not _whole(training * trained):
         yield "training share", f"a training accuracy of {training!r} is not a whole number of {trained:,} images."
