@@ -10,7 +10,7 @@ import numpy as np
 
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
-from headstart.components.promotion.evidence import Floats, log_losses
+from headstart.components.promotion.evidence import Floats, Integers, log_losses
 from headstart.components.promotion.gate import UNKNOWN, Answers, Mask
 from headstart.components.regular_files import read_text
 
@@ -40,17 +40,16 @@ def answer(model: Any, model_classes: list[str], dataset: PackedDataset) -> Answ
             f"The model in use takes images of {size} pixels, the data have {dataset.description.image_size}.",
             f"Import the data with image_size={size}, or begin another store.",
         )
-    position = np.array(
-        [dataset.classes.index(name) if name in dataset.classes else UNKNOWN for name in model_classes], np.int64
-    )
     probabilities = np.empty((len(images), len(model_classes)), np.float32)
     for start in range(0, len(images), BATCH):
         block = np.asarray(images[start : start + BATCH], np.float32)
         probabilities[start : start + len(block)] = model.predict_on_batch(block)
-    columns = np.array(
-        [model_classes.index(name) if name in model_classes else UNKNOWN for name in dataset.classes], np.int64
-    )
-    return Answered(position[np.argmax(probabilities, axis=-1)], log_losses(probabilities, columns[labels]))
+    answers = _places(model_classes, dataset.classes)[np.argmax(probabilities, axis=-1)]
+    return Answered(answers, log_losses(probabilities, _places(dataset.classes, model_classes)[labels]))
+
+
+def _places(names: list[str], among: list[str]) -> Integers:
+    return np.array([among.index(name) if name in among else UNKNOWN for name in names], np.int64)
 
 
 def image_hashes(dataset: PackedDataset, splits: tuple[str, ...]) -> list[str]:

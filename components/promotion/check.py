@@ -36,8 +36,8 @@ def check_data(
     if known is not None:
         title, reasons = f"Nothing to do: {known[0]}", [known[1]]
     else:
-        title, reasons = "The data cannot be trained on; nothing was changed.", []
-        reasons += _problems(description, rules, current, remarks)
+        title = "The data cannot be trained on; nothing was changed."
+        reasons = _problems(description, rules, current, remarks)
         drifted = drift(dataset, current, rules)
         if rules.drift == "refuse":
             reasons += [f"{text} drift=warn would only say so." for text in drifted]

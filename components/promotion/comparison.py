@@ -54,18 +54,14 @@ def compare(
 ) -> Compared:
     """Have all seeds of the candidate and the model in use answer the test images, and judge `chosen`."""
     environment.prepare_on_processor()
-    from headstart.components.training.export import load_model
-
-    model, description = load_model(chosen.folder)
-    classes = [str(name) for name in description["classes"]]
+    model, classes = _loaded(chosen.folder)
     truth = dataset.split("test")[1].astype(np.int64)
     answered = answer(model, classes, dataset)
     if current is None:
         decision = decide(rules, dataset.classes, truth, answered.answers, None)
         return Compared(decision, None, model, classes, {"size": _size(chosen.folder)})
     folder = store.fetch(current, scratch / "current")
-    model_in_use, about = load_model(folder / "model")
-    known = [str(name) for name in about["classes"]]
+    model_in_use, known = _loaded(folder / "model")
     old = answer(model_in_use, known, dataset)
     decision = decide(
         rules,
@@ -78,7 +74,7 @@ def compare(
     )
     evidence = None
     if set(dataset.classes) <= set(known):
-        seeds = [answered if one is chosen else _answers(one, dataset) for one in candidates]
+        seeds = [answered if one is chosen else answer(*_loaded(one.folder), dataset) for one in candidates]
         kept = decision.kept if decision.kept is not None else np.ones(len(truth), dtype=np.bool_)
         evidence = _evidence(dataset, store, rules, run_id, _question(chosen, current), truth, seeds, old, kept)
     measured = _measured(model, model_in_use, dataset, chosen.folder, folder / "model")
@@ -86,11 +82,12 @@ def compare(
     return Compared(decision, evidence, model, classes, measured)
 
 
-def _answers(candidate: Candidate, dataset: PackedDataset) -> Answered:
+def _loaded(folder: Path) -> tuple[Any, list[str]]:
+    """Return a model and its classes."""
     from headstart.components.training.export import load_model
 
-    model, description = load_model(candidate.folder)
-    return answer(model, [str(name) for name in description["classes"]], dataset)
+    model, description = load_model(folder)
+    return model, [str(name) for name in description["classes"]]
 
 
 def _question(candidate: Candidate, current: int) -> str:

@@ -199,7 +199,7 @@ def decide(
     refused: list[str] = []
     accuracy = compared.candidate_accuracy or 0.0
     if accuracy < rules.minimum_accuracy:
-        refused.append(_below(accuracy, rules))
+        refused.append(f"Accuracy {accuracy:.2%} is below minimum_accuracy, {rules.minimum_accuracy:.2%}.")
     _judge_floor(rules, compared, refused)
     if current is None:
         gained = f"There was no model in use; this one has an accuracy of {accuracy:.2%}."
@@ -211,10 +211,6 @@ def decide(
         gained = _judge_overall(rules, compared, truth, candidate, current, refused)
     _judge_classes(rules, compared, [name for name in classes if name not in new], refused)
     return Decision(refused, gained, compared, remarks, kept)
-
-
-def _below(accuracy: float, rules: Rules) -> str:
-    return f"Accuracy {accuracy:.2%} is below minimum_accuracy, {rules.minimum_accuracy:.2%}."
 
 
 def _judge_floor(rules: Rules, compared: Compared, refused: list[str]) -> None:
