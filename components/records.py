@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # 2: arms by the table of stages, several preparations and draws, answers for each test image. Version 1 still reads.
 SCHEMA_VERSION = 2
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 Arm = StageName
 Status = Literal["succeeded", "failed", "diverged"]
@@ -346,18 +348,24 @@ def read_record(path: str | Path) -> RunRecord:
         pass
     try:
         value = json.loads(text)
-        version = value.get("schema_version") if isinstance(value, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise HeadstartError(
-                f"{path}: run record of schema version {version}; this Headstart reads up to {SCHEMA_VERSION}.",
-                "Use the Headstart version that wrote it, or a newer one.",
-            )
-        return RunRecord.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise HeadstartError(f"{path}: not a run record: {where}: {first['msg']}.") from error
     except ValueError as error:
         raise HeadstartError(f"{path}: not JSON ({error}).", "A training task writes it.") from error
     except RecursionError as error:
         raise HeadstartError(f"{path}: nested too deeply to be a run record.") from error
+    return validated(RunRecord, value, path, "run record", SCHEMA_VERSION)
+
+
+def validated(kind: type[Kind], value: object, path: Path, noun: str, newest: int) -> Kind:
+    """Check the value of the JSON file `path`; HeadstartError for a newer schema version and the first wrong field."""
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if isinstance(version, int) and version > newest:
+        raise HeadstartError(
+            f"{path}: {noun} of schema version {version}; this Headstart reads up to {newest}.",
+            "Use the Headstart version that wrote it, or a newer one.",
+        )
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise HeadstartError(f"{path}: not a {noun}: {where}: {first['msg']}.") from error

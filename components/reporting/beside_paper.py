@@ -139,8 +139,8 @@ def comparison_table(summary: Summary) -> Table:
             ["time per epoch", units.factor(found.epoch_ratio), units.factor(_pace(summary))],
             [
                 "accuracy gain, points (paper: training, ours: test)",
-                with_interval(found.gain, _hundredths),
-                with_interval(ours.accuracy_gain.these_images, _hundredths),
+                with_interval(found.gain, units.hundredths),
+                with_interval(ours.accuracy_gain.these_images, units.hundredths),
             ],
             ["breaks even from the", f"{ordinal(int(np.ceil(found.break_even)))} model", ours_first],
         ],
@@ -148,10 +148,6 @@ def comparison_table(summary: Summary) -> Table:
         note="Epochs and time per epoch multiply to the training time. The paper's intervals are computed from its ten "
         "printed rows.",
     )
-
-
-def _hundredths(value: float | None) -> str:
-    return units.number(None if value is None else 100 * value, 2)
 
 
 def _papers_comparison(summary: Summary) -> Compared:

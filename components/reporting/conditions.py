@@ -9,7 +9,7 @@ from typing import Any
 from headstart.components.errors import HeadstartError
 from headstart.components.records import RunRecord
 from headstart.components.reporting import units
-from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.experiment import Experiment, by_key
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table
@@ -27,10 +27,7 @@ MOST_CLASSES_NAMED = 12
 
 def _grouped(experiment: Experiment, key: Callable[[RunRecord], Any]) -> list[tuple[RunRecord, list[RunRecord]]]:
     """Records of equal key, in the order of stages, with the first of each as their example."""
-    groups: dict[Any, list[RunRecord]] = {}
-    for record in experiment.records:
-        groups.setdefault(key(record), []).append(record)
-    return [(group[0], group) for group in groups.values()]
+    return [(group[0], group) for group in by_key(experiment.records, key).values()]
 
 
 def _used_by(records: Sequence[RunRecord]) -> str:

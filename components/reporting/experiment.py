@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from headstart.components.design import Cell
 from headstart.components.errors import HeadstartError
@@ -25,6 +26,8 @@ from headstart.components.stages import (
 )
 
 PHASES: tuple[str, ...] = tuple(Phases.model_fields)
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 Quantity = Callable[[RunRecord], float | None]
 
 
@@ -91,9 +94,6 @@ class Experiment:
 
     def at_sizes(self) -> dict[int, Experiment]:
         """The experiment as it was at each smaller size (training images per class), ascending; empty: no curve."""
-        sizes: dict[int, list[RunRecord]] = {}
-        for record in self.smaller:
-            sizes.setdefault(_size(record), []).append(record)
         return {
             size: experiment(
                 [*self.once, *runs],
@@ -101,7 +101,7 @@ class Experiment:
                 self.name,
                 planned=[cell for cell in self.planned if cell.size in (0, size)],
             )
-            for size, runs in sizes.items()
+            for size, runs in by_key(self.smaller, size_per_class).items()
         }
 
     @property
@@ -120,23 +120,29 @@ def experiment(
     """Sort records; the order in which they come does not matter. Without `run_id` it is the most frequent one."""
     if not run_id and records:
         run_id = Counter(record.run_id for record in records).most_common(1)[0][0]
-    ordered, largest = sorted(records, key=_place), max(map(_size, records), default=0)
-    smaller = tuple(record for record in ordered if 0 < _size(record) < largest)
-    whole = tuple(record for record in ordered if _size(record) in (0, largest))
-    by_stage: dict[str, list[RunRecord]] = {}
-    for record in whole:
-        by_stage.setdefault(record.arm, []).append(record)
+    ordered, largest = sorted(records, key=_place), max(map(size_per_class, records), default=0)
+    smaller = tuple(record for record in ordered if 0 < size_per_class(record) < largest)
+    whole = tuple(record for record in ordered if size_per_class(record) in (0, largest))
+    by_stage = by_key(whole, lambda record: record.arm)
     return Experiment(whole, run_id, name, tuple(unreadable), by_stage, tuple(planned), smaller)
 
 
-def _size(record: RunRecord) -> int:
+def by_key(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """The items of equal key together; keys and items in the order in which they come."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
+def size_per_class(record: RunRecord) -> int:
     """Training images per class on a learning curve; 0: all there are."""
     return record.subset.size_per_class if record.subset else 0
 
 
 def _place(record: RunRecord) -> tuple[int, int, int, int, int, str, str]:
     at = order(record.arm), record.preparation, record.draw, record.seed
-    return _size(record), *at, record.run_id, record.started_at
+    return size_per_class(record), *at, record.run_id, record.started_at
 
 
 def stages_before(record: RunRecord) -> tuple[str, ...]:

@@ -13,7 +13,15 @@ import numpy as np
 from headstart.components.design import CURVE_RUNS, default_sizes, mean_per_class
 from headstart.components.records import RunRecord
 from headstart.components.reporting.curve import Curve, back_test, band, equal_size, extrapolated_size, stops_paying
-from headstart.components.reporting.experiment import Experiment, answers, films, succeeded, total_seconds
+from headstart.components.reporting.experiment import (
+    Experiment,
+    answers,
+    by_key,
+    films,
+    size_per_class,
+    succeeded,
+    total_seconds,
+)
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.summary import CurveOffer, CurvePoint, Interval, LabelsSaved, LearningCurve
 from headstart.components.stages import DEFAULT_ARMS, chain
@@ -110,10 +118,8 @@ def _images(curve: Curve) -> int:
 def _points(
     experiment: Experiment, arm: str, curve: Curve, control: Curve | None, confidence: float
 ) -> list[CurvePoint]:
-    by_size: dict[int, list[RunRecord]] = defaultdict(list)
-    for record in succeeded([record for record in experiment.every if record.arm == arm]):
-        if record.subset:
-            by_size[record.subset.size_per_class].append(record)
+    done = succeeded([record for record in experiment.every if record.arm == arm and record.subset])
+    by_size = by_key(done, size_per_class)
     several = len(curve.values) > 1
     points = []
     for index, size in enumerate(sorted(by_size)):

@@ -186,8 +186,8 @@ def _accuracy(quantity: str, a: Description, b: Description, tolerance: float, j
     p = _welch(a, b) if judged else None
     return _judgement(
         quantity,
-        _spread(a, _hundredfold, " %"),
-        _spread(b, _hundredfold, " %"),
+        _spread(a, units.hundredths, " %"),
+        _spread(b, units.hundredths, " %"),
         f"{units.signed_points(change)} points" if change is not None else units.MISSING,
         (p[1], p[0]) if p else None,
         abs(change or 0) > tolerance,
@@ -249,12 +249,5 @@ def _soundness(a: Summary, b: Summary) -> Judgement:
 def _spread(content: Description, render: Callable[[float | None], str], unit: str) -> str:
     if content.mean is None:
         return units.MISSING
-    return (
-        f"{render(content.mean)}{unit}"
-        if content.std is None
-        else f"{render(content.mean)} ± {render(content.std)}{unit}"
-    )
-
-
-def _hundredfold(fraction: float | None) -> str:
-    return units.number(None if fraction is None else 100 * fraction, 2)
+    spread = "" if content.std is None else f" ± {render(content.std)}"
+    return f"{render(content.mean)}{spread}{unit}"

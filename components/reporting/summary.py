@@ -10,9 +10,10 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headstart.components.errors import HeadstartError
+from headstart.components.records import validated
 from headstart.components.regular_files import read_json
 
 SCHEMA_VERSION = 1
@@ -387,18 +388,8 @@ def read_summary(path: str | Path) -> Summary:
         path = path / "summary.json"
     try:
         value = read_json(path)
-        version = value.get("schema_version") if isinstance(value, dict) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise HeadstartError(
-                f"{path}: summary of schema version {version}; this Headstart reads up to {SCHEMA_VERSION}.",
-                "Use the Headstart version that wrote it, or a newer one.",
-            )
-        return Summary.model_validate(value)
     except (OSError, UnicodeDecodeError) as error:
         raise HeadstartError(f"{path}: cannot be read as a summary: {error}.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise HeadstartError(f"{path}: not a summary: {where}: {first['msg']}.") from error
     except ValueError as error:
         raise HeadstartError(f"{path}: not JSON ({error}).", "`headstart report` writes it.") from error
+    return validated(Summary, value, path, "summary", SCHEMA_VERSION)

@@ -162,19 +162,8 @@ def to_csv(experiment: Experiment, target: float | None) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        [
-            "arm",
-            "seed",
-            "run_id",
-            "preparation",
-            "draw",
-            "status",
-            "reason",
-            "stop_reason",
-            "preset",
-            "epochs",
-            "train_seconds",
-        ]
+        ["arm", "seed", "run_id", "preparation", "draw", "status", "reason", "stop_reason"]
+        + ["preset", "epochs", "train_seconds"]
         + [f"{phase}_seconds" for phase in PHASES if phase != "train"]
         + ["total_seconds", "train_cpu_seconds", "seconds_to_target", "best_validation_accuracy", "test_accuracy"]
         + ["trainable_parameters", "peak_memory_bytes", "attempts", "data_digest", "device", "image", "started_at"]

@@ -68,6 +68,11 @@ def signed_points(fraction: float | None) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
+def hundredths(fraction: float | None) -> str:
+    """A fraction times 100, with two decimal places: `95.21`."""
+    return number(None if fraction is None else 100 * fraction, 2)
+
+
 def number(value: float | None, digits: int = 1) -> str:
     """A plain number with a fixed count of decimal places."""
     return MISSING if value is None or not math.isfinite(value) else f"{value:,.{digits}f}".replace("-", "−")

@@ -13,45 +13,32 @@ from headstart.components.reporting.summary import Summary
 from headstart.components.reporting.tables import Table, with_interval
 
 Named = Sequence[tuple[str, Summary]]
+MOST_EXPERIMENTS = 40
 
 
 def overview_table(named: Named) -> Table:
     """One row per experiment."""
-    rows = []
-    for name, summary in named:
-        rows.append(
-            [
-                name,
-                verdict(summary),
-                f"{summary.control.succeeded} + {summary.treatment.succeeded}",
-                with_interval(summary.speedup.train, units.factor),
-                with_interval(summary.speedup.time_to_accuracy, units.factor),
-                with_interval(summary.accuracy_gain, units.signed_points),
-                units.duration(summary.control.train_seconds.median),
-                units.duration(summary.treatment.train_seconds.median),
-                units.duration(summary.preparation_seconds),
-                "less accurate" if summary.first.gain.decided() < 0 else summary.break_even.text,
-                summary.preset or units.MISSING,
-                summary.hardware or units.MISSING,
-            ]
-        )
+    rows = [
+        {
+            "run": name,
+            "verdict": verdict(summary),
+            "runs": f"{summary.control.succeeded} + {summary.treatment.succeeded}",
+            "speed-up": with_interval(summary.speedup.train, units.factor),
+            "to target": with_interval(summary.speedup.time_to_accuracy, units.factor),
+            "accuracy, points": with_interval(summary.accuracy_gain, units.signed_points),
+            "control": units.duration(summary.control.train_seconds.median),
+            "treatment": units.duration(summary.treatment.train_seconds.median),
+            "preparation": units.duration(summary.preparation_seconds),
+            "breaks even": "less accurate" if summary.first.gain.decided() < 0 else summary.break_even.text,
+            "preset": summary.preset or units.MISSING,
+            "hardware": summary.hardware or units.MISSING,
+        }
+        for name, summary in named
+    ]
     return Table(
         caption="Side by side",
-        columns=[
-            "run",
-            "verdict",
-            "runs",
-            "speed-up",
-            "to target",
-            "accuracy, points",
-            "control",
-            "treatment",
-            "preparation",
-            "breaks even",
-            "preset",
-            "hardware",
-        ],
-        rows=rows,
+        columns=list(rows[0]),
+        rows=[list(row.values()) for row in rows],
         numeric=frozenset({2, 6, 7, 8}),
         note="Each against its own control, on its own machine; the target accuracy is each run's own.",
     )
@@ -59,28 +46,26 @@ def overview_table(named: Named) -> Table:
 
 def draw(named: Named) -> Figure | None:
     """Speed-up of each experiment with its interval; None when none has one."""
-    summaries = [summary for _, summary in named if summary.speedup.train.estimate][:40]
-    shown = [(name, s.speedup.train) for name, s in named if s.speedup.train.estimate][:40]
+    shown = [
+        (name, summary.first.treatment, summary.speedup.train)
+        for name, summary in named
+        if summary.speedup.train.estimate
+    ][:MOST_EXPERIMENTS]
     if not shown:
         return None
-    ends = [
-        value
-        for _, found in shown
-        for value in (found.estimate, found.low, found.high, 1.0)
-        if value is not None and value > 0
-    ]
+    ends = [value for _, _, found in shown for value in (found.estimate, found.low, found.high, 1.0) if value]
     x = Scale(*log_span(ends), 120.0, WIDTH - 14, logarithmic=True)
     bottom = 16 + 26.0 * len(shown)
     drawing = Drawing(bottom + 44)
     bottom_axis(drawing, x, bottom, "training speed-up (logarithmic)", units.short, top=8)
     drawing.line((x(1), 8), (x(1), bottom), "target")
-    for index, (name, found) in enumerate(shown):
+    for index, (name, treatment, found) in enumerate(shown):
         y = 24 + 26.0 * index
         drawing.text((112, y + 4), shorten(name, 16), "label", "end")
         if found.low and found.high:
             drawing.line((x(found.low), y), (x(found.high), y), "thick treatment")
-        drawing.mark((x(found.estimate or 1), y), summaries[index].first.treatment, 5)
-    said = "; ".join(f"{name} {with_interval(found, units.factor)}" for name, found in shown)
+        drawing.mark((x(found.estimate or 1), y), treatment, 5)
+    said = "; ".join(f"{name} {with_interval(found, units.factor)}" for name, _, found in shown)
     return Figure(
         "Speed-up of each run",
         drawing.render("overview", "Training speed-up of each run with its interval", f"{said}."),

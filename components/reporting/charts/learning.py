@@ -7,6 +7,7 @@ import math
 from headstart.components.reporting import units
 from headstart.components.reporting.charts.axes import Scale, bottom_axis, left_axis, log_span, per_cent, plain, span
 from headstart.components.reporting.charts.svg import WIDTH, Drawing, Figure, look
+from headstart.components.reporting.experiment import by_key
 from headstart.components.reporting.labels_text import control_in_words, count
 from headstart.components.reporting.summary import CurvePoint, Summary
 from headstart.components.stages import STAGES
@@ -16,11 +17,8 @@ LEFT, RIGHT, HEIGHT = 50.0, WIDTH - 14, 300.0
 
 def draw(summary: Summary, identity: str) -> Figure | None:
     """None where there is no learning curve."""
-    arms: dict[str, list[CurvePoint]] = {}
-    for point in sorted(summary.curve, key=lambda point: point.size):
-        if point.accuracy.estimate is not None:
-            arms.setdefault(point.arm, []).append(point)
-    points = [point for found in arms.values() for point in found]
+    points = [point for point in summary.curve if point.accuracy.estimate is not None]
+    arms = by_key(sorted(points, key=lambda point: point.size), lambda point: point.arm)
     if not points:
         return None
     drawing = Drawing(HEIGHT)

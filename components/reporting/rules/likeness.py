@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from headstart.components.records import Precision, RunRecord
-from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.experiment import Experiment, by_key, succeeded
 from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, names, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted
@@ -283,10 +283,7 @@ def same_machine(experiment: Experiment, settings: ReportSettings) -> Iterable[B
 
 def _cells(records: Iterable[RunRecord]) -> Iterable[list[RunRecord]]:
     """The runs of the arms on the same seed, preparation and draw."""
-    cells: dict[tuple[int, int, int], list[RunRecord]] = {}
-    for record in records:
-        cells.setdefault((record.seed, record.preparation, record.draw), []).append(record)
-    return cells.values()
+    return by_key(records, lambda record: (record.seed, record.preparation, record.draw)).values()
 
 
 @rule("warning")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from headstart.components.records import RunRecord
-from headstart.components.reporting.experiment import Experiment
+from headstart.components.reporting.experiment import Experiment, by_key
 from headstart.components.reporting.settings import ReportSettings, Severity
 from headstart.components.reporting.units import counted
 
@@ -76,10 +76,7 @@ def of_runs(records: Iterable[RunRecord], *checks: Callable[[RunRecord], Iterabl
 
 def grouped(problems: Iterable[Problem]) -> Iterable[Broken]:
     """Yield one finding per kind: the first problem in full, then how many runs more have one of that kind."""
-    kinds: dict[str, list[Problem]] = {}
-    for problem in problems:
-        kinds.setdefault(problem.kind, []).append(problem)
-    for same in kinds.values():
+    for same in by_key(problems, lambda problem: problem.kind).values():
         runs = list({id(problem.record): problem.record for problem in same}.values())
         more = f" The same holds for {counted(len(runs) - 1, 'more run')}." if len(runs) > 1 else ""
         yield same[0].message + more, names(runs)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from headstart.components.errors import HeadstartError
 from headstart.components.records import Epoch, RunRecord
-from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.experiment import Experiment, by_key, succeeded
 from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import percent
@@ -104,10 +104,7 @@ def _confusion(record: RunRecord, count: int, accuracy: float, classes: int) -> 
 
 def _unlike_siblings(records: list[RunRecord]) -> Iterator[Problem]:
     """Runs tested on one data set have equally many test images of each class, and the same things recorded."""
-    groups: dict[str, list[RunRecord]] = {}
-    for record in records:
-        groups.setdefault(STAGES[record.arm].data, []).append(record)
-    for group in groups.values():
+    for group in by_key(records, lambda record: STAGES[record.arm].data).values():
         sums = [
             tuple(map(sum, record.result.confusion)) if record.result.confusion is not None else None
             for record in group
