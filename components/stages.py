@@ -103,7 +103,7 @@ STAGES: dict[str, Stage] = _Table(
               "control", "target", "target"),
         Stage(DEEPENED, "Transfer", "from transferred weights, the backbone frozen",
               "treatment", "target", "target", "finetune", "backbone"),
-        Stage("finetuned", "Fine-tuned", "from transferred weights, nothing frozen, at a tenth of the learning rate",
+        Stage("finetuned", "Fine-tuned", "from transferred weights, nothing frozen, at its own learning rate",
               "treatment", "target", "target", "finetune", "nothing", learning_rate=0.1),
         Stage("frozen-random", "Frozen random", "from random weights, the same layers frozen as in transfer",
               "control", "target", "target", None, "backbone"),

@@ -74,8 +74,20 @@ class Experiment:
 
     @cached_property
     def given(self) -> Given | None:
-        """What the runs build on in place of stages that were left out; None where none was."""
-        return next((record.given for record in succeeded(self.records) if record.given), None)
+        """What the runs build on in place of stages that were left out; None where none was.
+
+        Of several models, one for each preparation: the first one's place and how many more there are, and the mean of
+        what preparing them took, where it is known of all.
+        """
+        by_preparation = {record.preparation: record.given for record in succeeded(self.records) if record.given}
+        if not by_preparation:
+            return None
+        models = [by_preparation[number] for number in sorted(by_preparation)]
+        known = [model.hours for model in models if model.hours is not None]
+        sources = list(dict.fromkeys(model.source for model in models))
+        more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+        hours = sum(known) / len(known) if len(known) == len(models) else None
+        return models[0].model_copy(update={"source": sources[0] + more, "hours": hours})
 
     @cached_property
     def left_out(self) -> set[str]:

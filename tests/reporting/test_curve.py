@@ -302,6 +302,22 @@ def test_what_a_given_model_took_is_asked_for_only_where_it_can_be_said(
     assert ("--preparation-hours" in answer) == (len(sizes) == 1)
 
 
+@pytest.mark.parametrize(("hours", "mean"), [((1.0, 3.0), 2.0), ((1.0, None), None)])
+def test_of_several_given_models_each_counts(
+    hours: tuple[float | None, ...], mean: float | None, tmp_path: Path
+) -> None:
+    records = []
+    for run in runs(sizes=(40, 80)):
+        number = run.seed % 2
+        given = Given(left_out=["pretrain", "finetune"], source=f"/{number}.keras", hours=hours[number])
+        records.append(
+            run.model_copy(update={"preparation": number, "given": given if run.arm == "transfer" else None})
+        )
+    summary = write_report(records, tmp_path)
+    assert summary.preparation_seconds == (None if mean is None else 3600 * mean)
+    assert "/0.keras and 1 more" in (tmp_path / "report.md").read_text()
+
+
 def test_the_command_of_a_curve_leaves_out_what_it_has_not() -> None:
     assert curve_command("headstart run --restart --target /mine --draws 2 --preset fast") == (
         "headstart curve --prepared FOLDER --target /mine --preset fast"
