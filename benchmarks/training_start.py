@@ -46,9 +46,18 @@ def executor(folder: Path, source: str, function: str, parameters: dict[str, Any
     module.write_text(source, encoding="utf-8")
 
     def listed(given: dict[str, Path]) -> dict[str, Any]:
-        kind = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
+        kinds = {"metrics": "system.Metrics"}
         return {
-            name: {"artifacts": [{"name": name, "type": kind, "uri": str(path), "metadata": {}}]}
+            name: {
+                "artifacts": [
+                    {
+                        "name": name,
+                        "type": {"schemaTitle": kinds.get(name, "system.Artifact"), "schemaVersion": "0.0.1"},
+                        "uri": str(path),
+                        "metadata": {},
+                    }
+                ]
+            }
             for name, path in given.items()
         }
 
@@ -84,12 +93,12 @@ def measure(work: Path, repeats: int) -> list[results.Entry]:
     precision.write_bytes(b"")  # none was chosen
     first = {
         "inputs": {"dataset": dataset, "precision": precision},
-        "outputs": {"record": work / "first.json", "model": work / "models/0"},
+        "outputs": {"record": work / "first.json", "model": work / "models/0", "metrics": work / "metrics"},
     }
     start = {**how, "seed": 1, "preparation": 0}
     run_measured(executor(work, component_source(pretrain), "pretrain", start, first), log)
     inputs = {"dataset": dataset, "prepared": work / "models", "precision": precision}
-    given = {"inputs": inputs, "outputs": {"records": work / "records"}}
+    given = {"inputs": inputs, "outputs": {"records": work / "records", "metrics": work / "metrics"}}
     ours = executor(work, component_source(train_runs), "train_runs", {**how, "cells": "1/0/0:transfer"}, given)
     bare = executor(work, NOTHING, "nothing", {"count": 1}, {})
     wall: dict[str, list[float]] = {"ours": [], "peer": []}

@@ -6,7 +6,7 @@ import io
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,9 +22,9 @@ from headstart.components.machine import thread_count, usable_cores
 from headstart.components.progress import emit
 
 _BLOCK = 256
-"""Images a worker decodes at a time; what is in memory is one such block a worker."""
-_WORTH_PROCESSES = 2000
-"""Files from which on processes of their own are started to decode them: starting one takes a tenth of a second."""
+"""Images a worker decodes at a time, at most; what is in memory is one such block a worker."""
+_WORTH_PROCESSES, _WORTH_BYTES = 2000, 32 << 20
+"""Files, or bytes of them, from which on processes of their own decode them: starting one takes a tenth of a second."""
 
 
 @dataclass
@@ -89,6 +89,15 @@ Decode = Callable[[ImageFile, int, list[int]], Outcome]
 """Decodes rows of the collection into a file from a row of it on."""
 
 
+def _bytes(collection: Collection) -> int:
+    assert collection.root is not None
+    total = 0
+    for path in collection.paths:
+        with suppress(OSError):  # what cannot be read is said when it is decoded
+            total += (collection.root / path).stat().st_size
+    return total
+
+
 @contextmanager
 def _decoding(collection: Collection, size: int, reading: Reading, workers: int) -> Iterator[Decode]:
     """Yield what decodes some rows: processes where there are many files, else this process."""
@@ -102,7 +111,7 @@ def _decoding(collection: Collection, size: int, reading: Reading, workers: int)
         yield resized
         return
     assert collection.root is not None
-    count = workers if len(collection) >= _WORTH_PROCESSES else 1
+    count = workers if len(collection) >= _WORTH_PROCESSES or _bytes(collection) >= _WORTH_BYTES else 1
     with Decoders(count, collection.root, size, reading) as decoders:
         yield lambda target, start, rows: decoders.decode(
             target.path, target.offset(start), [collection.paths[row] for row in rows]
@@ -110,12 +119,14 @@ def _decoding(collection: Collection, size: int, reading: Reading, workers: int)
 
 
 def _blocks(
-    pool: ThreadPoolExecutor, decode: Decode, target: ImageFile, rows: list[int], ahead: int
+    pool: ThreadPoolExecutor, decode: Decode, target: ImageFile, rows: list[int], workers: int
 ) -> Iterator[tuple[int, list[int], Outcome]]:
-    """Yield first row, rows and outcome in order, with no more than `ahead` blocks decoded before their turn."""
+    """Yield first row, rows and outcome in order, with few blocks decoded before their turn."""
     waiting: deque[tuple[int, list[int], Future[Outcome]]] = deque()
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
+    # Of few, perhaps large, images each worker gets several blocks too.
+    size, ahead = max(1, min(_BLOCK, len(rows) // (4 * workers))), 3 * workers
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
         waiting.append((start, block, pool.submit(decode, target, start, block)))
         if len(waiting) >= ahead:
             first, block, future = waiting.popleft()
@@ -143,7 +154,7 @@ def pack(collection: Collection, folder: Path, size: int, reading: Reading, work
             kept: list[int] = []
             target = ImageFile(folder / split / "images.npy", size)
             try:
-                for start, block, outcome in _blocks(pool, decode, target, rows, 3 * workers):
+                for start, block, outcome in _blocks(pool, decode, target, rows, workers):
                     target.written(start, len(outcome.kept))
                     kept += [block[number] for number in outcome.kept]
                     packing.failures += [(collection.title(block[number]), why) for number, why in outcome.failures]
