@@ -208,19 +208,37 @@ def gains(count: int) -> list[Block]:
 _LEVELS, _RUN, _HARD, _ARM = (1.9, 2.6), 0.12, 0.9, 0.6
 
 
-def answers(rng: Generator, n: int, images: int, film: int) -> tuple[Bits, Bits]:
+def answers(rng: Generator, n: int, lengths: Sequence[int]) -> tuple[Bits, Bits]:
     """Right and wrong answers of both arms (control, treatment): a probit model of runs crossed with images.
 
-    `film`: images of one film share their difficulty.
+    The images of one film share their difficulty; `lengths` are those of the films, 1 each where there are none.
     """
-    films = math.ceil(images / film)
-    hard = np.repeat(rng.standard_normal(films), film)[:images] * _HARD
+    hard = np.repeat(rng.standard_normal(len(lengths)), lengths) * _HARD
     made = []
     for level in _LEVELS:
-        own = np.repeat(rng.standard_normal(films), film)[:images] * _ARM
+        own = np.repeat(rng.standard_normal(len(lengths)), lengths) * _ARM
         skill = level + _RUN * rng.standard_normal((n, 1)) - hard - own
-        made.append(rng.random((n, images), dtype=np.float32) < special.ndtr(skill.astype(np.float32)))
+        made.append(rng.random((n, len(hard)), dtype=np.float32) < special.ndtr(skill.astype(np.float32)))
     return made[0], made[1]
+
+
+def uneven(rng: Generator) -> list[int]:
+    """Lengths of 40 films: most of a few images, some of up to two hundred."""
+    return [int(length) for length in np.clip(3 * rng.pareto(1.0, 40), 1, 200)]
+
+
+# Lengths of the films, or what draws them anew for every experiment.
+TEST_SETS: dict[str, list[int] | Callable[[Generator], list[int]]] = {
+    "100": [1] * 100,
+    "450": [1] * 450,
+    "3,660": [1] * 3660,
+    "450 in films of 10": [10] * 45,
+    "3,660 in films of 60": [60] * 61,
+    "1,830 in films of 1 to 60": list(range(1, 61)),
+    "400 in films of 50": [50] * 8,
+    "604, half of them in one film, 16 in each other": [300] + [16] * 19,
+    "40 films of 1 to 200": uneven,
+}
 
 
 def new_images(count: int) -> list[Block]:
@@ -228,13 +246,14 @@ def new_images(count: int) -> list[Block]:
     spread = math.sqrt(1 + _RUN**2 + _HARD**2 + _ARM**2)
     control, treatment = (float(special.ndtr(level / spread)) for level in _LEVELS)
     block = Block("Gain in accuracy on new test images", "test images", [f"n = {n}" for n in RUNS])
-    for images, film in ((100, 1), (450, 1), (3660, 1), (450, 10), (3660, 60)):
-        row = block.rows.setdefault(f"{images:,}" + (f" in films of {film}" if film > 1 else ""), [])
-        films = [index // film for index in range(images)] if film > 1 else None
+    for name, given in TEST_SETS.items():
+        row = block.rows.setdefault(name, [])
         for n in RUNS:
             rng, cell = np.random.default_rng([9, len(block.rows), n]), Cell()
             for _ in range(count):
-                cell.add(statistics.gain_on_new_images(*answers(rng, n, images, film), films), treatment - control)
+                lengths = given(rng) if callable(given) else given
+                films = np.repeat(np.arange(len(lengths)), lengths).tolist() if max(lengths) > 1 else None
+                cell.add(statistics.gain_on_new_images(*answers(rng, n, lengths), films), treatment - control)
             row.append(cell)
     return [block]
 
@@ -247,15 +266,21 @@ class Design:
     draws: int
     runs: int
     used: str = ""
+    left: tuple[int, ...] = ()
+    """Runs of each preparation, on one draw, where others failed."""
 
     @property
     def name(self) -> str:
         """`3 preparations × 3 draws, 10 runs`, and where it is used."""
+        if self.left:
+            return f"{counted(self.preparations, 'preparation')} with {' and '.join(map(str, self.left))} runs left"
         parts = f"{counted(self.preparations, 'preparation')} × {counted(self.draws, 'draw')}"
         return f"{parts}, {counted(self.runs, 'run')}{f' ({self.used})' if self.used else ''}"
 
     def labels(self) -> tuple[list[int], list[int]]:
         """Preparation and draw of each run."""
+        if self.left:
+            return [number for number, count in enumerate(self.left) for _ in range(count)], [0] * self.runs
         seeds = range(1, self.runs + 1)
         cells = plan({"seeds": seeds, "preparations": self.preparations, "draws": self.draws}).cells
         return [cell.preparation for cell in cells], [cell.draw for cell in cells]
@@ -281,6 +306,8 @@ DESIGNS = (
     Design(5, 3, 6),
     Design(5, 5, 10),
     Design(5, 10, 10),
+    Design(2, 1, 10, left=(9, 1)),
+    Design(3, 1, 10, left=(6, 3, 1)),
 )
 # Standard deviation of preparations, of draws in both arms alike and in the treatment alone, and of runs.
 SPREADS = {

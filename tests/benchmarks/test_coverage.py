@@ -34,5 +34,5 @@ def test_intervals_of_a_normal_law_hold_as_often_as_they_say() -> None:
 def test_the_page_holds_every_table() -> None:
     page = coverage.PAGE.read_text(encoding="utf-8")
     between = page.partition(coverage.BEGIN)[2].partition(coverage.END)[0]
-    rows = [*coverage.TIMES, *coverage.ACCURACIES, *(design.name for design in coverage.DESIGNS)]
+    rows = [*coverage.TIMES, *coverage.ACCURACIES, *coverage.TEST_SETS, *(design.name for design in coverage.DESIGNS)]
     assert [name for name in rows if f"| {name} |" not in between] == []
