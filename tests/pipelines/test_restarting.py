@@ -61,7 +61,10 @@ def start(tmp_path: Path) -> Run:
     package = next(yaml.safe_load_all((tmp_path / "package.yaml").read_text()))
     container = package["deploymentSpec"]["executors"]["exec-task"]["container"]
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python3").symlink_to(sys.executable)
+    # No link: beside one, Python does not find the environment that it belongs to.
+    python = tmp_path / "bin/python3"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
 
     def run(behave: str) -> "subprocess.Popen[str]":
         given = {
