@@ -227,7 +227,7 @@ def uneven(rng: Generator) -> list[int]:
     return [int(length) for length in np.clip(3 * rng.pareto(1.0, 40), 1, 200)]
 
 
-# Lengths of the films, or what draws them anew for every experiment.
+# Lengths of the films, or a function that draws them for each experiment.
 TEST_SETS: dict[str, list[int] | Callable[[Generator], list[int]]] = {
     "100": [1] * 100,
     "450": [1] * 450,
@@ -286,6 +286,11 @@ class Design:
         return [cell.preparation for cell in cells], [cell.draw for cell in cells]
 
 
+def lost(*left: int) -> Design:
+    """A design on one draw, some of whose runs failed: `left` are those of each preparation that succeeded."""
+    return Design(len(left), 1, sum(left), left=left)
+
+
 DESIGNS = (
     Design(2, 1, 6),
     Design(3, 1, 3),
@@ -306,8 +311,8 @@ DESIGNS = (
     Design(5, 3, 6),
     Design(5, 5, 10),
     Design(5, 10, 10),
-    Design(2, 1, 10, left=(9, 1)),
-    Design(3, 1, 10, left=(6, 3, 1)),
+    lost(9, 1),
+    lost(6, 3, 1),
 )
 # Standard deviation of preparations, of draws in both arms alike and in the treatment alone, and of runs.
 SPREADS = {

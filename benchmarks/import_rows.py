@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.image_folders import ImageFolders, photographs, split_folder
@@ -15,7 +15,7 @@ from headstart.components.training.clock import machine_busy_seconds
 
 SECTION = "import"
 TARGET = ">= 2"
-"""Of JPEG with scaled decoding: exact decoding costs both sides the same."""
+"""Of PNG, and of JPEG with scaled decoding: exact decoding of JPEG costs both sides the same."""
 HALF = 50
 Figures = dict[str, float]
 
@@ -51,38 +51,36 @@ def _rate(figures: Figures) -> float:
     return figures["images"] / figures["seconds"]
 
 
+def _others(turns: Sequence[Sequence[Figures]]) -> float:
+    """Share of the machine that other processes used, over all sides of all turns."""
+    shares = [figures["others"] for turn in turns for figures in turn]
+    return sum(shares) / len(shares)
+
+
+def _rates(key: str, what: str, turns: Sequence[tuple[Figures, Figures]], on: str, target: str) -> Entry:
+    """Images per second of both sides, ours first in each turn."""
+    mine, theirs = ([_rate(turn[place]) for turn in turns] for place in (0, 1))
+    more = {"faster_is": "more", "target": target, "on": on, "others": _others(turns)}
+    return Entry(f"{SECTION}/{key}", SECTION, what, "images/s", mine, theirs, **more)
+
+
 def _scaled(name: str, folder: Path, repeats: int) -> Entry:
     # 50 pixels: half of 100, so that nothing is left to resize, and the same network as with 52.
     turns = [(side("scaled", folder, HALF), side("keras", folder, HALF)) for _ in range(repeats)]
-    return Entry(
-        f"{SECTION}/{name}/scaled",
-        SECTION,
-        f"reading, decoding, resizing to {HALF} pixels, decoding=scaled",
-        "images/s",
-        [_rate(mine) for mine, _ in turns],
-        [_rate(theirs) for _, theirs in turns],
-        faster_is="more",
-        target=TARGET,
-        on=f"{name}, {int(turns[0][0]['images']):,} training images",
-        others=sum(mine["others"] + theirs["others"] for mine, theirs in turns) / (2 * len(turns)),
-    )
+    what = f"reading, decoding, resizing to {HALF} pixels, decoding=scaled"
+    return _rates(f"{name}/scaled", what, turns, f"{name}, {int(turns[0][0]['images']):,} training images", TARGET)
 
 
 def _photographs(folder: Path, repeats: int) -> list[Entry]:
     turns = [[side(name, folder) for name in ("exact", "scaled", "keras")] for _ in range(repeats)]
     on = f"{int(turns[0][0]['images'])} drawn photographs: 12 megapixels, a third with orientation marks, a third gray"
     return [
-        Entry(
-            f"{SECTION}/photographs/{what}",
-            SECTION,
+        _rates(
+            f"photographs/{what}",
             f"reading, decoding, resizing photographs, decoding={what}",
-            "images/s",
-            [_rate(turn[place]) for turn in turns],
-            [_rate(turn[2]) for turn in turns],
-            faster_is="more",
-            target=TARGET if what == "scaled" else "",
-            on=on,
-            others=sum(turn[place]["others"] + turn[2]["others"] for turn in turns) / (2 * len(turns)),
+            [(turn[place], turn[2]) for turn in turns],
+            on,
+            TARGET if what == "scaled" else "",
         )
         for place, what in enumerate(("exact", "scaled"))
     ]
@@ -97,7 +95,7 @@ def _has_gaps(root: Path) -> bool:
 def _rows(name: str, turns: list[tuple[Figures, Figures]], whole: list[Figures], target: str) -> list[Entry]:
     count = int(turns[0][0]["images"])
     on = f"{name}, {count:,} training images"
-    others = sum(mine["others"] + theirs["others"] for mine, theirs in turns) / (2 * len(turns))
+    others = _others(turns)
 
     def row(
         key: str, what: str, unit: str, value: Callable[[Figures], float], faster_is: str, target: str = ""
@@ -117,7 +115,7 @@ def _rows(name: str, turns: list[tuple[Figures, Figures]], whole: list[Figures],
     if whole:
         images = f"{name}, {int(whole[0]['images']):,} images"
         seconds, memory = [one["seconds"] for one in whole], [one["peak_mib"] for one in whole]
-        more = {"on": images, "others": sum(one["others"] for one in whole) / len(whole)}
+        more = {"on": images, "others": _others([whole])}
         what = "whole import: splits, leakage, digest"
         rows.append(Entry(f"{SECTION}/{name}/whole", SECTION, what, "s", seconds, **more))
         rows.append(Entry(f"{SECTION}/{name}/whole-memory", SECTION, f"{what}, peak memory", "MiB", memory, **more))

@@ -46,20 +46,12 @@ def executor(folder: Path, source: str, function: str, parameters: dict[str, Any
     module.write_text(source, encoding="utf-8")
 
     def listed(given: dict[str, Path]) -> dict[str, Any]:
-        kinds = {"metrics": "system.Metrics"}
-        return {
-            name: {
-                "artifacts": [
-                    {
-                        "name": name,
-                        "type": {"schemaTitle": kinds.get(name, "system.Artifact"), "schemaVersion": "0.0.1"},
-                        "uri": str(path),
-                        "metadata": {},
-                    }
-                ]
-            }
-            for name, path in given.items()
-        }
+        found = {}
+        for name, path in given.items():
+            title = "system.Metrics" if name == "metrics" else "system.Artifact"
+            kind = {"schemaTitle": title, "schemaVersion": "0.0.1"}
+            found[name] = {"artifacts": [{"name": name, "type": kind, "uri": str(path), "metadata": {}}]}
+        return found
 
     inputs = {"parameterValues": parameters, "artifacts": listed(artifacts.get("inputs", {}))}
     outputs = {"artifacts": listed(artifacts.get("outputs", {})), "outputFile": str(folder / "executor_output.json")}

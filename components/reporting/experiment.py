@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
 
@@ -168,6 +169,15 @@ def succeeded(records: Sequence[RunRecord]) -> list[RunRecord]:
     return [record for record in records if record.status == "succeeded"]
 
 
+def moment(text: str) -> datetime | None:
+    """A time of a record, in UTC where it names no zone; None where it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def draws_shared(records: Sequence[RunRecord]) -> float:
     """Share of a draw's training images that another draw has too, about: 1 where draws do not differ, 0: not known.
 
@@ -183,7 +193,7 @@ def draws_shared(records: Sequence[RunRecord]) -> float:
     if not pool or not all(pool) or not train:
         return 0.0
     even = train / len(pool)
-    # As many of each class, or, where there are not so many, in proportion to what there is.
+    # The same number of each class or, where a class has fewer, in proportion to the pool.
     share = sum(even / count for count in pool) / len(pool) if min(pool) >= even else train / sum(pool)
     return min(1.0, share)
 

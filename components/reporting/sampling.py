@@ -206,8 +206,8 @@ def error_with_images(
     groups = images if labels is None else int(labels.max()) + 1
     if groups < 2:
         return runs
-    # A long film draws the mean to itself: its deviation is the smaller by its share of the images. Unequal films count
-    # as so many equal ones as have the same sum of squares (Kish). Of equal ones these are G/(G − 1) and G − 1.
+    # A long film pulls the mean towards itself, which shrinks its deviation by its share of the images. The degrees of
+    # freedom are Kish's effective number of films less one. For G equal films these are G/(G − 1) and G − 1.
     lengths = np.ones(images) if labels is None else np.bincount(labels).astype(np.float64)
     enlarged = 1 / (1 - lengths / images)
     over = max(1.0, images**2 / float((lengths**2).sum()) - 1)

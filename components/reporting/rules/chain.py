@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 
 from headstart.components.records import RunRecord
-from headstart.components.reporting.experiment import Experiment, stages_before, succeeded
+from headstart.components.reporting.experiment import Experiment, moment, stages_before, succeeded
 from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, names, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.stages import STAGES
@@ -156,11 +155,8 @@ def in_order(experiment: Experiment, settings: ReportSettings) -> Iterable[Broke
 
 def _seconds(started: str, later: float = 0.0) -> float | None:
     """Seconds since 1970 of a time and some seconds `later`; None where it is no time."""
-    try:
-        time = datetime.fromisoformat(started)
-    except ValueError:
-        return None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() + later
+    time = moment(started)
+    return None if time is None else time.timestamp() + later
 
 
 def _ancestors(record: RunRecord, experiment: Experiment) -> Iterator[Flaw]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from headstart.components.records import Attempt, RunRecord
-from headstart.components.reporting.experiment import Experiment, succeeded
+from headstart.components.reporting.experiment import Experiment, moment, succeeded
 from headstart.components.reporting.rules.registry import Broken, Flaw, Problem, grouped, names, of_runs, rule
 from headstart.components.reporting.settings import ReportSettings
 from headstart.components.reporting.units import counted, duration, number, percent
@@ -100,9 +100,8 @@ def _early(records: Iterable[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]
     """
     for spans in _spans(records).values():
         for (_, ended, before), (began, _, after) in itertools.pairwise(spans):
-            phases, wall = after.phases, sum(attempt.wall_seconds for attempt in after.attempts)
-            inside = phases.data + phases.compile + phases.train + phases.evaluate + phases.checkpoint
-            lead = phases.startup + max(0.0, inside - wall)
+            wall = sum(attempt.wall_seconds for attempt in after.attempts)
+            lead = after.phases.startup + max(0.0, _after_startup(after) - wall)
             gap = (began - ended).total_seconds()
             if before is not after and len(after.attempts) == 1 and -OVERLAP_SECONDS <= gap < lead - OVERLAP_SECONDS:
                 yield before, after
@@ -121,7 +120,7 @@ def _spans(records: Iterable[RunRecord]) -> dict[str, list[tuple[datetime, datet
     machines: dict[str, list[tuple[datetime, datetime, RunRecord]]] = {}
     for record in records:
         for attempt in record.attempts:
-            began, host = _time(attempt.started_at), attempt.host or record.environment.hostname
+            began, host = moment(attempt.started_at), attempt.host or record.environment.hostname
             if began and host and attempt.wall_seconds:
                 ended = began + timedelta(seconds=min(attempt.wall_seconds, 1e8))
                 machines.setdefault(host, []).append((began, ended, record))
@@ -132,16 +131,8 @@ def _spans(records: Iterable[RunRecord]) -> dict[str, list[tuple[datetime, datet
 
 def _overlap(before: Attempt, after: Attempt) -> float:
     """Seconds from the start of one attempt to the end of the one before it; below zero where that was earlier."""
-    began, next_began = _time(before.started_at), _time(after.started_at)
+    began, next_began = moment(before.started_at), moment(after.started_at)
     return before.wall_seconds - (next_began - began).total_seconds() if began and next_began else 0.0
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @rule("error")
@@ -273,20 +264,25 @@ def _attempts(record: RunRecord) -> Iterator[Flaw]:
     wall = sum(attempt.wall_seconds for attempt in attempts)
     if not wall:
         return
-    phases = record.phases
-    inside = phases.train + (phases.evaluate if len(attempts) == 1 else 0.0)
+    inside = record.phases.train + (record.phases.evaluate if len(attempts) == 1 else 0.0)
     if wall < inside * 0.999 - 0.01:
         yield (
             "wall",
             f"{record.name} trained and evaluated for {inside:.2f} s within {counted(len(attempts), 'attempt')} of "
             f"{wall:.2f} s.",
         )
-    timed = phases.data + phases.compile + phases.train + phases.evaluate + phases.checkpoint
+    timed = _after_startup(record)
     if len(attempts) == 1 and wall > 1.25 * timed + 2:
         yield (
             "untimed",
             f"The attempt at {record.name} took {duration(wall)}, but only {duration(timed)} of it belong to a phase.",
         )
+
+
+def _after_startup(record: RunRecord) -> float:
+    """Seconds of the phases that belong to the work of the attempts."""
+    phases = record.phases
+    return phases.data + phases.compile + phases.train + phases.evaluate + phases.checkpoint
 
 
 def _equal(one: float, other: float) -> bool:
