@@ -92,6 +92,24 @@ def test_muon_moves_a_kernel_along_the_orthogonal_factor_of_its_momentum(shape: 
     np.testing.assert_allclose(left.T @ moved @ right.T / length, np.diag(found), atol=0.02)
 
 
+@pytest.mark.parametrize("decades", [0, 6, 12])
+def test_muon_brings_small_singular_values_as_far_as_the_iteration_does(decades: int) -> None:
+    # By the iteration's polynomial on the singular values themselves, in float64; few gradients have them alike.
+    rng = np.random.default_rng(1)
+    left, right = (np.linalg.qr(rng.normal(size=(rows, 16)))[0] for rows in (72, 16))
+    values = np.logspace(0, -decades, 16)
+    gradient = ((left * values) @ right.T).astype(np.float32).reshape(3, 3, 8, 16)
+    kernel = keras.Variable(np.zeros_like(gradient), name="kernel")
+    optimizer = Muon(0.01)
+    optimizer.build([kernel])
+    optimizer.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
+    values /= np.linalg.norm(values)
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    expected = -0.07 * ((left * values) @ right.T)
+    np.testing.assert_allclose(kernel.numpy().reshape(72, 16), expected, atol=1e-6)
+
+
 def test_muon_leaves_first_depthwise_and_dense_kernels_to_adam() -> None:
     rng = np.random.default_rng(0)
     shapes = [(3, 3, 3, 8), (3, 3, 8, 1), (6, 4), (4,)]
