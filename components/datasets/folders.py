@@ -72,7 +72,9 @@ def composed(name: str) -> str:
 
 def suffix(path: str) -> str:
     """Return the suffix of a path in lower case, with its dot, or ''."""
-    return os.path.splitext(path)[1].lower()  # noqa: PTH122 (a Path for each of many files takes most of the time)
+    stem, dot, ending = path.rpartition(".")
+    # The dots that a hidden file begins with begin no suffix.
+    return dot + ending.lower() if "/" not in ending and stem[stem.rfind("/") + 1 :].strip(".") else ""
 
 
 def is_image(path: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -41,6 +42,8 @@ _DEEP_GRAY = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _SCANS = 500
 """Scans of a progressive JPEG beyond which it is refused: each goes over the whole image."""
+_SCAN_BYTES = 10
+"""The least that a scan takes: its header. Looking for scans in every small file would take as long as reading it."""
 _LEAST_DEEP = 1 << 12
 """Gray values of 16 bits that all lie below this are of 12 bits or fewer, and black in their upper eight."""
 PNG_MARKS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
@@ -125,13 +128,14 @@ def _mark(image: Image.Image) -> int:
 def _may_be_marked(jpeg: bytes) -> bool:
     """Say whether a JPEG has an APP1 segment, which alone holds orientation marks, or is built unusually."""
     at = 2
-    while jpeg[at : at + 1] == b"\xff" and at + 4 <= len(jpeg):
-        kind = jpeg[at + 1]
-        if kind == 0xDA:
-            return False
-        if kind == 0xE1 or not 0xC0 <= kind <= 0xFE:
-            return True
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    with suppress(IndexError):
+        while jpeg[at] == 0xFF:
+            kind = jpeg[at + 1]
+            if kind == 0xDA:
+                return False
+            if kind == 0xE1 or not 0xC0 <= kind <= 0xFE:
+                return True
+            at += 2 + (jpeg[at + 2] << 8 | jpeg[at + 3])
     return True
 
 
@@ -151,7 +155,7 @@ def _decode_jpeg(content: bytes, size: int, reading: Reading) -> Decoded | None:
 
     What Pillow takes as it is, gray where data are missing, is refused here: files that end before their last row.
     """
-    if content.count(b"\xff\xda") > _SCANS:
+    if len(content) > _SCANS * _SCAN_BYTES and content.count(b"\xff\xda") > _SCANS:
         raise UnreadableImageError(f"it has more than {_SCANS} scans")
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)

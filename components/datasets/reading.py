@@ -29,7 +29,8 @@ class Reading:
         """Return what the sides of a JPEG of these pixels are divided by while it is decoded: 1, 2, 4 or 8."""
         if self.decoding == "exact":
             return 1
-        return next((scale for scale in (8, 4, 2) if min(height, width) >= scale * size), 1)
+        times = min(height, width) // size
+        return 8 if times >= 8 else 4 if times >= 4 else 2 if times >= 2 else 1
 
 
 def reading_of(values: Mapping[str, Any]) -> Reading:

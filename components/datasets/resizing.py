@@ -58,8 +58,8 @@ def resize_alike(images: Sequence[Pixels], height: int, width: int) -> Pixels:
     along the width: two calls in place of N, most of whose time goes into being called where images are small.
     """
     count, (old_height, old_width, _) = len(images), images[0].shape
-    if count == 1:
-        return resize(images[0], height, width)[np.newaxis]
+    if count == 1 or (old_height, old_width) == (height, width):
+        return np.stack([resize(image, height, width) for image in images])
     beside = np.concatenate(images, axis=1)
     if old_height != height:
         beside = _pass(beside, height, count * old_width)

@@ -338,6 +338,8 @@ def _place(parts: tuple[str, ...], level: int) -> int:
 def _below(root: Path, parts: list[tuple[str, ...]], names: str) -> list[tuple[str, ...]]:
     """Return the folders of each image without the outer ones that `class_below` names as mere groups of classes."""
     groups = {name.strip() for name in names.split(",") if name.strip()}
+    if not groups:
+        return parts
     unknown = groups - {part for own in set(parts) for part in own}
     if unknown:
         raise HeadstartError(
@@ -354,8 +356,12 @@ def _below(root: Path, parts: list[tuple[str, ...]], names: str) -> list[tuple[s
 def _collection(
     root: Path, name: str, files: list[tuple[int, FoundFile]], settings: ImportSettings, notes: list[str]
 ) -> Collection:
-    others = [file.path for _, file in files if not may_be_image(file.path)]
-    files = [(split, file) for split, file in files if may_be_image(file.path)]
+    given, files, others = files, [], []
+    for split, file in given:
+        if may_be_image(file.path):
+            files.append((split, file))
+        else:
+            others.append(file.path)
     if not any(is_image(file.path) for _, file in files):
         paths = [file.path for _, file in files] + others
         raise HeadstartError(f"{root}: no images in it; found {kinds(paths)}.", to_convert(paths))
