@@ -24,8 +24,8 @@ import numpy as np
 
 from benchmarks.trainer import Trainer, Trial
 from headstart.components.stages import STAGES
+from headstart.components.training.prepared_models import find_models
 from headstart.components.training.settings import resolve
-from headstart.components.training.starts import find_models
 
 MOMENTA = (0.5, 0.7, 0.9, 0.97, 0.99, 0.999)
 LOOKED_AT = 1000  # seeds of the runs whose test accuracy is looked at: no trial has any of them

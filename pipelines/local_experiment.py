@@ -25,7 +25,7 @@ from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.training import environment, precision
 from headstart.components.training.checkpoint import FINISHED
 from headstart.components.training.networks import own_network
-from headstart.components.training.starts import find_models
+from headstart.components.training.prepared_models import find_models
 from headstart.pipelines.experiment_outputs import collect, collect_records, read_summary
 from headstart.pipelines.interruption import INTERRUPTED, terminated_like_interrupted
 from headstart.pipelines.lasting_output import lasting_console

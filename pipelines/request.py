@@ -15,7 +15,7 @@ from headstart.components.design import AUTO_SIZES, CURVE_DRAWS, CURVE_RUNS, che
 from headstart.components.errors import SettingError
 from headstart.components.stages import DEFAULT_ARMS, chosen_arms
 from headstart.components.training.networks import own_network
-from headstart.components.training.starts import find_models
+from headstart.components.training.prepared_models import find_models
 from headstart.pipelines.configuration import spelled_out, whole_path
 from headstart.pipelines.local_experiment import ExperimentRequest
 

@@ -17,8 +17,8 @@ from headstart.components.records import RunRecord, Subset
 from headstart.components.regular_files import read_json
 from headstart.components.stages import STAGES
 from headstart.components.training.checkpoint import is_model
+from headstart.components.training.prepared_models import is_prepared
 from headstart.components.training.stages import run_stage
-from headstart.components.training.starts import is_prepared
 
 
 def loop_tasks(dataset: Path, preparations: int, *, sizes: list[Any], **parameters: Any) -> list[str]:

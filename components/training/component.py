@@ -216,7 +216,7 @@ def fetch_prepared(
 
     from headstart.components.datasets.packed import PackedDataset
     from headstart.components.training.cells import loop_tasks
-    from headstart.components.training.starts import fetch_prepared
+    from headstart.components.training.prepared_models import fetch_prepared
 
     size = PackedDataset(dataset.path, checked=False).description.image_size
     found = fetch_prepared(uris, Path(prepared.path), size, str(settings.get("network", "paper")))

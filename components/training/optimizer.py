@@ -67,9 +67,9 @@ class Muon(FusedAdam):
 def _orthogonal(matrix: Any) -> Any:
     """Return nearly U Vᵀ of the singular value decomposition U S Vᵀ of `matrix`: its singular values become about 1.
 
-    An iteration multiplies X by P = aI + bG + cG², where G = XXᵀ, which becomes PGP: it can be computed on G alone, which
-    is as small as the shorter side, and X be multiplied by the product of several P. Rounding gives G negative
-    eigenvalues that grow twelvefold each time, so that it is computed from X again after three, for TF32's ten bits.
+    An iteration multiplies X by P = aI + bG + cG², where G = XXᵀ; that makes G into PGP. So iterations are computed on
+    G alone, which is as small as the shorter side, and X is multiplied by the product of several P. Rounding gives G
+    negative eigenvalues, which grow twelvefold each time: after three, G is computed from X again, for TF32's ten bits.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     value = matrix / (tf.norm(matrix) + 1e-7)

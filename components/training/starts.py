@@ -6,12 +6,11 @@ import hashlib
 import json
 import math
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from headstart.components.errors import HeadstartError, SettingError, TemporaryE
 from headstart.components.progress import emit
 from headstart.components.records import Given
 from headstart.components.regular_files import LARGEST_TEXT, read_json, read_text
-from headstart.components.stages import PREPARATION
 from headstart.components.training import environment
 from headstart.components.training.checkpoint import is_model
 from headstart.components.training.lineage import TRAINED_ON
@@ -32,9 +30,6 @@ MODEL_FILE, DESCRIPTION_FILE, SUMMARY_FILE = "model.keras", "model.json", "summa
 # In a run's output folder: what later stages start from, the best first.
 OF_A_RUN = ("model/finetuned.keras", "model/pretrained.keras")
 WEIGHTS = ".weights.h5"
-# Where prepared models lie in a folder: a run's output or its folder `model`, what `gather_prepared` wrote, a model
-# folder; the first that fits is taken.
-LAYOUTS = (r"(?:model/)?finetuned(?:-p\d+)?\.keras", r"\d+/model\.keras", r"model\.keras")
 MOST_BYTES = 4 << 30
 EXPECTED = (
     "Expected NAME.keras, NAME.weights.h5, a model folder (model.keras with model.json), a SavedModel that Headstart "
@@ -72,7 +67,7 @@ def _place(uri: str, new: Path, scratch: Path, network: Callable[[int], Any]) ->
     if uri.endswith(".keras"):
         if not storage.exists(uri):
             raise SettingError(f"prepared: {masked_address(uri)} is not there.", EXPECTED)
-        _copy_model(uri, new)
+        copy_model(uri, new)
         return measured_hours(uri)
     found = _local(uri, scratch)
     if found.is_dir():
@@ -81,10 +76,10 @@ def _place(uri: str, new: Path, scratch: Path, network: Callable[[int], Any]) ->
             return None
         for name in OF_A_RUN:
             if (found / name).is_file() and (found / SUMMARY_FILE).is_file():
-                _copy_model(str(found / name), new)
+                copy_model(str(found / name), new)
                 return measured_hours(str(found / name))
         if (found / MODEL_FILE).is_file():
-            _copy_model(str(found / MODEL_FILE), new)
+            copy_model(str(found / MODEL_FILE), new)
             return None
         if (found / "current.json").is_file() or (found / "prepared.json").is_file():
             _from_store(uri, found, new, scratch)
@@ -106,7 +101,7 @@ def _local(uri: str, scratch: Path) -> Path:
     return path
 
 
-def _copy_model(uri: str, folder: Path) -> None:
+def copy_model(uri: str, folder: Path) -> None:
     """Copy NAME.keras as model.keras; its description and what it was trained on too, where they lie beside it."""
     name = uri.rpartition("/")[2]
     stem, beside = uri.removesuffix(".keras"), uri.removesuffix(name)
@@ -143,7 +138,7 @@ def _from_store(uri: str, found: Path, new: Path, scratch: Path) -> None:
         if pointer is None:
             raise SettingError(f"prepared: the store {masked_address(uri)} keeps no model yet.")
         fetched = store.fetch(pointer.version, scratch / "version") / "model"
-    _copy_model(str(fetched / MODEL_FILE), new)
+    copy_model(str(fetched / MODEL_FILE), new)
 
 
 def _from_weights(file: Path, new: Path, network: Callable[[int], Any]) -> None:
@@ -243,99 +238,6 @@ def _is_ours(file: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(found, dict) and {"weights", "sha256"} <= set(found)
-
-
-def find_models(uri: str) -> list[str]:
-    """Return the URIs of the prepared models in `uri`: NAME.keras itself, or those in a folder, by their number.
-
-    SettingError where there is none.
-    """
-    if uri.endswith(".keras"):
-        if storage.exists(uri):
-            return [uri]
-        raise SettingError(f"prepared: {uri} is not there.", "Name the model of an experiment, model/finetuned.keras.")
-    folder = uri.rstrip("/") + "/"
-    names = [str(found).removeprefix(folder) for found in storage.list(folder)]
-    for layout in LAYOUTS:
-        fitting = [name for name in names if re.fullmatch(layout, name)]
-        if fitting:
-            return [folder + name for name in sorted(fitting, key=_number)]
-    raise SettingError(
-        f"prepared: {uri} holds no prepared model.",
-        "Expected the output folder of an experiment, or a folder with model.keras and model.json.",
-    )
-
-
-def _number(name: str) -> int:
-    """Return the preparation that a name is of; the first one's has no number."""
-    found = re.search(r"\d+", name)
-    return int(found[0]) if found else 0
-
-
-def fetch_prepared(uris: Sequence[str], prepared: Path, image_size: int, network: str = "paper") -> int:
-    """Put the prepared models in `uris` into `prepared`, each as its number from 0, and return how many there are.
-
-    The description of each says, as that of `fetch_start` does, which stages the model takes the place of and what its
-    run says it took. Only a model without a description is loaded, to be described; it may have layers that the module
-    of `network` registers, which is imported for these alone. SettingError where a model is missing or named twice, or
-    where its description says that it was made for images of another size than `image_size` (pixels).
-    """
-    models = [model for uri in uris for model in find_models(uri)]
-    if not models:
-        raise SettingError("prepared: no model is named.", "Name the output folder of an experiment.")
-    weights: dict[str, str] = {}
-    with whole_folder(prepared, is_prepared) as new:
-        for number, model in enumerate(models):
-            place = new / str(number)
-            described = _prepared_model(model, place, image_size, network)
-            given = Given(left_out=list(PREPARATION), source=masked_address(model), hours=measured_hours(model))
-            write_json(place / DESCRIPTION_FILE, {**described, "preparation": number, "given": given.model_dump()})
-            own = str(described["weights"])
-            if own in weights:
-                raise SettingError(
-                    f"prepared: {model} and {weights[own]} are the same model.", "Name every model once."
-                )
-            weights[own] = model
-    return len(models)
-
-
-def _prepared_model(model: str, place: Path, image_size: int, network: str) -> dict[str, Any]:
-    """Put `model`, the URI of a file NAME.keras, into `place`; return its description, a new one where it has none.
-
-    A run that starts from a model of somebody else hands it on with the description that it was given there: no stage.
-    """
-    if not storage.exists(f"{model.removesuffix('.keras')}.json"):
-        settings = {"network": network}
-        fetch(model, place, preparation=0, hours=None, preset="", settings=settings, image_size=image_size)
-        return dict(read_json(place / DESCRIPTION_FILE))
-    place.mkdir()
-    _copy_model(model, place)
-    try:
-        content = read_json(place / DESCRIPTION_FILE)
-    except (OSError, ValueError) as error:
-        raise SettingError(
-            f"prepared: the description of {model} cannot be read: {error}.",
-            "A model that a run prepared has its description NAME.json beside it.",
-        ) from error
-    found: dict[str, Any] = content if isinstance(content, dict) else {}
-    trained = {"weights", "arm", "seed"} <= found.keys()
-    if not trained and not {"weights", "sha256", "given"} <= found.keys():
-        raise SettingError(
-            f"prepared: the file beside {model} does not describe a prepared model.",
-            "Move it away where Headstart did not write it; the model is then taken as that of another program.",
-        )
-    # Weights of another program are carried over by layer, whatever size of images they were made for.
-    if trained and found.get("image_size") != image_size:
-        raise SettingError(
-            f"prepared: {model} takes images of {found.get('image_size')} pixels; the target images have {image_size}.",
-            f"Set image_size to {found.get('image_size')}.",
-        )
-    return found
-
-
-def is_prepared(folder: Path) -> bool:
-    """Say whether `folder` holds numbered folders of models that a run wrote, and nothing else in these."""
-    return all(is_model(child) for child in folder.iterdir() if child.is_dir())
 
 
 def nothing(folder: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.preflight.component import preflight
-from headstart.components.training.starts import fetch_prepared, find_models
+from headstart.components.training.prepared_models import fetch_prepared, find_models
 from headstart.pipelines.local_experiment import _extends
 from headstart.pipelines.request import experiment_request
 

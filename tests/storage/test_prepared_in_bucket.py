@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("tensorflow")
 import keras
 
-from headstart.components.training import export, starts
+from headstart.components.training import export, prepared_models, starts
 from tests.uploads import upload
 
 
@@ -35,7 +35,7 @@ def test_a_file_and_the_output_of_a_run(s3: str, tmp_path: Path) -> None:
         assert (given.source, given.hours) == (uri, 0.25)
         loaded, _ = export.load_model(folder)
         assert np.array_equal(loaded.get_layer("body").get_weights()[0], model.get_layer("body").get_weights()[0])
-    assert starts.fetch_prepared([place], tmp_path / "curve", 8) == 1
+    assert prepared_models.fetch_prepared([place], tmp_path / "curve", 8) == 1
     description = json.loads((tmp_path / "curve/0/model.json").read_text())
     assert description["given"] == {
         "left_out": ["pretrain", "finetune"],

@@ -18,7 +18,7 @@ from headstart.components.records import Given
 pytest.importorskip("tensorflow")
 import keras
 
-from headstart.components.training import export, starts
+from headstart.components.training import export, prepared_models, starts
 from headstart.components.training.networks import registry
 from headstart.components.training.recipes import recipe
 from headstart.components.training.stage_settings import StageSettings
@@ -145,11 +145,11 @@ def test_layers_of_ones_own_are_loaded_where_the_module_of_the_network_registers
         fetched(tmp_path / "code.keras", tmp_path / "out")
     prepared = [str(tmp_path / "mine.keras")]
     with pytest.raises(HeadstartError, match=r"(?s)mine\.keras.*module of your --network"):
-        starts.fetch_prepared(prepared, tmp_path / "out", 8)  # in another process, where nothing is registered
-    assert starts.fetch_prepared(prepared, tmp_path / "out", 8, own) == 1
+        prepared_models.fetch_prepared(prepared, tmp_path / "out", 8)  # in another process, where nothing is registered
+    assert prepared_models.fetch_prepared(prepared, tmp_path / "out", 8, own) == 1
     keras.saving.get_registered_object("test_starts>Whole")().save(tmp_path / "whole.keras")
     with pytest.raises(SettingError, match=r"whole\.keras holds a Whole, expected a functional or sequential model"):
-        starts.fetch_prepared([str(tmp_path / "whole.keras")], tmp_path / "out", 8, own)
+        prepared_models.fetch_prepared([str(tmp_path / "whole.keras")], tmp_path / "out", 8, own)
     assert "dense" in "".join(export.load_weights(tmp_path / "out" / "0")[0])
 
 
@@ -163,9 +163,9 @@ def test_the_module_of_the_network_is_imported_only_where_a_file_has_layers_that
     for name, pixels in (("own", scaled), ("plain", inputs)):
         keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(pixels))).save(tmp_path / f"{name}.keras")
     absent = "absent_from_this_image:network"
-    assert starts.fetch_prepared([str(tmp_path / "plain.keras")], tmp_path / "out", 8, absent) == 1
+    assert prepared_models.fetch_prepared([str(tmp_path / "plain.keras")], tmp_path / "out", 8, absent) == 1
     with pytest.raises(SettingError, match=r"(?s)own\.keras.*Scale.*absent_from_this_image cannot be imported"):
-        starts.fetch_prepared([str(tmp_path / "own.keras")], tmp_path / "out", 8, absent)
+        prepared_models.fetch_prepared([str(tmp_path / "own.keras")], tmp_path / "out", 8, absent)
 
 
 def test_code_damage_and_other_files_are_refused(model: Any, ours: Path, tmp_path: Path) -> None:
