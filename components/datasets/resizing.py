@@ -23,32 +23,35 @@ WHITE = 255
 _BILINEAR = ResizeOptions(ResizeAlg.convolution(FilterType.bilinear), use_alpha=False)
 
 
+_LARGE, _STRIP = 4 << 20, 768 << 10
+"""Bytes of images that go through the resizer in strips, and of a strip: copying a whole photograph takes several times
+as long as resizing it, because the system hands out so much memory page by page."""
+
+
 class _Resizers(threading.local):
-    """A resizer and the images it fills, one of each a thread, since they are used again and again."""
+    """A resizer a thread."""
 
     def __init__(self) -> None:
         self.resizer = Resizer()
-        self.targets: dict[tuple[int, int], ImageData] = {}
-
-    def target(self, height: int, width: int) -> ImageData:
-        if (height, width) not in self.targets:
-            if len(self.targets) > 64:
-                self.targets.clear()
-            self.targets[height, width] = ImageData(width, height, PixelType.U8x3)
-        return self.targets[height, width]
 
 
 _resizers = _Resizers()
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Resize uint8 H × W × 3 to height × width × 3: bilinear when enlarging, antialiased when shrinking."""
-    if pixels.shape[:2] == (height, width):
+    """Resize uint8 H × W × 3 to height × width × 3: bilinear when enlarging, antialiased when shrinking.
+
+    The resizer goes along the height first, in which columns do not know of each other: a large image goes through it
+    in strips, with the same bits.
+    """
+    old_height, old_width, _ = pixels.shape
+    if (old_height, old_width) == (height, width):
         return pixels
-    source = ImageData(pixels.shape[1], pixels.shape[0], PixelType.U8x3, pixels.tobytes())
-    target = _resizers.target(height, width)
-    _resizers.resizer.resize(source, target, _BILINEAR)
-    return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, 3)
+    if pixels.nbytes > _LARGE and old_height > height:
+        columns = max(1, _STRIP // (3 * old_height))
+        strips = [pixels[:, start : start + columns] for start in range(0, old_width, columns)]
+        pixels = np.concatenate([_pass(strip, height, strip.shape[1]) for strip in strips], axis=1)
+    return _pass(pixels, height, width)
 
 
 def resize_alike(images: Sequence[Pixels], height: int, width: int) -> Pixels:
@@ -70,8 +73,8 @@ def resize_alike(images: Sequence[Pixels], height: int, width: int) -> Pixels:
 
 
 def _pass(pixels: Pixels, height: int, width: int) -> Pixels:
-    target = ImageData(width, height, PixelType.U8x3)
     source = ImageData(pixels.shape[1], pixels.shape[0], PixelType.U8x3, pixels.tobytes())
+    target = ImageData(width, height, PixelType.U8x3)
     _resizers.resizer.resize(source, target, _BILINEAR)
     return np.frombuffer(target.get_buffer(), np.uint8).reshape(height, width, 3)
 

@@ -90,6 +90,19 @@ def test_every_instruction_set_resizes_to_the_same_pixels() -> None:
     assert compared >= 2
 
 
+@pytest.mark.parametrize("sides", [(1201, 1603), (2100, 701), (200_001, 7), (53, 30_011), (3, 500_000)])
+@pytest.mark.parametrize("target", [(52, 52), (7, 300), (52, 1_603)])
+def test_a_photograph_resized_in_strips_has_the_bits_of_it_resized_at_once(
+    sides: tuple[int, int], target: tuple[int, int]
+) -> None:
+    photograph = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
+    at_once = ImageData(target[1], target[0], PixelType.U8x3)
+    source = ImageData(sides[1], sides[0], PixelType.U8x3, photograph.tobytes())
+    Resizer().resize(source, at_once, resizing._BILINEAR)
+    expected = np.frombuffer(at_once.get_buffer(), np.uint8).reshape(*target, 3)
+    np.testing.assert_array_equal(resize(photograph, *target), expected)
+
+
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (100, 100), (52, 31), (31, 52), (52, 52), (7, 300), (1, 1)])
 def test_images_resized_together_have_the_bits_of_each_resized_alone(height: int, width: int) -> None:
     rng = np.random.default_rng(height * width)
