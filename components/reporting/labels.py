@@ -47,26 +47,28 @@ _BESIDE_TARGET = {"--intermediate", "--intermediate-layout", "--fruits360"}
 _ALONE = {"--restart", "--keep-work", "--hold-out-target"}
 
 
-def arm_curve(experiment: Experiment, arm: str) -> tuple[Curve, int] | None:
-    """The learning curve of an arm, and how many of its runs are left out since they lack a size; None: it has none."""
+def _by_size(experiment: Experiment, arm: str) -> dict[int, list[RunRecord]]:
+    """The runs of an arm that a curve can be made of, by training images per class."""
+    done = succeeded([record for record in experiment.every if record.arm == arm and record.subset])
+    return by_key([record for record in done if record.result.test_accuracy is not None], size_per_class)
+
+
+def arm_curve(by_size: dict[int, list[RunRecord]], arm: str) -> tuple[Curve, int] | None:
+    """The learning curve of an arm, from its runs by ascending size, and how many of these lack a size; None: none."""
     runs: dict[tuple[int, int, int], dict[int, RunRecord]] = defaultdict(dict)
-    images: dict[int, list[int]] = defaultdict(list)
-    for record in succeeded([record for record in experiment.every if record.arm == arm]):
-        if record.subset and record.result.test_accuracy is not None:
-            size = record.subset.size_per_class
+    for size, records in by_size.items():
+        for record in records:
             runs[record.preparation, record.draw, record.seed][size] = record
-            images[size].append(record.subset.images)
-    sizes = sorted(images)
-    complete = {key: found for key, found in runs.items() if len(found) == len(sizes)}
-    if len(sizes) < 2 or not complete:
+    complete = {key: found for key, found in sorted(runs.items()) if len(found) == len(by_size)}
+    if len(by_size) < 2 or not complete:
         return None
-    left_out = sum(map(len, runs.values())) - len(sizes) * len(complete)
-    rows = [[found[size] for size in sizes] for found in complete.values()]
+    left_out = sum(map(len, runs.values())) - len(by_size) * len(complete)
+    rows = [list(found.values()) for found in complete.values()]
     values = [[record.result.test_accuracy for record in row] for row in rows]
     bits = [[answers(record) for record in row] for row in rows]
     known = {each.size if each is not None else 0 for row in bits for each in row}
     curve = Curve(
-        np.array([float(np.median(images[size])) for size in sizes]),
+        np.array([np.median([each.subset.images for each in own if each.subset]) for own in by_size.values()]),
         np.array(values, dtype=np.float64),
         [key[0] for key in complete] if chain(arm) else [],
         [key[1] for key in complete],
@@ -78,17 +80,22 @@ def arm_curve(experiment: Experiment, arm: str) -> tuple[Curve, int] | None:
 
 def measure(experiment: Experiment, control: str, treatment: str, settings: ReportSettings) -> dict[str, Any]:
     """Return the parts of the summary that a learning curve gives, by their names; none without a curve."""
-    found = {arm: curve for arm in experiment.arms if (curve := arm_curve(experiment, arm)) is not None}
+    every = {arm: _by_size(experiment, arm) for arm in {*experiment.arms, control, treatment}}
+    # Where one of both failed at a size, even at the largest, the curve is that of the other sizes.
+    common = every[control].keys() & every[treatment].keys()
+    runs = {arm: {size: own[size] for size in sorted(common & own.keys())} for arm, own in every.items()}
+    found = {arm: curve for arm in experiment.arms if (curve := arm_curve(runs[arm], arm)) is not None}
     if control not in found or treatment not in found:
         return {}
     (a, out_a), (b, out_b) = found[control], found[treatment]
     if not np.array_equal(a.sizes, b.sizes) or _images(a) != _images(b):
         return {}
+    alone = sum(len(own) for arm in (control, treatment) for size, own in every[arm].items() if size not in common)
     confidence = settings.confidence
     points = []
     for arm, (own, _) in found.items():
         comparable = bool(chain(arm)) and _images(own) == _images(a) and np.array_equal(own.sizes, a.sizes)
-        points += _points(experiment, arm, own, a if comparable else None, confidence)
+        points += _points(runs[arm], arm, own, a if comparable else None, confidence)
     predicted = back_test(a, confidence)
     saved = [
         _saved(point, a, float(b.means[index]), bool(predicted and predicted.holds), settings)
@@ -104,7 +111,7 @@ def measure(experiment: Experiment, control: str, treatment: str, settings: Repo
             labels_saved_measured=within[-1] if within else None,
             stops_paying=stops_paying(a, b, confidence),
             back_test=predicted,
-            left_out=out_a + out_b,
+            left_out=out_a + out_b + alone,
             price_per_label=settings.price_per_label,
             currency=settings.currency,
         ),
@@ -116,24 +123,22 @@ def _images(curve: Curve) -> int:
 
 
 def _points(
-    experiment: Experiment, arm: str, curve: Curve, control: Curve | None, confidence: float
+    by_size: dict[int, list[RunRecord]], arm: str, curve: Curve, control: Curve | None, confidence: float
 ) -> list[CurvePoint]:
-    done = succeeded([record for record in experiment.every if record.arm == arm and record.subset])
-    by_size = by_key(done, size_per_class)
     several = len(curve.values) > 1
     points = []
-    for index, size in enumerate(sorted(by_size)):
+    for index, (size, records) in enumerate(by_size.items()):
         mean = float(curve.means[index])
         points.append(
             CurvePoint(
                 arm=arm,
                 size=round(curve.sizes[index]),
                 size_per_class=size,
-                runs=len(by_size[size]),
+                runs=len(records),
                 accuracy=band(curve.measured(index), confidence)
                 if several
                 else Interval(of="mean", estimate=mean, note="one run: its spread is not known"),
-                train_seconds=float(np.mean([record.phases.train for record in by_size[size]])),
+                train_seconds=float(np.mean([record.phases.train for record in records])),
                 equal_size=equal_size(control, curve, index, confidence) if control is not None else None,
             )
         )

@@ -151,7 +151,7 @@ def notes(summary: Summary) -> list[str]:
             "regression, with a bootstrap."
         )
     if curve.left_out:
-        made.append(f"Left out, since a size of them is missing: {units.counted(curve.left_out, 'run')}.")
+        made.append(f"Left out, having no partner at every size: {units.counted(curve.left_out, 'run')}.")
     return made
 
 

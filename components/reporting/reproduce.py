@@ -31,10 +31,11 @@ PHASES = ("startup", "data", "compile", "train", "evaluate", "checkpoint", "repe
 
 
 def read_runs(folder: str | Path) -> pd.DataFrame:
-    """One row per run that succeeded: what it trained, how long, and how well."""
+    """One row per run that succeeded: what it trained, on how much, how long, and how well."""
     rows = []
-    for path in sorted(Path(folder).glob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("*.json"))]
+    sizes = [(record.get("subset") or {}).get("size_per_class", 0) for record in records]
+    for record, size in zip(records, sizes, strict=True):
         if record["status"] != "succeeded":
             continue
         result, data = record["result"], record.get("data") or {}
@@ -44,6 +45,9 @@ def read_runs(folder: str | Path) -> pd.DataFrame:
                 "arm": record["arm"],
                 "preparation": record.get("preparation", 0),
                 "draw": record.get("draw", 0),
+                "seed": record["seed"],
+                "size": size,
+                "smaller": 0 < size < max(sizes),
                 "prepared": bool(record.get("started_from") or record.get("given")),
                 "answers": answers(result.get("correct"), data.get("counts", {}).get("test", 0)),
                 "films": data.get("test_groups"),
@@ -220,6 +224,8 @@ def rank_of_end(n: int, m: int, tail: float) -> int:
 
 def figures(runs: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Figure]:
     """Yield name, figure from the records, figure in the summary; None for an interval that is not worked out here."""
+    yield from curve(runs, summary["curve"])
+    runs = runs[~runs["smaller"]]  # of a learning curve, the largest size
     confidence = summary["confidence"]
     for compared in summary["comparisons"]:
         names = compared["control"], compared["treatment"]
@@ -241,9 +247,24 @@ def figures(runs: pd.DataFrame, summary: dict[str, Any]) -> Iterator[Figure]:
     for name, stated in summary["arms"].items():
         arm = runs[runs["arm"] == name]
         yield f"{name}: runs that succeeded", len(arm), stated["succeeded"]
+        if arm.empty:
+            continue
         yield f"{name}: median training seconds", arm["train"].median(), stated["train_seconds"]["median"]
         yield f"{name}: mean test accuracy", arm["accuracy"].mean(), stated["accuracy"]["mean"]
     yield from break_even(runs, summary)
+
+
+def curve(runs: pd.DataFrame, points: list[dict[str, Any]]) -> Iterator[Figure]:
+    """Runs and mean accuracy at each size of a learning curve: of those with a partner at every size of it."""
+    sizes = {point["size_per_class"] for point in points}
+    for name in dict.fromkeys(point["arm"] for point in points):
+        arm = runs[(runs["arm"] == name) & runs["size"].isin(sizes) & runs["accuracy"].notna()]
+        table = arm.pivot_table("accuracy", ["preparation", "draw", "seed"], "size").dropna()
+        for point in points:
+            if point["arm"] == name:
+                title, size = f"{name} on {point['size']} images", point["size_per_class"]
+                yield f"{title}: runs", (arm["size"] == size).sum(), point["runs"]
+                yield f"{title}: mean test accuracy", table[size].mean(), point["accuracy"]["estimate"]
 
 
 def figure(
@@ -346,8 +367,8 @@ def rerun(output: str) -> int:
     """Run the command of the summary again into `output`; show the answer of both."""
     before = json.loads((HERE / "summary.json").read_text(encoding="utf-8"))
     words = shlex.split(before["command"])
-    if words[:2] != ["headstart", "run"]:
-        print(f"The summary names no `headstart run` to run again but {before['command']!r}.")
+    if words[:2] not in (["headstart", "run"], ["headstart", "curve"]):
+        print(f"The summary names no `headstart run` or `headstart curve` to run again but {before['command']!r}.")
         return 2
     status = subprocess.run([sys.executable, "-m", *words, "--output", output], check=False).returncode
     path = Path(output) / "summary.json"

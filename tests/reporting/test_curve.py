@@ -197,6 +197,21 @@ def test_the_summary_holds_labels_saved_and_a_row_per_size_and_arm(reported: tup
     assert summary.curve_offer is None
 
 
+def test_a_curve_whose_largest_size_lacks_an_arm_is_that_of_the_other_sizes(tmp_path: Path) -> None:
+    lost = [run for run in runs() if run.subset and run.subset.size_per_class == 80 and run.arm == "transfer"]
+    kept = [run for run in runs() if run.subset and (run.subset.size_per_class < 80 or run.arm == "baseline")]
+    failed = [run.model_copy(update={"status": "failed", "reason": "killed"}) for run in lost]
+    for number, records in enumerate((kept, [*kept, *failed])):
+        write_report([*preparation(), *records], tmp_path / str(number))
+        summary = read_summary(tmp_path / str(number))
+        assert {(point.arm, point.size) for point in summary.curve} == {
+            (arm, size) for arm in ("baseline", "transfer") for size in (30, 60, 120)
+        }
+        assert summary.answer.startswith("For 120 images transfer")
+        assert "No answer at the largest size: there no run of the transfer arm succeeded." in summary.answer
+        assert summary.learning_curve is not None and summary.learning_curve.left_out == 4
+
+
 def test_the_first_line_speaks_of_labels_and_the_speed_is_that_of_the_largest_size(
     reported: tuple[Summary, Path],
 ) -> None:

@@ -30,6 +30,7 @@ def report(records: list[RunRecord], folder: Path) -> dict[str, object]:
 def test_every_figure_follows_from_the_records(tmp_path: Path, runs: int) -> None:
     records = builders.experiment(runs)
     records += [builders.record("baseline", 70, status="failed", reason="no memory", epochs=0)]
+    records += [builders.record("head", 71, status="failed", reason="no memory", epochs=0)]
     report(records, tmp_path / "out")
     done = reproduce(tmp_path / "out")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,7 +59,7 @@ def test_several_arms_and_preparations(tmp_path: Path) -> None:
     assert "train, baseline / transfer, from" in done.stdout and "not worked out here" not in done.stdout
 
 
-@pytest.mark.parametrize("name", ["demo", "recent", "fast"])
+@pytest.mark.parametrize("name", ["demo", "recent", "fast", "curve"])
 def test_every_interval_of_a_genuine_experiment(tmp_path: Path, name: str) -> None:
     """Two preparations crossed with two draws and a bit for each test image; one preparation; two runs of each arm."""
     records = [read_record(file) for file in sorted((Path(__file__).parent / "genuine" / name).glob("*.json"))]
@@ -96,6 +97,15 @@ def test_a_figure_that_was_changed_is_noticed(tmp_path: Path, place: tuple[str |
     done = reproduce(tmp_path / "out")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "\n! " in "\n" + done.stdout and "figures differ" in done.stdout
+
+
+def test_a_changed_point_of_a_learning_curve_is_noticed(tmp_path: Path) -> None:
+    records = [read_record(file) for file in sorted((Path(__file__).parent / "genuine" / "curve").glob("*.json"))]
+    summary: Any = report(records, tmp_path / "out")
+    summary["curve"][0]["accuracy"]["estimate"] += 0.01
+    (tmp_path / "out" / "summary.json").write_text(json.dumps(summary))
+    done = reproduce(tmp_path / "out")
+    assert done.returncode == 1 and "\n1 figures differ" in done.stdout and "! baseline on 18 images" in done.stdout
 
 
 def test_without_records_it_says_what_it_wants(tmp_path: Path) -> None:
