@@ -92,6 +92,12 @@ def compare(
     same_hardware = not (a.hardware and b.hardware and a.hardware != b.hardware)
     if not same_data:
         notices.append("A and B used other images.")
+    sizes = [max((point.size for point in each.curve), default=0) for each in (a, b)]
+    if all(sizes) and sizes[0] != sizes[1]:
+        same_data = False
+        notices.append(f"A's learning curve ends at {sizes[0]:,} training images, B's at {sizes[1]:,}.")
+    elif any(sizes):
+        notices.append(f"Of a learning curve its largest size is compared, {max(sizes):,} training images.")
     if not same_hardware:
         notices.append(f"A ran on {a.hardware}, B on {b.hardware}.")
     if a.preset != b.preset:
@@ -177,7 +183,7 @@ def _time(quantity: str, a: Description, b: Description, tolerance: float, judge
         _welch(a, b) if judged else None,
         abs(change or 0) > tolerance,
         "" if judged else "other images or hardware",
-        lambda alpha: f"{100 * max(tolerance, _detectable(a, b, alpha) / (a.mean or 1)):.2g} %",
+        lambda alpha: f"{_hundred_times(max(tolerance, _detectable(a, b, alpha) / (a.mean or 1)))} %",
     )
 
 
@@ -192,8 +198,13 @@ def _accuracy(quantity: str, a: Description, b: Description, tolerance: float, j
         (p[1], p[0]) if p else None,
         abs(change or 0) > tolerance,
         "" if judged else "other images",
-        lambda alpha: f"{100 * max(tolerance, _detectable(a, b, alpha)):.2g} points",
+        lambda alpha: f"{_hundred_times(max(tolerance, _detectable(a, b, alpha)))} points",
     )
+
+
+def _hundred_times(fraction: float) -> str:
+    """Two significant digits, never as a power of ten."""
+    return units.short(float(f"{100 * fraction:.2g}"))
 
 
 def _judgement(

@@ -14,6 +14,7 @@ from headstart.api import load_runs
 from headstart.components import storage
 from headstart.components.console import Console
 from headstart.components.design import plan
+from headstart.components.errors import SettingError
 from headstart.components.records import Given, Result, RunRecord, Subset
 from headstart.components.reporting.curve import (
     Curve,
@@ -28,6 +29,7 @@ from headstart.components.reporting.curve import (
 )
 from headstart.components.reporting.labels import _steps, curve_command
 from headstart.components.reporting.labels_text import count
+from headstart.components.reporting.regression import compare
 from headstart.components.reporting.report import write_report
 from headstart.components.reporting.summary import Summary, read_summary
 from headstart.pipelines.commands.report import _planned
@@ -210,6 +212,17 @@ def test_a_curve_whose_largest_size_lacks_an_arm_is_that_of_the_other_sizes(tmp_
         assert summary.answer.startswith("For 120 images transfer")
         assert "No answer at the largest size: there no run of the transfer arm succeeded." in summary.answer
         assert summary.learning_curve is not None and summary.learning_curve.left_out == 4
+
+
+def test_curves_are_compared_at_the_same_size(reported: tuple[Summary, Path], tmp_path: Path) -> None:
+    whole, _ = reported
+    write_report([*preparation(), *runs(sizes=(10, 20, 40))], tmp_path)
+    shorter = read_summary(tmp_path)
+    with pytest.raises(SettingError, match=r"A's learning curve ends at 240 training images, B's at 120\."):
+        compare(whole, shorter)
+    found = compare(whole, shorter, anyway=True)
+    assert any(each.quantity == "transfer test accuracy" and each.verdict == "worse" for each in found.judgements)
+    assert "Of a learning curve its largest size is compared, 240 training images." in compare(whole, whole).notices
 
 
 def test_the_first_line_speaks_of_labels_and_the_speed_is_that_of_the_largest_size(
