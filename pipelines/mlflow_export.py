@@ -201,7 +201,7 @@ def _experiment(folder: Path, name: str, records: Sequence[RunRecord]) -> _Entry
         end=end,
         tags={key: printable(value) for key, value in tags.items() if value},
         parameters={},
-        metrics=_known(_figures(summary), end),
+        metrics=[*_known(_figures(summary), end), *_learning_curve(summary, end)],
         files=files,
     )
 
@@ -218,7 +218,18 @@ def _figures(summary: Summary) -> dict[str, float | None]:
         pair = f"{one.treatment}_over_{one.control}"
         figures |= _interval(f"{pair}.speedup", one.speedup.train) | _interval(f"{pair}.accuracy_gain", one.gain)
         figures[f"{pair}.break_even_models"] = one.break_even.models
+    if (saved := summary.labels_saved) is not None:
+        figures |= {"labels_saved": saved.estimate, "labels_saved_low": saved.low, "labels_saved_high": saved.high}
     return figures
+
+
+def _learning_curve(summary: Summary, at: int) -> list[Metric]:
+    """Accuracy of each arm with the number of training images as step, of which MLflow draws the learning curve."""
+    return [
+        Metric(f"{point.arm}.accuracy_by_training_images", point.accuracy.estimate, at, point.size)
+        for point in summary.curve
+        if point.accuracy.estimate is not None
+    ]
 
 
 def _interval(name: str, interval: Interval) -> dict[str, float | None]:

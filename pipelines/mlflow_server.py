@@ -28,7 +28,7 @@ _LONGEST_PARAMETER, _LONGEST_TAG = 500, 5000
 
 @dataclass(frozen=True)
 class Metric:
-    """One value: `step` is an epoch (0: none), `timestamp` milliseconds since 1970."""
+    """One value: `step` is an epoch, or a number of training images (0: none), `timestamp` milliseconds since 1970."""
 
     key: str
     value: float

@@ -68,7 +68,8 @@ def _measured(saved: LabelsSaved, curve: LearningCurve, treatment: str, control:
     ends = _ends(saved)
     money = ""
     if saved.money is not None and round(abs(saved.money), 2) > 0:
-        money = f", {units.money(abs(saved.money))} {curve.currency}"
+        amount = abs(saved.money)
+        money = f", {count(amount) if amount >= 100 else units.money(amount)} {curve.currency}"
     if saved.low is not None and saved.low > 0:
         return f"{lead} ({ends}): it saves about {count(estimate)} labels{money}."
     if saved.high is not None and saved.high < 0:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.records import RunRecord, read_record
-from headstart.components.reporting.report import write_report
+from headstart.components.reporting.report import measure, write_report
 from headstart.pipelines.commands.export import command
 from headstart.pipelines.mlflow_server import TrackingServer
 from tests.json_results import read_result
@@ -145,6 +145,27 @@ def test_records_alone_are_measured(mlflow_server: str, client: Any, run: Path) 
     summary = json.loads((run / "summary.json").read_text())
     assert parent.data.tags["mlflow.note.content"] == summary["answer"]
     assert client.list_artifacts(done["run_id"]) == []
+
+
+def test_a_learning_curve_arrives_with_training_images_as_steps(
+    mlflow_server: str, client: Any, tmp_path: Path
+) -> None:
+    records = [read_record(file) for file in sorted((GENUINE.parent / "curve").glob("*.json"))]
+    for record in records:
+        record.write(tmp_path / f"{record.name}.json")
+    done = export(tmp_path, mlflow_server, "curve")
+    parent = client.get_run(done["run_id"])
+    summary = measure(records).summary
+    for arm in ("baseline", "transfer"):
+        found = client.get_metric_history(done["run_id"], f"{arm}.accuracy_by_training_images")
+        points = {point.size: point.accuracy.estimate for point in summary.curve if point.arm == arm}
+        assert {one.step: one.value for one in found} == pytest.approx(points) and len(points) == 2
+    assert summary.labels_saved is not None
+    saved = {
+        f"labels_saved{end}": getattr(summary.labels_saved, end.strip("_") or "estimate")
+        for end in ("", "_low", "_high")
+    }
+    assert {name: parent.data.metrics.get(name) for name in saved} == saved
 
 
 def test_a_deleted_experiment_is_said(mlflow_server: str, client: Any, run: Path) -> None:
