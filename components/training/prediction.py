@@ -129,7 +129,7 @@ class _Answer:
 
     def all(self, images: Iterable[Path], top: int) -> Iterator[Prediction]:
         workers = machine.thread_count(machine.usable_cores())
-        ahead = _BATCH + 2 * workers
+        ahead = 3 * _BATCH  # so that there is something to read while the network answers
         waiting: deque[Future[_Given]] = deque()
         with ThreadPoolExecutor(workers, thread_name_prefix="reader") as pool:
             try:
@@ -183,16 +183,20 @@ class _Keras(_Answer):
     """Decodes as the import of training images does."""
 
     def __init__(self, path: Path) -> None:
+        import tensorflow as tf
+
         from headstart.components.training import export
 
-        self._model, description = export.load_model(path)
+        model, description = export.load_model(path)
+        # Traced, an answer takes half as long as layer by layer; it is the same for any number of images.
+        inputs = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)]
+        self._answer = tf.function(lambda pixels: model(pixels, training=False), inputs, autograph=False)
         self.classes, self.size = description["classes"], description["image_size"]
         self.reading = reading_of(description.get("reading") or {})
 
     def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        import numpy as np
-
-        return np.asarray(self._model(pixels, training=False))
+        answered: npt.NDArray[Any] = self._answer(pixels).numpy()
+        return answered
 
 
 class Served(_Answer):
