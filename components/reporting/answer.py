@@ -32,8 +32,8 @@ def _time_and_accuracy(summary: Summary) -> str:
     if first.speedup.train.estimate is None:
         missing = [arm for arm in (first.control, first.treatment) if not summary.arms[arm].train_seconds.n]
         which = "either arm" if len(missing) == 2 else f"the {missing[0]} arm" if missing else "both arms"
-        where = "No answer at the largest size: there" if summary.curve else "No answer:"
-        return f"{where} no run of {which} succeeded. {units.sentence(_preparation(summary, first))}"
+        lead, there = ("No answer at the largest size", " there") if summary.curve else ("No answer", "")
+        return f"{lead}: no run of {which} succeeded{there}. {units.sentence(_preparation(summary, first))}"
     name = STAGES[first.treatment].title
     fast, accurate = _fast(summary, first), _accurate(first)
     plain = accurate.startswith("is ")

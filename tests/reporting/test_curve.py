@@ -210,7 +210,7 @@ def test_a_curve_whose_largest_size_lacks_an_arm_is_that_of_the_other_sizes(tmp_
             (arm, size) for arm in ("baseline", "transfer") for size in (30, 60, 120)
         }
         assert summary.answer.startswith("For 120 images transfer")
-        assert "No answer at the largest size: there no run of the transfer arm succeeded." in summary.answer
+        assert "No answer at the largest size: no run of the transfer arm succeeded there." in summary.answer
         assert summary.learning_curve is not None and summary.learning_curve.left_out == 4
 
 
