@@ -91,14 +91,19 @@ def draw(experiment: Experiment, summary: Summary, identity: str) -> Figure | No
     if not panels:
         return None
     thinned = any(len(each) > MOST_DOTS for each in times.values())
+    gains = ""
+    if any(effect.estimate is not None for panel in panels for effect in panel.effects.values()):
+        gains = (
+            f" Right: what is gained over {control} with its {units.confidence(summary.confidence)} interval, on the "
+            "same axis; hollow where no gain at all lies within the interval: undecided. Gray band: less than "
+            f"{100 * ABOUT_AS_ACCURATE:g} point either way, called about as accurate."
+        )
     svgs = [_panel(panel, control, summary, f"{identity}-{index}") for index, panel in enumerate(panels)]
     return Figure(
         "Every run, and what it comes to",
         Markup("").join(svgs),
-        f"Left: a mark is a run, the bar its arm's mean (of times: the geometric). Right: what is gained over "
-        f"{control} with its {units.confidence(summary.confidence)} interval, on the same axis; hollow where no "
-        "gain at all lies within the interval: undecided. Gray band: less than "
-        f"{100 * ABOUT_AS_ACCURATE:g} point either way, called about as accurate. The axes do not begin at zero."
+        f"{'Left: a' if gains else 'A'} mark is a run, the bar its arm's mean (of times: the geometric)."
+        f"{gains} The axes do not begin at zero."
         + (f" Of each arm {MOST_DOTS} runs are drawn, evenly chosen." if thinned else ""),
         wide=True,
     )
