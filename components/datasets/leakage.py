@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.components.datasets.collection import counted
-from headstart.components.datasets.packed import SPLITS, Digests, Labels, Pixels, blocks, digests_of
+from headstart.components.datasets.packed import SPLITS, Digests, Labels, Pixels, digests_of, release
 from headstart.components.machine import thread_count, usable_cores
 
 THRESHOLD = 3.0
 """Mean absolute difference, of 255, below which two thumbnails are called near-twins."""
 _PAIRS = 2_000_000
 """Pairs whose rough distance is held at once: 16 MB."""
+_BLOCK_BYTES = 2 << 20
+"""Bytes of the images that a thread scans at a time; it needs about six times as many for that."""
 _SHARE_WORTH_SAYING = 0.05
 
 
@@ -37,9 +39,13 @@ _CELLS = 13
 
 def thumbnails(block: Pixels, cells: int = _CELLS) -> Pixels:
     """Return uint8 N × (cells · cells · 3): the rounded means of `cells` × `cells` areas of each image, or fewer."""
-    size = block.shape[1]
+    count, size = block.shape[:2]
     edges = np.linspace(0, size, min(cells, size) + 1).astype(int)
-    sums = np.add.reduceat(np.add.reduceat(block, edges[:-1], axis=1, dtype=np.uint32), edges[:-1], axis=2)
+    places = np.arange(size)
+    within = ((places >= edges[:-1, None]) & (places < edges[1:, None])).astype(np.float32)
+    # Sums as products, which take a quarter of the time; float32 holds whole numbers exactly up to 2^24.
+    down = within @ block.reshape(count, size, size * 3).astype(np.float32)
+    sums = (within @ down.reshape(-1, size, 3)).astype(np.uint32).reshape(count, len(within), len(within), 3)
     areas = np.diff(edges)[:, None] * np.diff(edges)[None, :]
     small: Pixels = ((sums + areas[..., None] // 2) // areas[..., None]).astype(np.uint8).reshape(len(block), -1)
     return small
@@ -119,12 +125,19 @@ def near_twins(queries: Pixels, known: Pixels, threshold: float = THRESHOLD) -> 
 
 def _scan(pixels: Pixels) -> tuple[Digests, Pixels]:
     """Return a digest and a thumbnail of every image."""
-    digests = [np.zeros((0, 16), np.uint8)]
-    small = [np.zeros((0, 3 * min(_CELLS, pixels.shape[1]) ** 2), np.uint8)]
-    for block in blocks(pixels, 1024):
-        digests.append(digests_of(block))
-        small.append(thumbnails(block))
-    return np.concatenate(digests), np.concatenate(small)
+    digests = np.empty((len(pixels), 16), np.uint8)
+    small = np.empty((len(pixels), 3 * min(_CELLS, pixels.shape[1]) ** 2), np.uint8)
+    step = max(1, _BLOCK_BYTES // max(1, pixels[:1].nbytes))
+
+    def scan(start: int) -> None:
+        block = np.asarray(pixels[start : start + step])
+        digests[start : start + step], small[start : start + step] = digests_of(block), thumbnails(block)
+        release(pixels)
+
+    with ThreadPoolExecutor(thread_count(usable_cores())) as pool:
+        for _ in pool.map(scan, range(0, len(pixels), step)):
+            pass
+    return digests, small
 
 
 def strictly_split(*settings: Mapping[str, Any]) -> set[str]:

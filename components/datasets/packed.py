@@ -132,7 +132,7 @@ def digests_of(pixels: Pixels) -> Digests:
     Equal pixels have equal digests. Model stores hold the same ones, as hexadecimal lines, of what a model was trained
     on.
     """
-    joined = b"".join([hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in pixels])
+    joined = b"".join([hashlib.blake2b(image.data, digest_size=16).digest() for image in np.ascontiguousarray(pixels)])
     return np.frombuffer(joined, np.uint8).reshape(len(pixels), 16)
 
 

@@ -107,10 +107,17 @@ def test_near_twins_are_reported_with_advice_that_is_not_followed_yet(tmp_path: 
     assert advice(validation_by="film") == ["split_by=film or variety is stricter.", ""]
 
 
-def test_thumbnails_are_means_of_areas() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, 52, 52, 3), dtype=np.uint8)
-    means = images.reshape(3, 13, 4, 13, 4, 3).mean(axis=(2, 4))
-    assert np.abs(thumbnails(images).reshape(3, 13, 13, 3) - means).max() <= 0.5
+@pytest.mark.parametrize("size", [8, 13, 50, 52, 100, 1024])
+def test_thumbnails_are_rounded_means_of_areas(size: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    images[0] = 255
+    edges = [size * place // min(13, size) for place in range(min(13, size) + 1)]
+    found = thumbnails(images).reshape(3, len(edges) - 1, len(edges) - 1, 3)
+    for row, (top, bottom) in enumerate(itertools.pairwise(edges)):
+        for column, (left, right) in enumerate(itertools.pairwise(edges)):
+            area = images[:, top:bottom, left:right].astype(np.int64)
+            half_up = np.floor(area.mean(axis=(1, 2)) + 0.5)
+            assert np.array_equal(found[:, row, column], half_up)
 
 
 def test_near_twins_are_those_that_comparing_every_pair_finds() -> None:
