@@ -264,7 +264,8 @@ def curve(runs: pd.DataFrame, points: list[dict[str, Any]]) -> Iterator[Figure]:
             if point["arm"] == name:
                 title, size = f"{name} on {point['size']} images", point["size_per_class"]
                 yield f"{title}: runs", (arm["size"] == size).sum(), point["runs"]
-                yield f"{title}: mean test accuracy", table[size].mean(), point["accuracy"]["estimate"]
+                if size in table:
+                    yield f"{title}: mean test accuracy", table[size].mean(), point["accuracy"]["estimate"]
 
 
 def figure(
