@@ -23,9 +23,8 @@ import tensorflow as tf
 
 from headstart.components.errors import SettingError
 from headstart.components.stop_rule import steps_per_epoch
-from headstart.components.training.augmentation import augmented
 from headstart.components.training.fit import Interrupted
-from headstart.components.training.inputs import Resident, Streamed
+from headstart.components.training.inputs import Resident, Streamed, augmented
 from headstart.components.training.layers import computing, logits, trained_normalizations
 from headstart.components.training.networks.blocks import blocks
 from headstart.components.training.optimizer import build_optimizer
