@@ -25,10 +25,9 @@ from headstart.components.training import checkpoint, devices, evaluation, expor
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
-from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
+from headstart.components.training.features import Backbone, KeptFeatures, feature_bytes, frozen_depth, head_of
 from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
 from headstart.components.training.initialisation import whiten
-from headstart.components.training.kept_features import KeptFeatures
 from headstart.components.training.layers import settle_statistics
 from headstart.components.training.loop import TrainingLoop
 from headstart.components.training.networks import code_digest, registry

@@ -15,11 +15,10 @@ from test_preloading import content
 from test_setting_effects import BASE, NETWORK
 
 from headstart.components.records import read_record
-from headstart.components.training import kept_features
+from headstart.components.training import features
 from headstart.components.training.clock import Clock
 from headstart.components.training.environment import describe
-from headstart.components.training.features import Backbone
-from headstart.components.training.kept_features import KeptFeatures
+from headstart.components.training.features import Backbone, KeptFeatures
 from headstart.components.training.run import Run
 from headstart.components.training.specification import RunSpecification
 
@@ -75,7 +74,7 @@ def test_a_damaged_file_is_not_used_and_replaced(tmp_path: Path, damage: Any) ->
 def test_files_have_a_bound_and_a_place_that_takes_none_costs_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_features, "MOST_BYTES", 250)  # one file has 220
+    monkeypatch.setattr(features, "MOST_BYTES", 250)  # one file has 220
     kept = KeptFeatures(tmp_path, {})
     for digest in "abcd":
         kept.of(digest, IMAGES, Counted())
