@@ -22,6 +22,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from headstart.components.errors import SettingError
+from headstart.components.machine import processor
 from headstart.components.stop_rule import steps_per_epoch
 from headstart.components.training.fit import Interrupted
 from headstart.components.training.inputs import Resident, Streamed, augmented
@@ -33,6 +34,28 @@ from headstart.components.training.recipes import STATISTICS_IMAGES, Recipe
 Array = npt.NDArray[Any]
 AUTOMATIC_CROP = 0.92  # of an image's side: 48 of 52 pixels
 PART_STEPS, PART_SECONDS, LONG_SECONDS = 16, 1.0, 10.0
+
+
+class Devices:
+    """The devices of a run: the processor, one accelerator, or several in step through `tf.distribute`.
+
+    Variables are made in the scope of `strategy`, which is TensorFlow's default on one device.
+    """
+
+    def __init__(self, accelerators: int) -> None:
+        """`accelerators`: how many the run was given; that TensorFlow sees as many has been checked."""
+        self.accelerators = accelerators
+        self._gpus = tf.config.list_logical_devices("GPU")[:accelerators] if accelerators else []
+        names = [device.name for device in self._gpus]
+        self.strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+
+    def facts(self) -> dict[str, Any]:
+        """Kind, name and number of the devices, for the record."""
+        if not self._gpus:
+            return {"device_kind": "cpu", "device_name": processor(), "device_count": 1}
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        name = details.get("device_name", self._gpus[0].name)
+        return {"device_kind": "gpu", "device_name": name, "device_count": len(self._gpus)}
 
 
 class TrainingLoop:

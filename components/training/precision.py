@@ -116,8 +116,7 @@ def trial(spec: RunSpecification, clock: Clock, facts: Environment, termination:
 
     from headstart.components.datasets.packed import PackedDataset
     from headstart.components.training import freezing
-    from headstart.components.training.devices import Devices
-    from headstart.components.training.loop import TrainingLoop
+    from headstart.components.training.loop import Devices, TrainingLoop
     from headstart.components.training.networks import registry
 
     recipe, stage, _ = spec.resolved()
@@ -129,7 +128,7 @@ def trial(spec: RunSpecification, clock: Clock, facts: Environment, termination:
     asked = {name.rpartition(".")[2] for name in spec.settings}
 
     def loop(precision: str) -> TrainingLoop:
-        with devices.scope():
+        with devices.strategy.scope():
             model = registry.build(stage, recipe, size, classes, asked=asked)
             freezing.freeze(model, registry.frozen_layers(model, stage, spec.arm))
         return TrainingLoop(

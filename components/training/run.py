@@ -21,7 +21,7 @@ from headstart.components.progress import emit
 from headstart.components.records import Data, Environment, FrozenLayer, Given, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.stop_rule import StopRule
-from headstart.components.training import checkpoint, devices, evaluation, export, freezing, lineage
+from headstart.components.training import checkpoint, evaluation, export, freezing, lineage
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
@@ -29,7 +29,7 @@ from headstart.components.training.features import Backbone, KeptFeatures, featu
 from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
 from headstart.components.training.initialisation import whiten
 from headstart.components.training.layers import settle_statistics
-from headstart.components.training.loop import TrainingLoop
+from headstart.components.training.loop import Devices, TrainingLoop
 from headstart.components.training.networks import code_digest, registry
 from headstart.components.training.networks.blocks import head
 from headstart.components.training.specification import RunSpecification
@@ -113,10 +113,10 @@ class Run:
         return registry.build(self.stage, self.recipe, size, classes, asked=asked)
 
     def _build(self) -> None:
-        self.devices = devices.Devices(self.spec.accelerators)
+        self.devices = Devices(self.spec.accelerators)
         self.record.environment = self.record.environment.model_copy(update=self.devices.facts())
         keras.utils.set_random_seed(self.spec.seed % 2**32)
-        with self.devices.scope():
+        with self.devices.strategy.scope():
             self.model = self._network()
             if self.spec.initial_model is not None:
                 # From the file for each run: nothing of an earlier run can be in it.
