@@ -92,7 +92,8 @@ class TrainingLoop:
                 f"Choose a multiple of {self._replicas}.",
             )
         images = inputs.dtype == np.uint8
-        self._source = inputs if images else self._narrowed(inputs)
+        # Features are kept as they are computed with: bfloat16 takes half the memory and half the reading.
+        self._source = inputs if images else np.asarray(inputs, tf.as_dtype(recipe.precision).as_numpy_dtype)
         self.streams = self._source.nbytes > resident_bytes
         self._inputs = (
             Streamed(self._source, labels, self.batch_size) if self.streams else Resident(self._source, labels)
@@ -125,21 +126,12 @@ class TrainingLoop:
             tf.TensorSpec([2], tf.float32),
         ]
         self._epochs = {
-            kind: tf.function(functools.partial(self._train_steps, *kind), signature, jit_compile=xla, **plain)
+            kind: tf.function(functools.partial(self._train_steps, kind), signature, jit_compile=xla, **plain)
             for kind in sorted({self._kind(epoch) for epoch in range(1, recipe.epochs + 1)})
         }
         inferred = tf.TensorSpec([None, *inputs.shape[1:]], tf.as_dtype(inputs.dtype))
         self._predict = tf.function(self._logits, [inferred], **plain)
         self._moments = tf.function(self._batch_moments, [tf.TensorSpec([None, *inputs.shape[1:]], kind)], **plain)
-
-    def _narrowed(self, features: Array) -> Array:
-        # Features are kept as they are computed with: bfloat16 takes half the memory and half the reading.
-        if self.recipe.precision != "bfloat16":
-            return np.asarray(features, np.float32)
-        narrow = np.empty(features.shape, tf.bfloat16.as_numpy_dtype)
-        for start in range(0, len(features), 4096):
-            narrow[start : start + 4096] = features[start : start + 4096]
-        return narrow
 
     def learning_rates(self, epoch: int) -> Array:
         """Learning rate of each step of `epoch` (1 is the first): float32, one per step."""
@@ -180,7 +172,7 @@ class TrainingLoop:
         before = self.state()
         for kind in self._epochs:
             # In the shapes of an epoch: XLA compiles once per shape.
-            self._run(0, self.order(0), self.learning_rates(1), kind, steps=1)
+            self._run(0, kind, steps=1)
         self._part_steps = PART_STEPS
         spec = self._predict.input_signature[0]
         self._predict(tf.zeros([self.batch_size, *spec.shape[1:]], spec.dtype))
@@ -194,31 +186,25 @@ class TrainingLoop:
         Every second or so `interrupted` is called; if it returns true and much of the epoch is left, Interrupted is
         raised, and the weights are those of no epoch.
         """
-        return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self._kind(epoch), interrupted)
+        return self._run(epoch, self._kind(epoch), interrupted)
 
     def _run(
-        self,
-        epoch: int,
-        order: Array,
-        rates: Array,
-        kind: tuple[int, bool],
-        interrupted: Callable[[], bool] = lambda: False,
-        steps: int | None = None,
+        self, epoch: int, kind: tuple[int, bool], interrupted: Callable[[], bool] = lambda: False, steps: int = 0
     ) -> tuple[float, float]:
-        steps = len(order) if steps is None else steps
+        steps = steps or self.steps
         for number, variable in enumerate(self._random):
             drawn = np.random.default_rng([self.seed, epoch, 2, number])
             variable.assign(drawn.integers(0, 2**31, variable.shape).astype(variable.dtype))
         key = tf.constant(np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**31, 2, dtype=np.int32))
         # An epoch may take a minute; Python, which handles signals, gets its turn between parts of it. Sums are
         # carried through the parts, so that where they are divided changes no bit.
-        sums, done, given = tf.zeros(2), 0, tf.constant(rates)
-        for chunk in self._inputs.chunks(order, steps):
+        sums, done, rates = tf.zeros(2), 0, tf.constant(self.learning_rates(max(epoch, 1)))
+        for chunk in self._inputs.chunks(self.order(epoch), steps):
             while done < chunk.first_step + chunk.steps:
                 end = min(done + self._part_steps, chunk.first_step + chunk.steps)
                 began = time.perf_counter()
                 part = tf.constant([done, end, chunk.first_step])
-                sums = self._epochs[kind](chunk.inputs, chunk.labels, chunk.order, given, key, part, sums)
+                sums = self._epochs[kind](chunk.inputs, chunk.labels, chunk.order, rates, key, part, sums)
                 total = sums.numpy()
                 pace = (time.perf_counter() - began) / (end - done)
                 self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
@@ -229,31 +215,21 @@ class TrainingLoop:
         return float(total[0]) / steps, float(total[1]) / (steps * self.batch_size)
 
     def _train_steps(
-        self,
-        size: int,
-        all_learn: bool,
-        inputs: Any,
-        labels: Any,
-        order: Any,
-        rates: Any,
-        key: Any,
-        part: Any,
-        sums: Any,
+        self, kind: tuple[int, bool], inputs: Any, labels: Any, order: Any, rates: Any, key: Any, part: Any, sums: Any
     ) -> Any:
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
             # By gather: an index in brackets would be a constant to XLA, which would compile every part of an epoch.
             self.optimizer.learning_rate.assign(tf.gather(rates, number))
-            given = (inputs, labels, tf.gather(order, number - part[2]), key, number, size, all_learn)
+            given = (inputs, labels, tf.gather(order, number - part[2]), key, number, kind)
             found = self._strategy.run(self._train_step, args=given)
             return number + 1, sums + self._strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
 
         with computing(self.model, self.recipe.precision, replicas=self._replicas):
             return tf.while_loop(lambda number, _: number < part[1], step, (part[0], sums))[1]
 
-    def _train_step(
-        self, images: Any, labels: Any, batch: Any, key: Any, number: Any, size: int, all_learn: bool
-    ) -> Any:
+    def _train_step(self, images: Any, labels: Any, batch: Any, key: Any, number: Any, kind: tuple[int, bool]) -> Any:
         """Train on one device's part of a batch (indices); return its shares of mean loss and of right answers."""
+        size, all_learn = kind
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         if self._replicas > 1:
             batch = tf.reshape(batch, [self._replicas, -1])[replica]
@@ -295,27 +271,21 @@ class TrainingLoop:
         self._normalized = [layer for layer, _, _ in found]
         return [tf.stack([mean, variance + mean * mean]) for _, mean, variance in found]
 
-    def _recompute(self, batches: int) -> None:
-        """Set the statistics of batch normalisation to those of `batches` batches under the weights as they are.
+    def _recompute(self, count: int) -> None:
+        """Set the statistics of batch normalisation to those of `count` batches under the weights as they are.
 
         Moving averages lag behind the weights by 1 / (1 - momentum) steps, which with few steps per epoch is most of
         the training. Images come as they are, nothing is dropped, and layers see each batch's own moments, as while
         training; mean and variance are those of all batches together.
         """
-        rows = self.order(0)[:batches]
-        sums = [np.asarray(moment, np.float64) for moment in self._moments(self._batch(rows[0]))]
-        for row in rows[1:]:
-            sums = [
-                before + moment.numpy() for before, moment in zip(sums, self._moments(self._batch(row)), strict=True)
-            ]
+        batches = (tf.constant(np.asarray(self._source[np.sort(row)])) for row in self.order(0)[:count])
+        found = [[np.asarray(moment, np.float64) for moment in self._moments(batch)] for batch in batches]
+        sums = [functools.reduce(np.add, moments) for moments in zip(*found, strict=True)]
         for layer in {id(layer): layer for layer in self._normalized}.values():
             own = [total for owner, total in zip(self._normalized, sums, strict=True) if owner is layer]
-            mean, square = np.mean(own, axis=0) / len(rows)
+            mean, square = np.mean(own, axis=0) / len(found)
             layer.moving_mean.assign(mean.astype(np.float32))
             layer.moving_variance.assign(np.maximum(square - mean**2, 0).astype(np.float32))
-
-    def _batch(self, row: Array) -> Any:
-        return tf.constant(np.asarray(self._source[np.sort(row)]))
 
     def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
         """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) on other inputs.
