@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -180,19 +179,3 @@ def report(progress: Progress, identity: dict[str, Any]) -> None:
         seconds=row.train_seconds,
         remaining=round(left * pace, 2),
     )
-
-
-class Throttle:
-    """Lets something happen once a number of seconds have passed since the last time or the start, or if forced."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._last = time.monotonic()
-
-    def due(self, forced: bool) -> bool:
-        """True if it is time; the time is taken."""
-        now = time.monotonic()
-        if not forced and now - self._last < self._seconds:
-            return False
-        self._last = now
-        return True

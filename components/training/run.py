@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -26,7 +27,7 @@ from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
 from headstart.components.training.curves import Curves
 from headstart.components.training.features import Backbone, KeptFeatures, feature_bytes, frozen_depth, head_of
-from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
+from headstart.components.training.fit import Diverged, Progress, Terminated, fit
 from headstart.components.training.initialisation import whiten
 from headstart.components.training.layers import settle_statistics
 from headstart.components.training.loop import Devices, TrainingLoop
@@ -166,7 +167,7 @@ class Run:
                 self._read_attempts()
         self.record.attempts = self.attempts.all
         self.record.started_at = self.attempts.all[0].started_at
-        self.throttle = Throttle(self.process.checkpoint_seconds)
+        self.saved_at = time.monotonic()
 
     def _read_attempts(self) -> None:
         self.attempts = Attempts(self.folder, self.fingerprint)
@@ -258,8 +259,10 @@ class Run:
         row = self.progress.rows[-1]
         self.curves.add(row)
         self.attempts.epoch_done(row.epoch, row.train_seconds)
-        if not self.folder.uri or not self.throttle.due(forced):
+        now = time.monotonic()
+        if not self.folder.uri or (not forced and now - self.saved_at < self.process.checkpoint_seconds):
             return
+        self.saved_at = now
         arrays = {f"state/{name}": value for name, value in self.loop.state().items()}
         best = {f"best/{name}": value for name, value in self.progress.best.items()}
         stored = {
