@@ -109,9 +109,8 @@ class Run:
             self.record.seen_before = lineage.seen_before(self.data, self.spec.initial_model)
 
     def _network(self) -> Any:
-        asked = {name.rpartition(".")[2] for name in self.spec.settings}
         size, classes = self.data.description.image_size, len(self.data.classes)
-        return registry.build(self.stage, self.recipe, size, classes, asked=asked)
+        return registry.build(self.stage, self.recipe, size, classes, asked=self.spec.settings)
 
     def _build(self) -> None:
         self.devices = Devices(self.spec.accelerators)
