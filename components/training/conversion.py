@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.components.atomic_files import whole_file
-from headstart.components.datasets.reading import Reading, reading_of
+from headstart.components.datasets.reading import Reading
 from headstart.components.errors import PIP_INSTALL, HeadstartError, SettingError
 from headstart.components.training import environment
-from headstart.components.training.prediction import Served, kind_of
+from headstart.components.training.prediction import kind_of, opened
 
 Format = Literal["onnx", "tflite"]
 Batch = npt.NDArray[np.float32]
@@ -116,25 +116,12 @@ def _compare(one: Answers, other: Answers, images: npt.NDArray[Any]) -> tuple[fl
 def _source(kind: str, place: Path) -> _Source:
     import tensorflow as tf
 
-    if kind == "served":
-        served = Served(place)
-        classes, size, reading = served.classes, served.size, served.reading
-
-        def answer(pixels: Any) -> Any:
-            return served.endpoint(pixels=pixels)["probabilities"]
-    else:
-        from headstart.components.training import export
-
-        loaded, description = export.load_model(place)
-        classes, size = description["classes"], description["image_size"]
-        reading = reading_of(description.get("reading") or {})
-
-        def answer(pixels: Any) -> Any:
-            return loaded(pixels, training=False)
-
-    signature = [tf.TensorSpec([None, size, size, 3], tf.float32, name="pixels")]
-    function = tf.function(lambda pixels: {"probabilities": answer(pixels)}, input_signature=signature, autograph=False)
-    return _Source(function, classes, size, reading)
+    model = opened(kind, place)
+    signature = [tf.TensorSpec([None, model.size, model.size, 3], tf.float32, name="pixels")]
+    function = tf.function(
+        lambda pixels: {"probabilities": model.network(pixels)}, input_signature=signature, autograph=False
+    )
+    return _Source(function, model.classes, model.size, model.reading)
 
 
 def _check_packages() -> None:
@@ -176,12 +163,7 @@ def _onnx_answers(file: Path) -> Answers:
 
     # The file has no suffix yet, by which a path would be told from a model's content.
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-
-    def answers(pixels: Batch) -> Batch:
-        found: Batch = session.run(["probabilities"], {"pixels": pixels})[0]
-        return found
-
-    return answers
+    return lambda pixels: session.run(["probabilities"], {"pixels": pixels})[0]
 
 
 def _write_tflite(source: _Source, file: Path) -> None:
@@ -216,9 +198,4 @@ def _tflite_answers(file: Path) -> Answers:
         warnings.simplefilter("ignore")
         interpreter = tf.lite.Interpreter(model_content=file.read_bytes())
     runner = interpreter.get_signature_runner()
-
-    def answers(pixels: Batch) -> Batch:
-        found: Batch = runner(pixels=pixels)["probabilities"]
-        return found
-
-    return answers
+    return lambda pixels: runner(pixels=pixels)["probabilities"]
