@@ -24,7 +24,7 @@ import tensorflow as tf
 from headstart.components.errors import SettingError
 from headstart.components.machine import processor
 from headstart.components.stop_rule import steps_per_epoch
-from headstart.components.training.fit import Interrupted
+from headstart.components.training.fit import Terminated
 from headstart.components.training.inputs import Resident, Streamed, augmented
 from headstart.components.training.layers import computing, logits, trained_normalizations
 from headstart.components.training.networks.blocks import blocks
@@ -183,7 +183,7 @@ class TrainingLoop:
     def run_epoch(self, epoch: int, interrupted: Callable[[], bool] = lambda: False) -> tuple[float, float]:
         """Train one epoch (1 is the first); return mean training loss and accuracy, read after the device is done.
 
-        Every second or so `interrupted` is called; if it returns true and much of the epoch is left, Interrupted is
+        Every second or so `interrupted` is called; if it returns true and much of the epoch is left, Terminated is
         raised, and the weights are those of no epoch.
         """
         return self._run(epoch, self._kind(epoch), interrupted)
@@ -210,7 +210,7 @@ class TrainingLoop:
                 self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
                 done = end
                 if (steps - done) * pace > LONG_SECONDS and interrupted():
-                    raise Interrupted(f"interrupted after {done} of {steps} steps of epoch {epoch}")
+                    raise Terminated(f"interrupted after {done} of {steps} steps of epoch {epoch}")
         self._stale = self._recomputes
         return float(total[0]) / steps, float(total[1]) / (steps * self.batch_size)
 
