@@ -114,7 +114,9 @@ class TrainingLoop:
         # Without AutoGraph, whose rewriting of the sources took longer than all other tracing: no Python statement
         # here depends on a tensor.
         plain = {"autograph": False}
-        xla = compiled_by_xla(recipe, self._replicas)
+        one_gpu = self._replicas == 1 and len(tf.config.list_logical_devices("GPU")) == 1
+        # On a processor a step that XLA has compiled is slower.
+        xla = one_gpu if recipe.jit_compile == "auto" else recipe.jit_compile == "on"
         kind = tf.as_dtype(self._source.dtype)
         signature = [
             tf.TensorSpec(self._inputs.shape, kind),
@@ -163,9 +165,8 @@ class TrainingLoop:
     def _kind(self, epoch: int) -> tuple[int, bool]:
         """What is traced on its own: the size of the images, and whether the first block learns."""
         all_learn = len(self._later) == len(self._variables)
-        return self.image_size(epoch), all_learn or epoch <= math.ceil(
-            self.recipe.first_block_share * self.recipe.epochs
-        )
+        last = math.ceil(self.recipe.first_block_share * self.recipe.epochs)
+        return self.image_size(epoch), all_learn or epoch <= last
 
     def warm_up(self) -> None:
         """Trace and run everything once, on a batch of training, then put every variable back bit by bit."""
@@ -327,13 +328,6 @@ class TrainingLoop:
         groups = (("model", self.model.weights), ("optimizer", self.optimizer.variables))
         # Paths alone are not unique where models are nested.
         return [(f"{kind}/{at}/{each.path}", each) for kind, group in groups for at, each in enumerate(group)]
-
-
-def compiled_by_xla(recipe: Recipe, replicas: int) -> bool | None:
-    """Whether XLA compiles training steps: as the recipe says; `auto` means on one GPU, since on a CPU it is slower."""
-    if recipe.jit_compile == "auto":
-        return replicas == 1 and len(tf.config.list_logical_devices("GPU")) == 1
-    return recipe.jit_compile == "on"
 
 
 def checked_crop(model: Any, recipe: Recipe, size: int) -> int:
