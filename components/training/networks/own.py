@@ -49,11 +49,6 @@ def _file(own: OwnNetwork) -> Any:
     return module
 
 
-def takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether `function` has a parameter of this name."""
-    return name in inspect.signature(function).parameters
-
-
 def build_own(
     own: OwnNetwork, image_size: int, classes: int, options: dict[str, Any], asked: Collection[str] = ()
 ) -> Any:
@@ -63,13 +58,14 @@ def build_own(
     trained, saved and loaded here (see `check`).
     """
     function = load(own)
-    missing = [name for name in options if name in asked and not takes(function, name)]
+    parameters = inspect.signature(function).parameters
+    missing = [name for name in options if name in asked and name not in parameters]
     if missing:
         raise SettingError(
             f"{missing[0]}: {own.function} has no parameter of this name.",
             f"Give the function a parameter {missing[0]}, or leave the setting out.",
         )
-    given = {name: value for name, value in options.items() if takes(function, name)}
+    given = {name: value for name, value in options.items() if name in parameters}
     try:
         model = function(image_size, classes, **given)
     except Exception as error:
