@@ -24,7 +24,7 @@ from headstart.components.atomic_files import whole_file
 from headstart.components.errors import HeadstartError
 from headstart.components.regular_files import check_regular
 from headstart.components.training.evaluation import PassProgress
-from headstart.components.training.layers import computing
+from headstart.components.training.layers import computing, trained_normalizations
 from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
@@ -44,8 +44,7 @@ def frozen_depth(model: Any, recipe: Recipe) -> int:
     length = 0
     for layer in model.layers[:-1]:
         random = len(layer.variables) > len(layer.weights)
-        normalizations = (part for part in layer._flatten_layers() if isinstance(part, keras.layers.BatchNormalization))
-        if random or layer.trainable_weights or any(part.trainable for part in normalizations):
+        if random or layer.trainable_weights or trained_normalizations(layer):
             break
         length += 1
     # Layers without weights after the last frozen one (pooling, flattening) shrink the features.
