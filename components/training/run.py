@@ -315,7 +315,8 @@ class Run:
     def _write_models(self) -> None:
         if self.spec.model is None and self.spec.saved_model is None:
             return
-        plain = export.plain_copy(self.model, self._network)
+        plain = self._network()  # in float32, without a policy, flags or an optimizer
+        freezing.carry_over(freezing.weights_of(self.model), plain, new_head="")
         size, classes, reading = self.data.description.image_size, self.data.classes, self.data.description.reading
         if self.spec.model is not None:
             description = {
