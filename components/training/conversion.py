@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.components.atomic_files import whole_file
-from headstart.components.datasets.reading import Reading
 from headstart.components.errors import PIP_INSTALL, HeadstartError, SettingError
 from headstart.components.training import environment
-from headstart.components.training.prediction import kind_of, opened
+from headstart.components.training.prediction import Answerer, kind_of, opened
 
 Format = Literal["onnx", "tflite"]
 Batch = npt.NDArray[np.float32]
@@ -48,13 +47,12 @@ class Converted:
 @dataclass(frozen=True)
 class _Source:
     function: Any  # a tf.function from pixels to {"probabilities": …}
-    classes: list[str]
-    size: int
-    reading: Reading
+    model: Answerer
 
     def description(self) -> dict[str, Any]:
         """What a caller must know: the classes in their order, and how a file becomes pixels."""
-        return {"classes": self.classes, "image_size": self.size, "reading": asdict(self.reading)}
+        model = self.model
+        return {"classes": model.classes, "image_size": model.size, "reading": asdict(model.reading)}
 
     def answers(self, pixels: Batch) -> Batch:
         found: Batch = self.function(pixels)["probabilities"].numpy()
@@ -80,7 +78,7 @@ def convert(
     if to == "onnx":
         _check_packages()
     source = _source(*place)
-    images = pixels(source.size)
+    images = pixels(source.model.size)
     for name in ("tensorflow", "tf2onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)  # notices to developers of converters
     with whole_file(file) as partial:
@@ -98,7 +96,7 @@ def convert(
                 "--tolerance allows more.",
             )
         size = partial.stat().st_size
-    return Converted(str(file), size, source.classes, len(images), difference, same)
+    return Converted(str(file), size, source.model.classes, len(images), difference, same)
 
 
 def _compare(one: Answers, other: Answers, images: npt.NDArray[Any]) -> tuple[float, int]:
@@ -121,7 +119,7 @@ def _source(kind: str, place: Path) -> _Source:
     function = tf.function(
         lambda pixels: {"probabilities": model.network(pixels)}, input_signature=signature, autograph=False
     )
-    return _Source(function, model.classes, model.size, model.reading)
+    return _Source(function, model)
 
 
 def _check_packages() -> None:
@@ -186,7 +184,7 @@ def _write_tflite(source: _Source, file: Path) -> None:
         content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     file.write_bytes(content)
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(LABELS, "".join(f"{name}\n" for name in source.classes))
+        archive.writestr(LABELS, "".join(f"{name}\n" for name in source.model.classes))
         archive.writestr(DESCRIPTION, json.dumps(source.description(), ensure_ascii=False))
 
 
