@@ -121,9 +121,8 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     size = -(-len(cells) // (LARGEST_LOOPS - 2 * preparations))
     tasks = [" ".join(map(str, cells[start : start + size])) for start in range(0, len(cells), size)]
     sizes = parameters.get("sizes") or []
-    usual_images = (
-        max(check_sizes(sizes)) if sizes and list(sizes) != [AUTO_SIZES] else IMAGES_PER_CLASS.get(preset, 400)
-    )
+    follow = not sizes or sizes in ([AUTO_SIZES], (AUTO_SIZES,))
+    usual_images = IMAGES_PER_CLASS.get(preset, 400) if follow else max(check_sizes(sizes))
     images = _count("images_per_class", parameters.get("images_per_class") or usual_images, 10**9)
     return Plan(preset, images, list(range(preparations)), draws, arms, cells, tasks)
 
