@@ -139,9 +139,7 @@ def _reuse(spec: RunSpecification) -> RunRecord | None:
         return None
     try:
         data = read_json(spec.dataset / "dataset.json")["digest"]
-        initial = None
-        if spec.initial_model is not None:
-            initial = read_json(spec.initial_model / "model.json")["weights"]
+        initial = read_json(spec.initial_model / "model.json")["weights"] if spec.initial_model else None
     except (OSError, ValueError, KeyError):
         return None  # the process that trains will say what is wrong with it
     outputs = {"model": spec.model, "saved_model": spec.saved_model}
