@@ -112,27 +112,22 @@ class Backbone:
         return out
 
 
-class KeptFeatures:
-    """The features of one backbone in a folder: of other images, or another backbone, they have another name."""
+def kept_features(
+    folder: Path, facts: dict[str, Any], images: Array, compute: Callable[[Array], Array]
+) -> tuple[Array, bool]:
+    """Return what `compute` makes of `images` (N × …): float32 N × …; and whether it is from a file in `folder`.
 
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
-        """`facts`, JSON values, are all that decides the features of an image, to the last bit."""
-        self._folder, self._facts = folder, facts
-
-    def of(self, digest: str, images: Array, compute: Callable[[Array], Array]) -> tuple[Array, bool]:
-        """Return what `compute` makes of `images` (N × …): float32 N × …; and whether it is from a file.
-
-        `digest` is that of all these images. What cannot be kept is computed again by the next run.
-        """
-        facts = {**self._facts, "images": digest, "shape": images.shape}
-        name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        file = self._folder / f"features-{name}.npy"
-        features = _read(file)
-        if features is not None and len(features) == len(images):
-            return features, True
-        features = compute(images)
-        _write(file, features)
-        return features, False
+    `facts`, JSON values, are all that decides it to the last bit: what the backbone is, and the digest of all these
+    images. Other facts give the file another name. What cannot be kept is computed again by the next run.
+    """
+    facts = {**facts, "shape": images.shape}
+    file = folder / f"features-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}.npy"
+    features = _read(file)
+    if features is not None and len(features) == len(images):
+        return features, True
+    features = compute(images)
+    _write(file, features)
+    return features, False
 
 
 def _read(file: Path) -> Array | None:

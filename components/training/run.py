@@ -26,7 +26,7 @@ from headstart.components.stop_rule import StopRule
 from headstart.components.training import checkpoint, evaluation, export, freezing, lineage
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
-from headstart.components.training.features import Backbone, KeptFeatures, feature_bytes, frozen_depth, head_of
+from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of, kept_features
 from headstart.components.training.fit import Diverged, Progress, Terminated, fit
 from headstart.components.training.initialisation import whiten
 from headstart.components.training.layers import settle_statistics
@@ -257,6 +257,7 @@ class Run:
             return self.backbone.features(images), labels
         options = {"dropout", "batch_norm_momentum", "evaluation_batch_size"}  # the network's, and how it is called
         facts = {
+            "images": digest,
             "layers": [
                 (layer.name, self.before.get(layer.name)) for layer in self.model.layers[: self.backbone.length]
             ],
@@ -264,7 +265,7 @@ class Run:
             "code": code_digest(self.stage.network),
             "environment": self.record.environment.model_dump(exclude={"hostname"}),  # a pod's is its own
         }
-        features, read = KeptFeatures(place.parent, facts).of(digest, images, self.backbone.features)
+        features, read = kept_features(place.parent, facts, images, self.backbone.features)
         if read:
             self.record.kept_features.append(split)
         return features, labels
