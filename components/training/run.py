@@ -203,6 +203,7 @@ class Run:
         self.record.attempts = self.attempts.all
         self.record.started_at = self.attempts.all[0].started_at
         self.saved_at = time.monotonic()
+        self.prepared = 0.0  # seconds, once they are known: the frozen layers' first pass may end the run
 
     def _read_attempts(self) -> None:
         self.attempts = Attempts(self.folder, self.fingerprint)
