@@ -20,7 +20,7 @@ from headstart.components import machine, storage
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
-from headstart.components.records import Data, Environment, Epoch, FrozenLayer, Given, Phases, Result, RunRecord
+from headstart.components.records import Environment, Epoch, FrozenLayer, Given, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.stop_rule import StopRule
 from headstart.components.training import checkpoint, evaluation, export, freezing, lineage
@@ -128,7 +128,7 @@ class Run:
 
     def _open_data(self) -> None:
         self.data = PackedDataset(self.spec.dataset, checked=False)
-        self.record.data = Data.model_validate(self.data.record().model_dump())
+        self.record.data = self.data.record()
         self.images = {name: self.data.split(name) for name in ("train", "validation", "test")}
         for name in ("train", "validation"):
             if not len(self.images[name][1]):
