@@ -106,12 +106,8 @@ def check(model: Any, image_size: int, classes: int) -> None:
     if not last or not isinstance(last[0], keras.layers.Dense):
         found = f"{last[0].name}, a {type(last[0]).__name__}" if last else "no layer with weights"
         raise SettingError(f"network: its last layer with weights is {found}, expected a Dense layer: the head.")
-    images = np.stack(
-        [
-            np.full((image_size, image_size, 3), 128),
-            np.random.default_rng(1).integers(0, 256, (image_size, image_size, 3)),
-        ]
-    )
+    noise = np.random.default_rng(1).integers(0, 256, (image_size, image_size, 3))
+    images = np.stack([np.full_like(noise, 128), noise])
     answers = np.asarray(model(images.astype(np.float32), training=False))
     if not np.isfinite(answers).all() or (answers < 0).any() or abs(answers.sum(axis=1) - 1).max() > 1e-3:
         raise SettingError(
