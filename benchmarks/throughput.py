@@ -31,14 +31,13 @@ def ours(batch: int, images: Any, labels: Any, gpu: bool, recipe: dict[str, Any]
     from headstart.components.training.environment import prepare_tensorflow
 
     prepare_tensorflow(len(os.sched_getaffinity(0)), int(gpu))
-    from headstart.components.training.devices import Devices
-    from headstart.components.training.loop import TrainingLoop
+    from headstart.components.training.loop import Devices, TrainingLoop
     from headstart.components.training.networks.paper import build_network
     from headstart.components.training.recipes import Recipe
 
     settings = Recipe(batch_size=batch, dropout=0.5, epochs=1000, **recipe)
     devices = Devices(int(gpu))
-    with devices.scope():
+    with devices.strategy.scope():
         model = build_network(IMAGE_SIZE, CLASSES, dropout=0.5)
     loop = TrainingLoop(model, settings, images, labels, seed=1, strategy=devices.strategy)
     loop.warm_up()

@@ -145,10 +145,6 @@ def _explained(path: Path) -> Iterator[None]:
         raise refused from error
 
 
-def _touch(path: Path) -> None:
-    path.open("xb").close()
-
-
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield an empty file to write to; on success it replaces `path` at once, on any failure it is removed.
@@ -163,7 +159,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(path.stat().st_mode):
                 raise SettingError(f"{path}: is no regular file and is not replaced by one.", "Name another file.")
-        with _partial(path, _touch) as partial:
+        with _partial(path, lambda new: new.touch(exist_ok=False)) as partial:
             yield partial
             with partial.open("rb") as written:
                 os.fsync(written.fileno())
@@ -263,13 +259,9 @@ def scratch_folder(kind: str) -> Iterator[Path]:
     prefix = f"headstart-{kind}-"
     place = Path(tempfile.gettempdir())
     with suppress(OSError):
-        for entry in list(os.scandir(place)):
-            if (
-                entry.name.startswith(prefix)
-                and entry.name.endswith(".partial")
-                and entry.is_dir(follow_symlinks=False)
-            ):
-                _remove_abandoned(Path(entry.path))
+        for left in list(place.glob(f"{prefix}*.partial")):
+            if left.is_dir() and not left.is_symlink():
+                _remove_abandoned(left)
     lock = None
     while lock is None:  # another process that cleans up may take a folder that is not locked yet
         folder = place / f"{prefix}{uuid.uuid4().hex[:12]}.partial"

@@ -87,11 +87,16 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     preparation i mod K and draw (i + i div lcm(K, D)) mod D: few runs already vary both, all pairs come up equally
     often, and a longer list of seeds keeps the cells of a shorter one that it begins with.
     """
-    preset = str(parameters.get("preset") or _default_preset(parameters))
-    arms = chosen_arms(_texts("arms", parameters.get("arms") or DEFAULT_ARMS))
+    sets = [str(parameters.get(name) or AUTO) for name in ("source_data", "intermediate_data")]
+    drawn = all(uri == AUTO or uri.startswith("demo:") for uri in sets) and not parameters.get("target_data")
+    preset = str(parameters.get("preset") or ("demo" if drawn else "paper"))
+    named = parameters.get("arms") or DEFAULT_ARMS
+    if not isinstance(named, list | tuple) or not all(isinstance(arm, str) for arm in named):
+        raise SettingError(f"arms: found {named!r}, expected a list of names such as {list(DEFAULT_ARMS)}.")
+    arms = chosen_arms(named)
     seeds = [int(seed) for seed in parameters.get("seeds") or range(1, 11)]
     usual = DESIGNS.get(preset, (1, 1))
-    trained = {str(parameters.get(name) or "") for name in ("source_data", "intermediate_data")} != {NONE}
+    trained = {*sets} != {NONE}
     several = min(usual[0], len(seeds)) if trained else 1
     preparations = _count("preparations", parameters.get("preparations") or several, MOST_PREPARATIONS)
     if preparations > 1 and not trained:
@@ -116,9 +121,8 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     size = -(-len(cells) // (LARGEST_LOOPS - 2 * preparations))
     tasks = [" ".join(map(str, cells[start : start + size])) for start in range(0, len(cells), size)]
     sizes = parameters.get("sizes") or []
-    usual_images = (
-        max(check_sizes(sizes)) if sizes and list(sizes) != [AUTO_SIZES] else IMAGES_PER_CLASS.get(preset, 400)
-    )
+    follow = not sizes or sizes in ([AUTO_SIZES], (AUTO_SIZES,))
+    usual_images = IMAGES_PER_CLASS.get(preset, 400) if follow else max(check_sizes(sizes))
     images = _count("images_per_class", parameters.get("images_per_class") or usual_images, 10**9)
     return Plan(preset, images, list(range(preparations)), draws, arms, cells, tasks)
 
@@ -222,18 +226,6 @@ def _cells(seeds: Sequence[int], preparations: int, draws: int, arms: Sequence[s
         forward = (cell or sum(rest)) <= 0
         lean.update(dict.fromkeys(keys, 1 if forward else -1))
         yield Cell(seed, preparation, draw, tuple(sorted(arms, key=order, reverse=not forward)))
-
-
-def _default_preset(parameters: Mapping[str, Any]) -> str:
-    sets = [str(parameters.get(name) or AUTO) for name in ("source_data", "intermediate_data")]
-    drawn = all(uri == AUTO or uri.startswith("demo:") for uri in sets) and not parameters.get("target_data")
-    return "demo" if drawn else "paper"
-
-
-def _texts(name: str, value: Any) -> list[str]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise SettingError(f"{name}: found {value!r}, expected a list of names such as {list(DEFAULT_ARMS)}.")
-    return list(value)
 
 
 def _count(name: str, value: Any, most: int) -> int:

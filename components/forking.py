@@ -6,6 +6,7 @@ it has no open file beyond the three standard ones. Its parent must have no othe
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -65,10 +66,8 @@ def _live(run: Callable[[], int], name: str, mask: set[Any], streams: dict[int, 
                 os.dup2(given, number)
         for entry in Path("/proc/self/fd").iterdir():
             if int(entry.name) > 2:
-                try:
+                with contextlib.suppress(OSError):  # that of the listing itself
                     os.close(int(entry.name))
-                except OSError:
-                    continue  # that of the listing itself
         _like_new(name)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         status = run()
@@ -80,10 +79,8 @@ def _live(run: Callable[[], int], name: str, mask: set[Any], streams: dict[int, 
         traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with contextlib.suppress(OSError):
                 stream.flush()
-            except OSError:
-                continue
         os._exit(status)
 
 

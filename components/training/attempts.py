@@ -35,7 +35,8 @@ class Attempts:
         """
         self._folder, self._fingerprint = folder, fingerprint
         self._began = time.perf_counter()
-        self.earlier = _read(folder, fingerprint)
+        owner, earlier = _stored(folder)
+        self.earlier = earlier if owner == fingerprint else []
         for attempt in self.earlier:
             attempt.ended = attempt.ended or VANISHED
         self.current = Attempt(
@@ -86,24 +87,16 @@ class Attempts:
 
 def fingerprint(folder: Folder) -> str:
     """Return the fingerprint of the run whose attempts are in `folder`, or an empty text."""
-    return str(_content(folder).get("fingerprint", ""))
+    return _stored(folder)[0]
 
 
 def close(folder: Folder, ended: str) -> list[Attempt]:
     """Write down for a process that is gone how it ended, and return the attempts; none if it left no trace."""
-    owner = fingerprint(folder)
-    attempts = _read(folder, owner)
+    owner, attempts = _stored(folder)
     if attempts and not attempts[-1].ended:
         attempts[-1].ended = ended
         _write(folder, owner, attempts)
     return attempts
-
-
-def _read(folder: Folder, fingerprint: str) -> list[Attempt]:
-    content = _content(folder)
-    if not content or content.get("fingerprint") != fingerprint:
-        return []
-    return [Attempt.model_validate(entry) for entry in content["attempts"]]
 
 
 def _write(folder: Folder, fingerprint: str, attempts: list[Attempt]) -> None:
@@ -111,22 +104,20 @@ def _write(folder: Folder, fingerprint: str, attempts: list[Attempt]) -> None:
     folder.write(FILE, json.dumps(content | {"sha256": _digest(content)}).encode())
 
 
-def _content(folder: Folder) -> dict[str, Any]:
-    """Return what is in the file, whole, or nothing: without it a run begins again, and says so."""
+def _stored(folder: Folder) -> tuple[str, list[Attempt]]:
+    """Return the fingerprint and the attempts that are in the file; none of a damaged one: a run begins again."""
     stored = folder.read(FILE)
     if stored is None:
-        return {}
+        return "", []
     try:
         content: dict[str, Any] = json.loads(stored)
         if content.pop("sha256") != _digest(content):
             raise ValueError("checksum does not match")
-        for entry in content["attempts"]:
-            Attempt.model_validate(entry)
+        return str(content["fingerprint"]), [Attempt.model_validate(entry) for entry in content["attempts"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"damaged, or of another version ({error}); the run begins again"
         emit("warning", what="attempts", file=FILE, reason=reason)
-        return {}
-    return content
+        return "", []
 
 
 def _digest(content: dict[str, Any]) -> str:

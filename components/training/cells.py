@@ -10,10 +10,10 @@ from typing import Any
 from headstart.components.atomic_files import whole_folder
 from headstart.components.datasets.draws import draw_folder, draw_folders, images_per_class, subset
 from headstart.components.datasets.packed import PackedDataset
-from headstart.components.design import LARGEST_LOOPS, Cell, check_sizes, curve_tasks, plan, read_cells
+from headstart.components.design import LARGEST_LOOPS, check_sizes, curve_tasks, plan, read_cells
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
-from headstart.components.records import RunRecord, Subset
+from headstart.components.records import RunRecord
 from headstart.components.regular_files import read_json
 from headstart.components.stages import STAGES
 from headstart.components.training.checkpoint import is_model
@@ -44,32 +44,27 @@ def run_cells(cells: str, *, dataset: Path, prepared: Path, records: Path, **how
     further arguments of `run_stage`. A run that fails leaves a record that says so and the next one begins.
     """
     records.mkdir(parents=True, exist_ok=True)
+    written = records / "run.part"  # its name is known once there is a record
     done = []
     for cell in read_cells(cells):
         with subset(draw_folder(dataset, cell.draw), cell.size) as (images, part):
-            done += [_run(cell, arm, images, part, prepared, records, how) for arm in cell.arms]
+            for arm in cell.arms:
+                record = run_stage(
+                    arm=arm,
+                    dataset=images,
+                    subset=part,
+                    initial_model=prepared / str(cell.preparation) if STAGES[arm].starts_from else None,
+                    seed=cell.seed,
+                    preparation=cell.preparation,
+                    draw=cell.draw,
+                    record=written,
+                    model=None,
+                    saved_model=None,
+                    **how,
+                )
+                written.replace(records / f"{record.name}.json")
+                done.append(record)
     return done
-
-
-def _run(
-    cell: Cell, arm: str, images: Path, part: Subset | None, prepared: Path, records: Path, how: dict[str, Any]
-) -> RunRecord:
-    record = run_stage(
-        arm=arm,
-        dataset=images,
-        subset=part,
-        initial_model=prepared / str(cell.preparation) if STAGES[arm].starts_from else None,
-        seed=cell.seed,
-        preparation=cell.preparation,
-        draw=cell.draw,
-        # Where it is written first; its name is known once there is a record.
-        record=records / "run.part",
-        model=None,
-        saved_model=None,
-        **how,
-    )
-    (records / "run.part").replace(records / f"{record.name}.json")
-    return record
 
 
 def gather_prepared(models: Sequence[Path], prepared: Path, first: Path) -> list[int]:

@@ -163,9 +163,8 @@ def finished(folder: Folder, fingerprint: str, outputs: dict[str, Path | None]) 
             if _member(archive, "fingerprint") != fingerprint.encode():
                 return None
             record = RunRecord.model_validate_json(_member(archive, "record.json"))
-            names = archive.getnames()
             wanted = {name: path for name, path in outputs.items() if path is not None}
-            if not set(wanted) <= set(names):
+            if not wanted.keys() <= {*archive.getnames()}:
                 return None
             for name, path in wanted.items():
                 with whole_folder(path, is_model) as new:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PHASES = ("startup", "data", "compile", "train", "evaluate", "checkpoint")
+# What a clock has added up; a checkpoint carries it.
+CARRIED = ("seconds", "train_cpu_seconds", "taken_seconds", "observed_seconds")
 
 
 class Lap(NamedTuple):
@@ -57,18 +59,11 @@ class Clock:
 
     def dump(self) -> dict[str, Any]:
         """Return what `load` takes, for a checkpoint."""
-        return {
-            "seconds": self.seconds,
-            "train_cpu_seconds": self.train_cpu_seconds,
-            "taken_seconds": self.taken_seconds,
-            "observed_seconds": self.observed_seconds,
-        }
+        return {name: getattr(self, name) for name in CARRIED}
 
     def load(self, content: dict[str, Any]) -> None:
         """Go on from an earlier attempt's clock; what this one showed until now is dropped."""
-        self.seconds = dict(content["seconds"])
-        self.train_cpu_seconds = content["train_cpu_seconds"]
-        self.taken_seconds, self.observed_seconds = content["taken_seconds"], content["observed_seconds"]
+        vars(self).update((name, content[name]) for name in CARRIED)
 
     @property
     def stolen_share(self) -> float | None:

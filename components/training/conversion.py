@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.components.atomic_files import whole_file
-from headstart.components.datasets.reading import Reading, reading_of
 from headstart.components.errors import PIP_INSTALL, HeadstartError, SettingError
 from headstart.components.training import environment
-from headstart.components.training.prediction import Served, kind_of
+from headstart.components.training.prediction import Answerer, kind_of, opened
 
 Format = Literal["onnx", "tflite"]
 Batch = npt.NDArray[np.float32]
@@ -48,13 +47,12 @@ class Converted:
 @dataclass(frozen=True)
 class _Source:
     function: Any  # a tf.function from pixels to {"probabilities": …}
-    classes: list[str]
-    size: int
-    reading: Reading
+    model: Answerer
 
     def description(self) -> dict[str, Any]:
         """What a caller must know: the classes in their order, and how a file becomes pixels."""
-        return {"classes": self.classes, "image_size": self.size, "reading": asdict(self.reading)}
+        model = self.model
+        return {"classes": model.classes, "image_size": model.size, "reading": asdict(model.reading)}
 
     def answers(self, pixels: Batch) -> Batch:
         found: Batch = self.function(pixels)["probabilities"].numpy()
@@ -80,7 +78,7 @@ def convert(
     if to == "onnx":
         _check_packages()
     source = _source(*place)
-    images = pixels(source.size)
+    images = pixels(source.model.size)
     for name in ("tensorflow", "tf2onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)  # notices to developers of converters
     with whole_file(file) as partial:
@@ -98,7 +96,7 @@ def convert(
                 "--tolerance allows more.",
             )
         size = partial.stat().st_size
-    return Converted(str(file), size, source.classes, len(images), difference, same)
+    return Converted(str(file), size, source.model.classes, len(images), difference, same)
 
 
 def _compare(one: Answers, other: Answers, images: npt.NDArray[Any]) -> tuple[float, int]:
@@ -116,25 +114,12 @@ def _compare(one: Answers, other: Answers, images: npt.NDArray[Any]) -> tuple[fl
 def _source(kind: str, place: Path) -> _Source:
     import tensorflow as tf
 
-    if kind == "served":
-        served = Served(place)
-        classes, size, reading = served.classes, served.size, served.reading
-
-        def answer(pixels: Any) -> Any:
-            return served.endpoint(pixels=pixels)["probabilities"]
-    else:
-        from headstart.components.training import export
-
-        loaded, description = export.load_model(place)
-        classes, size = description["classes"], description["image_size"]
-        reading = reading_of(description.get("reading") or {})
-
-        def answer(pixels: Any) -> Any:
-            return loaded(pixels, training=False)
-
-    signature = [tf.TensorSpec([None, size, size, 3], tf.float32, name="pixels")]
-    function = tf.function(lambda pixels: {"probabilities": answer(pixels)}, input_signature=signature, autograph=False)
-    return _Source(function, classes, size, reading)
+    model = opened(kind, place)
+    signature = [tf.TensorSpec([None, model.size, model.size, 3], tf.float32, name="pixels")]
+    function = tf.function(
+        lambda pixels: {"probabilities": model.network(pixels)}, input_signature=signature, autograph=False
+    )
+    return _Source(function, model)
 
 
 def _check_packages() -> None:
@@ -176,12 +161,7 @@ def _onnx_answers(file: Path) -> Answers:
 
     # The file has no suffix yet, by which a path would be told from a model's content.
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-
-    def answers(pixels: Batch) -> Batch:
-        found: Batch = session.run(["probabilities"], {"pixels": pixels})[0]
-        return found
-
-    return answers
+    return lambda pixels: session.run(["probabilities"], {"pixels": pixels})[0]
 
 
 def _write_tflite(source: _Source, file: Path) -> None:
@@ -204,7 +184,7 @@ def _write_tflite(source: _Source, file: Path) -> None:
         content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     file.write_bytes(content)
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(LABELS, "".join(f"{name}\n" for name in source.classes))
+        archive.writestr(LABELS, "".join(f"{name}\n" for name in source.model.classes))
         archive.writestr(DESCRIPTION, json.dumps(source.description(), ensure_ascii=False))
 
 
@@ -216,9 +196,4 @@ def _tflite_answers(file: Path) -> Answers:
         warnings.simplefilter("ignore")
         interpreter = tf.lite.Interpreter(model_content=file.read_bytes())
     runner = interpreter.get_signature_runner()
-
-    def answers(pixels: Batch) -> Batch:
-        found: Batch = runner(pixels=pixels)["probabilities"]
-        return found
-
-    return answers
+    return lambda pixels: runner(pixels=pixels)["probabilities"]

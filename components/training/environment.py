@@ -19,23 +19,16 @@ from headstart.components.records import Environment
 
 NOISE = ("All log messages before absl::InitializeLog()", "oneDNN custom operations are on")
 """What TensorFlow writes when it is imported, whatever its log level."""
-_VERSIONED = ("headstart", "tensorflow-cpu", "tensorflow", "keras", "numpy")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on, without importing it."""
-    return dict(_versions())
 
 
 @functools.cache  # looking through all that is installed takes as long as many a step of training
-def _versions() -> dict[str, str]:
+def versions() -> Mapping[str, str]:
+    """Versions of what a result depends on, without importing it."""
     found = {"python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return {("tensorflow" if name == "tensorflow-cpu" else name): version for name, version in found.items()}
+    for name in ("headstart", "tensorflow-cpu", "tensorflow", "keras", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name.removesuffix("-cpu")] = importlib.metadata.version(name)
+    return found
 
 
 def describe(*, threads: int, image: str) -> Environment:
@@ -47,7 +40,7 @@ def describe(*, threads: int, image: str) -> Environment:
         memory_bytes=machine.memory_limit(),
         hostname=platform.node(),
         image=image,
-        versions=versions() | {"onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")},
+        versions={**versions(), "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")},
     )
 
 
@@ -136,17 +129,6 @@ def prepare_tensorflow(threads: int, accelerators: int) -> Any:
         # The others are left to other programs, and XLA compiles for one.
         tf.config.set_visible_devices(seen[:accelerators], "GPU")
         tf.config.set_soft_device_placement(False)
-    _prepare_keras()
-    return tf
-
-
-def prepare_on_processor() -> None:
-    """Import TensorFlow for all processors and no accelerator; a program that uses it already has chosen its own."""
-    with contextlib.suppress(RuntimeError):
-        prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)
-
-
-def _prepare_keras() -> None:
     # KERAS_BACKEND is set by the package; the rest of keras.json can only be put right once it has been read.
     import keras
 
@@ -158,3 +140,10 @@ def _prepare_keras() -> None:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
+    return tf
+
+
+def prepare_on_processor() -> None:
+    """Import TensorFlow for all processors and no accelerator; a program that uses it already has chosen its own."""
+    with contextlib.suppress(RuntimeError):
+        prepare_tensorflow(machine.thread_count(machine.usable_cores()), 0)

@@ -22,14 +22,7 @@ from headstart.components.datasets.reading import Reading
 from headstart.components.errors import HeadstartError
 from headstart.components.regular_files import read_json
 from headstart.components.training.checkpoint import is_model
-from headstart.components.training.freezing import (
-    Weights,
-    carry_over,
-    combined,
-    layer_digest,
-    weights_digest,
-    weights_of,
-)
+from headstart.components.training.freezing import Weights, combined, layer_digest, weights_digest, weights_of
 
 MODEL_FILE = "model.keras"
 DESCRIPTION_FILE = "model.json"
@@ -165,13 +158,6 @@ def _built_once() -> Iterator[None]:
         yield
     finally:
         keras.Sequential.add = add
-
-
-def plain_copy(model: Any, build: Any) -> Any:
-    """Return the float32 network of `build()` with the weights of `model`: no policy, flags or optimizer in it."""
-    copy = build()
-    carry_over(weights_of(model), copy, new_head="")
-    return copy
 
 
 def save_served(model: Any, folder: Path, classes: list[str], image_size: int, reading: Reading = _READING) -> None:

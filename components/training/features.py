@@ -1,8 +1,18 @@
-"""Cached features: the outputs of a frozen backbone, computed once."""
+"""Cached features: the outputs of a frozen backbone, computed once, and kept beside a run's checkpoints.
+
+All transfer runs of a preparation pass the same test images through the same layers, in float32: these outputs are
+kept for runs that would compute them again. What a run trains on is never kept: each computes that in its own time.
+Files are in a local folder only, at most `MOST_BYTES` of a pipeline run, and stay as long as its finished runs: until a
+local run has ended well, or for as long as the volume keeps them.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,13 +20,17 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from headstart.components.atomic_files import whole_file
+from headstart.components.errors import HeadstartError
+from headstart.components.regular_files import check_regular
 from headstart.components.training.evaluation import PassProgress
-from headstart.components.training.layers import computing
+from headstart.components.training.layers import computing, trained_normalizations
 from headstart.components.training.recipes import Recipe
 
 Array = npt.NDArray[Any]
 # In a batch: with more, touching their memory for the first time costs more than it saves, and no bit changes.
 MOST_IMAGES = 128
+MOST_BYTES = 512 << 20  # of all files of kept features in a folder
 
 
 def frozen_depth(model: Any, recipe: Recipe) -> int:
@@ -29,9 +43,8 @@ def frozen_depth(model: Any, recipe: Recipe) -> int:
         return 0
     length = 0
     for layer in model.layers[:-1]:
-        parts = list(layer._flatten_layers())
         random = len(layer.variables) > len(layer.weights)
-        if random or layer.trainable_weights or _moves(parts):
+        if random or layer.trainable_weights or trained_normalizations(layer):
             break
         length += 1
     # Layers without weights after the last frozen one (pooling, flattening) shrink the features.
@@ -40,10 +53,6 @@ def frozen_depth(model: Any, recipe: Recipe) -> int:
             return length
         length -= 1
     return 0
-
-
-def _moves(parts: list[Any]) -> bool:
-    return any(isinstance(part, keras.layers.BatchNormalization) and part.trainable for part in parts)
 
 
 def feature_bytes(model: Any, length: int, count: int) -> int:
@@ -101,3 +110,47 @@ class Backbone:
         if not np.isfinite(out).all():
             raise FloatingPointError("the outputs of the frozen layers are not finite")
         return out
+
+
+def kept_features(
+    folder: Path, facts: dict[str, Any], images: Array, compute: Callable[[Array], Array]
+) -> tuple[Array, bool]:
+    """Return what `compute` makes of `images` (N × …): float32 N × …; and whether it is from a file in `folder`.
+
+    `facts`, JSON values, are all that decides it to the last bit: what the backbone is, and the digest of all these
+    images. Other facts give the file another name. What cannot be kept is computed again by the next run.
+    """
+    facts = {**facts, "shape": images.shape}
+    file = folder / f"features-{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}.npy"
+    features = _read(file)
+    if features is not None and len(features) == len(images):
+        return features, True
+    features = compute(images)
+    _write(file, features)
+    return features, False
+
+
+def _read(file: Path) -> Array | None:
+    try:
+        check_regular(file)
+        with file.open("rb") as opened:
+            features: Array = np.load(opened, allow_pickle=False)
+            return features if opened.read() == _seal(features) and features.dtype == np.float32 else None
+    except Exception:  # numpy's reader raises nearly anything on damaged bytes
+        return None
+
+
+def _write(file: Path, features: Array) -> None:
+    try:
+        kept = sum(each.stat().st_size for each in file.parent.glob("features-*.npy"))
+        if kept + features.nbytes > MOST_BYTES:
+            return
+        with whole_file(file) as partial, partial.open("wb") as opened:
+            np.save(opened, features)
+            opened.write(_seal(features))
+    except (HeadstartError, OSError):
+        return
+
+
+def _seal(features: Array) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(features).data).digest()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -31,7 +30,7 @@ class Loop(Protocol):
         """Trace, compile and run everything once, and leave every variable as it was."""
 
     def run_epoch(self, epoch: int, interrupted: Callable[[], bool]) -> tuple[float, float]:
-        """Train one epoch (1 is the first) and return mean loss and accuracy; Interrupted if it was left."""
+        """Train one epoch (1 is the first) and return mean loss and accuracy; Terminated if it was left."""
 
     def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
         """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) of N inputs."""
@@ -46,16 +45,12 @@ class Loop(Protocol):
         """Put back what `state` returned."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it is an outcome, not an error
-    """A loop left an epoch unfinished because it was asked to; the weights are those of no epoch."""
-
-
 class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
     """Loss or weights are no longer finite; the message names the epoch."""
 
 
 class Terminated(Exception):  # noqa: N818
-    """The process was asked to stop and has left a checkpoint."""
+    """The process was asked to stop and has left a checkpoint; after an unfinished epoch the weights are of none."""
 
 
 class Progress:
@@ -114,12 +109,9 @@ def fit(
     reason = rule.reason(progress.epoch) if progress.rows else ""
     while not reason:
         epoch = progress.epoch + 1
-        try:
-            with clock.phase("train") as laps:
-                loss, accuracy = loop.run_epoch(epoch, termination)
-        except Interrupted as error:
+        with clock.phase("train") as laps:
             # Waiting for the end of a long epoch would outlast the grace period; the last checkpoint stands.
-            raise Terminated(str(error)) from error
+            loss, accuracy = loop.run_epoch(epoch, termination)
         with clock.phase("evaluate") as evaluation:
             if not math.isfinite(loss):
                 raise Diverged(f"training loss is {loss} in epoch {epoch}")
@@ -180,19 +172,3 @@ def report(progress: Progress, identity: dict[str, Any]) -> None:
         seconds=row.train_seconds,
         remaining=round(left * pace, 2),
     )
-
-
-class Throttle:
-    """Lets something happen once a number of seconds have passed since the last time or the start, or if forced."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._last = time.monotonic()
-
-    def due(self, forced: bool) -> bool:
-        """True if it is time; the time is taken."""
-        now = time.monotonic()
-        if not forced and now - self._last < self._seconds:
-            return False
-        self._last = now
-        return True

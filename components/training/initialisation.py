@@ -25,7 +25,8 @@ def whiten(model: Any, images: npt.NDArray[Any]) -> None:
     weights. After K. Jordan, 94 % on CIFAR-10 in 3.29 seconds on a single GPU (arXiv 2404.00498), sections 3.1 and 3.2,
     where the identity replaces the drawn weights altogether. Layers of more than one group stay as drawn.
     """
-    first, *later = [layer for layer in model._flatten_layers() if _is_plain(layer)] or [None]
+    plain = (layer for layer in model._flatten_layers() if type(layer) is keras.layers.Conv2D and layer.groups == 1)
+    first, *later = [layer for layer in plain if layer.trainable] or [None]
     if first is None:
         return
     inputs = keras.Model(model.inputs[0], first.input)(images.astype(np.float32), training=False)
@@ -37,10 +38,6 @@ def whiten(model: Any, images: npt.NDArray[Any]) -> None:
             kernel[..., :channels] *= 1 - IDENTITY
             kernel[height // 2, width // 2, range(channels), range(channels)] += IDENTITY
             layer.kernel.assign(kernel)
-
-
-def _is_plain(layer: Any) -> bool:
-    return type(layer) is keras.layers.Conv2D and layer.groups == 1 and layer.trainable
 
 
 def _whiten(layer: Any, inputs: npt.NDArray[Any]) -> None:

@@ -22,10 +22,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from headstart.components.errors import SettingError
+from headstart.components.machine import processor
 from headstart.components.stop_rule import steps_per_epoch
-from headstart.components.training.augmentation import augmented
-from headstart.components.training.fit import Interrupted
-from headstart.components.training.inputs import Resident, Streamed
+from headstart.components.training.fit import Terminated
+from headstart.components.training.inputs import Resident, Streamed, augmented
 from headstart.components.training.layers import computing, logits, trained_normalizations
 from headstart.components.training.networks.blocks import blocks
 from headstart.components.training.optimizer import build_optimizer
@@ -34,6 +34,28 @@ from headstart.components.training.recipes import STATISTICS_IMAGES, Recipe
 Array = npt.NDArray[Any]
 AUTOMATIC_CROP = 0.92  # of an image's side: 48 of 52 pixels
 PART_STEPS, PART_SECONDS, LONG_SECONDS = 16, 1.0, 10.0
+
+
+class Devices:
+    """The devices of a run: the processor, one accelerator, or several in step through `tf.distribute`.
+
+    Variables are made in the scope of `strategy`, which is TensorFlow's default on one device.
+    """
+
+    def __init__(self, accelerators: int) -> None:
+        """`accelerators`: how many the run was given; that TensorFlow sees as many has been checked."""
+        self.accelerators = accelerators
+        self._gpus = tf.config.list_logical_devices("GPU")[:accelerators] if accelerators else []
+        names = [device.name for device in self._gpus]
+        self.strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+
+    def facts(self) -> dict[str, Any]:
+        """Kind, name and number of the devices, for the record."""
+        if not self._gpus:
+            return {"device_kind": "cpu", "device_name": processor(), "device_count": 1}
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        name = details.get("device_name", self._gpus[0].name)
+        return {"device_kind": "gpu", "device_name": name, "device_count": len(self._gpus)}
 
 
 class TrainingLoop:
@@ -70,7 +92,8 @@ class TrainingLoop:
                 f"Choose a multiple of {self._replicas}.",
             )
         images = inputs.dtype == np.uint8
-        self._source = inputs if images else self._narrowed(inputs)
+        # Features are kept as they are computed with: bfloat16 takes half the memory and half the reading.
+        self._source = inputs if images else np.asarray(inputs, tf.as_dtype(recipe.precision).as_numpy_dtype)
         self.streams = self._source.nbytes > resident_bytes
         self._inputs = (
             Streamed(self._source, labels, self.batch_size) if self.streams else Resident(self._source, labels)
@@ -91,7 +114,9 @@ class TrainingLoop:
         # Without AutoGraph, whose rewriting of the sources took longer than all other tracing: no Python statement
         # here depends on a tensor.
         plain = {"autograph": False}
-        xla = compiled_by_xla(recipe, self._replicas)
+        one_gpu = self._replicas == 1 and len(tf.config.list_logical_devices("GPU")) == 1
+        # On a processor a step that XLA has compiled is slower.
+        xla = one_gpu if recipe.jit_compile == "auto" else recipe.jit_compile == "on"
         kind = tf.as_dtype(self._source.dtype)
         signature = [
             tf.TensorSpec(self._inputs.shape, kind),
@@ -103,21 +128,12 @@ class TrainingLoop:
             tf.TensorSpec([2], tf.float32),
         ]
         self._epochs = {
-            kind: tf.function(functools.partial(self._train_steps, *kind), signature, jit_compile=xla, **plain)
+            kind: tf.function(functools.partial(self._train_steps, kind), signature, jit_compile=xla, **plain)
             for kind in sorted({self._kind(epoch) for epoch in range(1, recipe.epochs + 1)})
         }
         inferred = tf.TensorSpec([None, *inputs.shape[1:]], tf.as_dtype(inputs.dtype))
         self._predict = tf.function(self._logits, [inferred], **plain)
         self._moments = tf.function(self._batch_moments, [tf.TensorSpec([None, *inputs.shape[1:]], kind)], **plain)
-
-    def _narrowed(self, features: Array) -> Array:
-        # Features are kept as they are computed with: bfloat16 takes half the memory and half the reading.
-        if self.recipe.precision != "bfloat16":
-            return np.asarray(features, np.float32)
-        narrow = np.empty(features.shape, tf.bfloat16.as_numpy_dtype)
-        for start in range(0, len(features), 4096):
-            narrow[start : start + 4096] = features[start : start + 4096]
-        return narrow
 
     def learning_rates(self, epoch: int) -> Array:
         """Learning rate of each step of `epoch` (1 is the first): float32, one per step."""
@@ -149,16 +165,15 @@ class TrainingLoop:
     def _kind(self, epoch: int) -> tuple[int, bool]:
         """What is traced on its own: the size of the images, and whether the first block learns."""
         all_learn = len(self._later) == len(self._variables)
-        return self.image_size(epoch), all_learn or epoch <= math.ceil(
-            self.recipe.first_block_share * self.recipe.epochs
-        )
+        last = math.ceil(self.recipe.first_block_share * self.recipe.epochs)
+        return self.image_size(epoch), all_learn or epoch <= last
 
     def warm_up(self) -> None:
         """Trace and run everything once, on a batch of training, then put every variable back bit by bit."""
         before = self.state()
         for kind in self._epochs:
             # In the shapes of an epoch: XLA compiles once per shape.
-            self._run(0, self.order(0), self.learning_rates(1), kind, steps=1)
+            self._run(0, kind, steps=1)
         self._part_steps = PART_STEPS
         spec = self._predict.input_signature[0]
         self._predict(tf.zeros([self.batch_size, *spec.shape[1:]], spec.dtype))
@@ -169,69 +184,53 @@ class TrainingLoop:
     def run_epoch(self, epoch: int, interrupted: Callable[[], bool] = lambda: False) -> tuple[float, float]:
         """Train one epoch (1 is the first); return mean training loss and accuracy, read after the device is done.
 
-        Every second or so `interrupted` is called; if it returns true and much of the epoch is left, Interrupted is
+        Every second or so `interrupted` is called; if it returns true and much of the epoch is left, Terminated is
         raised, and the weights are those of no epoch.
         """
-        return self._run(epoch, self.order(epoch), self.learning_rates(epoch), self._kind(epoch), interrupted)
+        return self._run(epoch, self._kind(epoch), interrupted)
 
     def _run(
-        self,
-        epoch: int,
-        order: Array,
-        rates: Array,
-        kind: tuple[int, bool],
-        interrupted: Callable[[], bool] = lambda: False,
-        steps: int | None = None,
+        self, epoch: int, kind: tuple[int, bool], interrupted: Callable[[], bool] = lambda: False, steps: int = 0
     ) -> tuple[float, float]:
-        steps = len(order) if steps is None else steps
+        steps = steps or self.steps
         for number, variable in enumerate(self._random):
             drawn = np.random.default_rng([self.seed, epoch, 2, number])
             variable.assign(drawn.integers(0, 2**31, variable.shape).astype(variable.dtype))
         key = tf.constant(np.random.default_rng([self.seed, epoch, 1]).integers(0, 2**31, 2, dtype=np.int32))
         # An epoch may take a minute; Python, which handles signals, gets its turn between parts of it. Sums are
         # carried through the parts, so that where they are divided changes no bit.
-        sums, done, given = tf.zeros(2), 0, tf.constant(rates)
-        for chunk in self._inputs.chunks(order, steps):
+        sums, done, rates = tf.zeros(2), 0, tf.constant(self.learning_rates(max(epoch, 1)))
+        for chunk in self._inputs.chunks(self.order(epoch), steps):
             while done < chunk.first_step + chunk.steps:
                 end = min(done + self._part_steps, chunk.first_step + chunk.steps)
                 began = time.perf_counter()
                 part = tf.constant([done, end, chunk.first_step])
-                sums = self._epochs[kind](chunk.inputs, chunk.labels, chunk.order, given, key, part, sums)
+                sums = self._epochs[kind](chunk.inputs, chunk.labels, chunk.order, rates, key, part, sums)
                 total = sums.numpy()
                 pace = (time.perf_counter() - began) / (end - done)
                 self._part_steps = max(1, min(4 * self._part_steps, int(PART_SECONDS / max(pace, 1e-9))))
                 done = end
                 if (steps - done) * pace > LONG_SECONDS and interrupted():
-                    raise Interrupted(f"interrupted after {done} of {steps} steps of epoch {epoch}")
+                    raise Terminated(f"interrupted after {done} of {steps} steps of epoch {epoch}")
         self._stale = self._recomputes
         return float(total[0]) / steps, float(total[1]) / (steps * self.batch_size)
 
     def _train_steps(
-        self,
-        size: int,
-        all_learn: bool,
-        inputs: Any,
-        labels: Any,
-        order: Any,
-        rates: Any,
-        key: Any,
-        part: Any,
-        sums: Any,
+        self, kind: tuple[int, bool], inputs: Any, labels: Any, order: Any, rates: Any, key: Any, part: Any, sums: Any
     ) -> Any:
         def step(number: Any, sums: Any) -> tuple[Any, Any]:
             # By gather: an index in brackets would be a constant to XLA, which would compile every part of an epoch.
             self.optimizer.learning_rate.assign(tf.gather(rates, number))
-            given = (inputs, labels, tf.gather(order, number - part[2]), key, number, size, all_learn)
+            given = (inputs, labels, tf.gather(order, number - part[2]), key, number, kind)
             found = self._strategy.run(self._train_step, args=given)
             return number + 1, sums + self._strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
 
         with computing(self.model, self.recipe.precision, replicas=self._replicas):
             return tf.while_loop(lambda number, _: number < part[1], step, (part[0], sums))[1]
 
-    def _train_step(
-        self, images: Any, labels: Any, batch: Any, key: Any, number: Any, size: int, all_learn: bool
-    ) -> Any:
+    def _train_step(self, images: Any, labels: Any, batch: Any, key: Any, number: Any, kind: tuple[int, bool]) -> Any:
         """Train on one device's part of a batch (indices); return its shares of mean loss and of right answers."""
+        size, all_learn = kind
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         if self._replicas > 1:
             batch = tf.reshape(batch, [self._replicas, -1])[replica]
@@ -273,27 +272,21 @@ class TrainingLoop:
         self._normalized = [layer for layer, _, _ in found]
         return [tf.stack([mean, variance + mean * mean]) for _, mean, variance in found]
 
-    def _recompute(self, batches: int) -> None:
-        """Set the statistics of batch normalisation to those of `batches` batches under the weights as they are.
+    def _recompute(self, count: int) -> None:
+        """Set the statistics of batch normalisation to those of `count` batches under the weights as they are.
 
         Moving averages lag behind the weights by 1 / (1 - momentum) steps, which with few steps per epoch is most of
         the training. Images come as they are, nothing is dropped, and layers see each batch's own moments, as while
         training; mean and variance are those of all batches together.
         """
-        rows = self.order(0)[:batches]
-        sums = [np.asarray(moment, np.float64) for moment in self._moments(self._batch(rows[0]))]
-        for row in rows[1:]:
-            sums = [
-                before + moment.numpy() for before, moment in zip(sums, self._moments(self._batch(row)), strict=True)
-            ]
+        batches = (tf.constant(np.asarray(self._source[np.sort(row)])) for row in self.order(0)[:count])
+        found = [[np.asarray(moment, np.float64) for moment in self._moments(batch)] for batch in batches]
+        sums = [functools.reduce(np.add, moments) for moments in zip(*found, strict=True)]
         for layer in {id(layer): layer for layer in self._normalized}.values():
             own = [total for owner, total in zip(self._normalized, sums, strict=True) if owner is layer]
-            mean, square = np.mean(own, axis=0) / len(rows)
+            mean, square = np.mean(own, axis=0) / len(found)
             layer.moving_mean.assign(mean.astype(np.float32))
             layer.moving_variance.assign(np.maximum(square - mean**2, 0).astype(np.float32))
-
-    def _batch(self, row: Array) -> Any:
-        return tf.constant(np.asarray(self._source[np.sort(row)]))
 
     def evaluate(self, inputs: Array, labels: Array) -> tuple[float, float, Array]:
         """Return mean cross-entropy, accuracy and probabilities (float32, N × classes) on other inputs.
@@ -335,13 +328,6 @@ class TrainingLoop:
         groups = (("model", self.model.weights), ("optimizer", self.optimizer.variables))
         # Paths alone are not unique where models are nested.
         return [(f"{kind}/{at}/{each.path}", each) for kind, group in groups for at, each in enumerate(group)]
-
-
-def compiled_by_xla(recipe: Recipe, replicas: int) -> bool | None:
-    """Whether XLA compiles training steps: as the recipe says; `auto` means on one GPU, since on a CPU it is slower."""
-    if recipe.jit_compile == "auto":
-        return replicas == 1 and len(tf.config.list_logical_devices("GPU")) == 1
-    return recipe.jit_compile == "on"
 
 
 def checked_crop(model: Any, recipe: Recipe, size: int) -> int:

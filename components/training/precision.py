@@ -77,7 +77,10 @@ def choose(
         )  # fmt: skip
         folder = checkpoint.Folder(f"{checkpoints.rstrip('/')}/{run_id}" if checkpoints else "")
         fingerprint = spec.fingerprint("", None)
-        chosen = _kept(folder, fingerprint) or _timed(spec)
+        chosen = _kept(folder, fingerprint)
+        if chosen is None:
+            record = spawn(spec)
+            chosen = record.precision or Precision(chosen="float32", reason=record.reason)
     try:
         folder.write(FILE, json.dumps({"fingerprint": fingerprint, "choice": chosen.model_dump()}).encode())
     except (HeadstartError, OSError) as error:
@@ -92,11 +95,6 @@ def _kept(folder: checkpoint.Folder, fingerprint: str) -> Precision | None:
         return Precision.model_validate(content["choice"]) if content.get("fingerprint") == fingerprint else None
     except (HeadstartError, OSError, ValueError, KeyError, AttributeError):
         return None  # timed again
-
-
-def _timed(spec: RunSpecification) -> Precision:
-    record = spawn(spec)
-    return record.precision or Precision(chosen="float32", reason=record.reason)
 
 
 def write(file: Path, chosen: Precision | None) -> None:
@@ -116,8 +114,7 @@ def trial(spec: RunSpecification, clock: Clock, facts: Environment, termination:
 
     from headstart.components.datasets.packed import PackedDataset
     from headstart.components.training import freezing
-    from headstart.components.training.devices import Devices
-    from headstart.components.training.loop import TrainingLoop
+    from headstart.components.training.loop import Devices, TrainingLoop
     from headstart.components.training.networks import registry
 
     recipe, stage, _ = spec.resolved()
@@ -126,11 +123,10 @@ def trial(spec: RunSpecification, clock: Clock, facts: Environment, termination:
     count = min(recipe.batch_size, data.counts["train"])
     pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     devices = Devices(spec.accelerators)
-    asked = {name.rpartition(".")[2] for name in spec.settings}
 
     def loop(precision: str) -> TrainingLoop:
-        with devices.scope():
-            model = registry.build(stage, recipe, size, classes, asked=asked)
+        with devices.strategy.scope():
+            model = registry.build(stage, recipe, size, classes, asked=spec.settings)
             freezing.freeze(model, registry.frozen_layers(model, stage, spec.arm))
         return TrainingLoop(
             model,

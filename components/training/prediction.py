@@ -7,10 +7,11 @@ memory does not grow with their number. What can be wrong with a path is said be
 from __future__ import annotations
 
 import contextlib
+import functools
 import shlex
 import zipfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +107,14 @@ def _check_description(place: Path) -> None:
 
 def classify(model: Path, images: Iterable[Path], top: int = 3) -> Iterator[Prediction]:
     """Yield the `top` classes of each image file, in the order given; files that cannot be read say why."""
-    kind, folder = kind_of(model)
+    kind, place = kind_of(model)
     environment.prepare_on_processor()
-    answer = Served(folder) if kind == "served" else _Keras(folder)
-    yield from answer.all(images, top)
+    yield from opened(kind, place).all(images, top)
+
+
+def opened(kind: str, place: Path) -> Answerer:
+    """Load the model that `kind_of` found; HeadstartError where it is damaged or does more than compute."""
+    return _Served(place) if kind == "served" else _Keras(place)
 
 
 def read_image(path: Path) -> bytes:
@@ -122,19 +127,23 @@ def read_image(path: Path) -> bytes:
         raise UnreadableImageError(error.strerror or str(error)) from error
 
 
-class _Answer:
+class Answerer:
+    """A model that answers about image files; `network` makes probabilities of pixels, float32 N × size × size × 3."""
+
     classes: list[str]
     size: int
     reading: Reading
+    network: Callable[[Any], Any]
 
     def all(self, images: Iterable[Path], top: int) -> Iterator[Prediction]:
+        """Yield the `top` classes of each image, see `classify`."""
         workers = machine.thread_count(machine.usable_cores())
         ahead = 3 * _BATCH  # so that there is something to read while the network answers
         waiting: deque[Future[_Given]] = deque()
         with ThreadPoolExecutor(workers, thread_name_prefix="reader") as pool:
             try:
                 for path in images:
-                    waiting.append(pool.submit(self.given, path, top))
+                    waiting.append(pool.submit(self._given, path, top))
                     if len(waiting) == ahead:
                         yield from self._answered([waiting.popleft().result() for _ in range(_BATCH)], top)
                 while waiting:
@@ -144,12 +153,12 @@ class _Answer:
                 for future in waiting:
                     future.cancel()
 
-    def given(self, path: Path, top: int) -> _Given:
+    def _given(self, path: Path, top: int) -> _Given:
         from headstart.components.datasets.images import UnreadableImageError
 
         prediction = Prediction(str(path), [])
         try:
-            return prediction, self.prepare(read_image(path), prediction, top)
+            return prediction, self._prepare(read_image(path), prediction, top)
         except UnreadableImageError as error:
             prediction.error = str(error)
             return prediction, None
@@ -159,27 +168,23 @@ class _Answer:
 
         asked = [(prediction, pixels) for prediction, pixels in batch if pixels is not None]
         if asked:
-            answers = self.probabilities(np.stack([pixels for _, pixels in asked]).astype(np.float32))
+            answers = np.asarray(self.network(np.stack([pixels for _, pixels in asked]).astype(np.float32)))
             for (prediction, _), row in zip(asked, answers, strict=True):
-                prediction.classes = self.ranked(row, top)
+                prediction.classes = self._ranked(row, top)
         yield from (prediction for prediction, _ in batch)
 
-    def prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
+    def _prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
         """Return the pixels (uint8, size × size × 3) to ask about, or None where `prediction` is answered already."""
         from headstart.components.datasets.images import decode
 
         return decode(content, self.size, self.reading)[0]
 
-    def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return N × classes for float32 N × size × size × 3."""
-        raise NotImplementedError
-
-    def ranked(self, probabilities: npt.NDArray[Any], top: int) -> list[tuple[str, float]]:
+    def _ranked(self, probabilities: npt.NDArray[Any], top: int) -> list[tuple[str, float]]:
         best = probabilities.argsort()[::-1][:top]
         return [(self.classes[index], float(probabilities[index])) for index in best]
 
 
-class _Keras(_Answer):
+class _Keras(Answerer):
     """Decodes as the import of training images does."""
 
     def __init__(self, path: Path) -> None:
@@ -187,19 +192,15 @@ class _Keras(_Answer):
 
         from headstart.components.training import export
 
-        model, description = export.load_model(path)
-        # Traced, an answer takes half as long as layer by layer; it is the same for any number of images.
-        inputs = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)]
-        self._answer = tf.function(lambda pixels: model(pixels, training=False), inputs, autograph=False)
+        loaded, description = export.load_model(path)
+        # Traced, it answers in half of the time that it takes layer by layer, for any number of images.
+        pixels = [tf.TensorSpec([None, *loaded.input_shape[1:]], tf.float32)]
+        self.network = tf.function(functools.partial(loaded, training=False), pixels, autograph=False)
         self.classes, self.size = description["classes"], description["image_size"]
         self.reading = reading_of(description.get("reading") or {})
 
-    def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        answered: npt.NDArray[Any] = self._answer(pixels).numpy()
-        return answered
 
-
-class Served(_Answer):
+class _Served(Answerer):
     """Sends the files as they are, one by one, as a client of a model server does.
 
     What TensorFlow does not decode (TIFF, WebP, AVIF, …), and a PNG with a mark of orientation, of which it knows
@@ -217,8 +218,9 @@ class Served(_Answer):
             # Kept, since the functions do not keep their variables alive.
             self._loaded = tf.saved_model.load(str(folder))
             signatures = self._loaded.signatures
-            self._serve, self.endpoint = signatures["serve"], signatures["serve_pixels"]
-            self.size = int(self.endpoint.structured_input_signature[1]["pixels"].shape[1])
+            self._serve, endpoint = signatures["serve"], signatures["serve_pixels"]
+            self.network = lambda pixels: endpoint(pixels=tf.convert_to_tensor(pixels))["probabilities"]
+            self.size = int(endpoint.structured_input_signature[1]["pixels"].shape[1])
             # Not splitlines(), which would also split at characters that a class name may hold.
             how = folder / "assets" / "reading.json"
             self.reading = reading_of(read_json(how) if how.is_file() else {})
@@ -227,24 +229,19 @@ class Served(_Answer):
         except Exception as error:  # on a damaged or a foreign file it raises nearly anything
             raise HeadstartError(f"{folder}: not a SavedModel of Headstart ({error}).") from error
 
-    def prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
+    def _prepare(self, content: bytes, prediction: Prediction, top: int) -> Any:
         """Ask about the file as it is, where TensorFlow decodes it as training images are decoded."""
         from headstart.components.datasets.images import PNG_MARKS
 
         marked = content.startswith(b"\x89PNG") and any(mark in content for mark in PNG_MARKS)
         if not content.startswith(_TENSORFLOW_DECODES) or (marked and self.reading.orientation == "apply"):
-            return super().prepare(content, prediction, top)
+            return super()._prepare(content, prediction, top)
         try:
             answer = self._serve(image_bytes=self._tf.constant([content]))["probabilities"].numpy()[0]
-            prediction.classes = self.ranked(answer, top)
+            prediction.classes = self._ranked(answer, top)
         except self._tf.errors.OpError:
             prediction.error = "not an image that TensorFlow decodes"
         return None
-
-    def probabilities(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Ask `serve_pixels`."""
-        answered: npt.NDArray[Any] = self.endpoint(pixels=self._tf.constant(pixels))["probabilities"].numpy()
-        return answered
 
 
 def as_json(prediction: Prediction) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,13 +79,13 @@ def usable(environ: Mapping[str, str], accelerators: int) -> bool:
     )
 
 
+@dataclass
 class Forked:
     """A training process made by `fork`, with the part of `subprocess.Popen` that its parent needs."""
 
-    def __init__(self, pid: int, stderr: BinaryIO) -> None:
-        self.pid, self.stderr, self.returncode = pid, stderr, None
-
-    returncode: int | None
+    pid: int
+    stderr: BinaryIO
+    returncode: int | None = None
 
     def poll(self) -> int | None:
         """Return how it ended, as `Popen` has it: negative for a signal; None while it lives."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import PurePosixPath
 from typing import Any
 
 import keras
@@ -18,24 +20,58 @@ from headstart.components import machine, storage
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
-from headstart.components.records import Data, Environment, FrozenLayer, Given, Phases, Result, RunRecord
+from headstart.components.records import Environment, Epoch, FrozenLayer, Given, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.stop_rule import StopRule
-from headstart.components.training import checkpoint, devices, evaluation, export, freezing, lineage
+from headstart.components.training import checkpoint, evaluation, export, freezing, lineage
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
-from headstart.components.training.curves import Curves
-from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of
-from headstart.components.training.fit import Diverged, Progress, Terminated, Throttle, fit
+from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of, kept_features
+from headstart.components.training.fit import Diverged, Progress, Terminated, fit
 from headstart.components.training.initialisation import whiten
-from headstart.components.training.kept_features import KeptFeatures
 from headstart.components.training.layers import settle_statistics
-from headstart.components.training.loop import TrainingLoop
+from headstart.components.training.loop import Devices, TrainingLoop
 from headstart.components.training.networks import code_digest, registry
 from headstart.components.training.networks.blocks import head
 from headstart.components.training.specification import RunSpecification
 
 Array = npt.NDArray[Any]
+
+
+class Curves:
+    """Learning curves as TensorBoard logs: one scalar a curve and epoch; without a folder nothing."""
+
+    def __init__(self, folder: str, name: str) -> None:
+        """`folder`: local, or whatever TensorFlow's file systems reach; the run gets `folder/name`."""
+        self._writer: Any = None
+        self._scalar = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
+        if folder:
+            scheme, found, rest = folder.rpartition("://")
+            self._writer = tf.summary.create_file_writer(f"{scheme}{found}{PurePosixPath(rest, name)}")
+
+    def add(self, row: Epoch) -> None:
+        """Write the curves of one epoch."""
+        if self._writer is None:
+            return
+        curves = {
+            "loss/train": row.loss,
+            "loss/validation": row.validation_loss,
+            "accuracy/train": row.accuracy,
+            "accuracy/validation": row.validation_accuracy,
+            "seconds/train": row.train_seconds,
+            "seconds/evaluate": row.evaluate_seconds,
+        }
+        with self._writer.as_default(step=row.epoch):
+            for name, value in curves.items():
+                if value is not None:
+                    # tf.summary.scalar does the same through the tensorboard package, which a run does not need.
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=self._scalar)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Finish the log."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 class Run:
@@ -92,7 +128,7 @@ class Run:
 
     def _open_data(self) -> None:
         self.data = PackedDataset(self.spec.dataset, checked=False)
-        self.record.data = Data.model_validate(self.data.record().model_dump())
+        self.record.data = self.data.record()
         self.images = {name: self.data.split(name) for name in ("train", "validation", "test")}
         for name in ("train", "validation"):
             if not len(self.images[name][1]):
@@ -109,15 +145,14 @@ class Run:
             self.record.seen_before = lineage.seen_before(self.data, self.spec.initial_model)
 
     def _network(self) -> Any:
-        asked = {name.rpartition(".")[2] for name in self.spec.settings}
         size, classes = self.data.description.image_size, len(self.data.classes)
-        return registry.build(self.stage, self.recipe, size, classes, asked=asked)
+        return registry.build(self.stage, self.recipe, size, classes, asked=self.spec.settings)
 
     def _build(self) -> None:
-        self.devices = devices.Devices(self.spec.accelerators)
+        self.devices = Devices(self.spec.accelerators)
         self.record.environment = self.record.environment.model_copy(update=self.devices.facts())
         keras.utils.set_random_seed(self.spec.seed % 2**32)
-        with self.devices.scope():
+        with self.devices.strategy.scope():
             self.model = self._network()
             if self.spec.initial_model is not None:
                 # From the file for each run: nothing of an earlier run can be in it.
@@ -167,7 +202,8 @@ class Run:
                 self._read_attempts()
         self.record.attempts = self.attempts.all
         self.record.started_at = self.attempts.all[0].started_at
-        self.throttle = Throttle(self.process.checkpoint_seconds)
+        self.saved_at = time.monotonic()
+        self.prepared = 0.0  # seconds, once they are known: the frozen layers' first pass may end the run
 
     def _read_attempts(self) -> None:
         self.attempts = Attempts(self.folder, self.fingerprint)
@@ -222,6 +258,7 @@ class Run:
             return self.backbone.features(images), labels
         options = {"dropout", "batch_norm_momentum", "evaluation_batch_size"}  # the network's, and how it is called
         facts = {
+            "images": digest,
             "layers": [
                 (layer.name, self.before.get(layer.name)) for layer in self.model.layers[: self.backbone.length]
             ],
@@ -229,7 +266,7 @@ class Run:
             "code": code_digest(self.stage.network),
             "environment": self.record.environment.model_dump(exclude={"hostname"}),  # a pod's is its own
         }
-        features, read = KeptFeatures(place.parent, facts).of(digest, images, self.backbone.features)
+        features, read = kept_features(place.parent, facts, images, self.backbone.features)
         if read:
             self.record.kept_features.append(split)
         return features, labels
@@ -259,8 +296,10 @@ class Run:
         row = self.progress.rows[-1]
         self.curves.add(row)
         self.attempts.epoch_done(row.epoch, row.train_seconds)
-        if not self.folder.uri or not self.throttle.due(forced):
+        now = time.monotonic()
+        if not self.folder.uri or (not forced and now - self.saved_at < self.process.checkpoint_seconds):
             return
+        self.saved_at = now
         arrays = {f"state/{name}": value for name, value in self.loop.state().items()}
         best = {f"best/{name}": value for name, value in self.progress.best.items()}
         stored = {
@@ -314,7 +353,8 @@ class Run:
     def _write_models(self) -> None:
         if self.spec.model is None and self.spec.saved_model is None:
             return
-        plain = export.plain_copy(self.model, self._network)
+        plain = self._network()  # in float32, without a policy, flags or an optimizer
+        freezing.carry_over(freezing.weights_of(self.model), plain, new_head="")
         size, classes, reading = self.data.description.image_size, self.data.classes, self.data.description.reading
         if self.spec.model is not None:
             description = {

@@ -52,9 +52,7 @@ def check_graph(folder: Path) -> None:
         model.ParseFromString(read_regular(file, MOST_BYTES))
     except (OSError, DecodeError) as error:
         raise HeadstartError(f"{file}: not the graph of a SavedModel: {error}.") from error
-    foreign: set[str] = set()
-    for graph in model.meta_graphs:
-        foreign |= _foreign(graph)
+    foreign = set[str]().union(*map(_foreign, model.meta_graphs))
     if foreign or not model.meta_graphs:
         named = ", ".join(sorted(foreign)[:5]) or "no graph at all"
         raise HeadstartError(
@@ -86,9 +84,6 @@ def _foreign(graph: Any) -> set[str]:
 
 
 def _called(nodes: Iterable[Any]) -> set[str]:
-    called: set[str] = set()
-    for node in nodes:
-        called.add(node.op)
-        for value in node.attr.values():
-            called |= {value.func.name, *(function.name for function in value.list.func)}
-    return called
+    values = [value for node in nodes for value in node.attr.values()]
+    named = [function.name for value in values for function in (value.func, *value.list.func)]
+    return {node.op for node in nodes} | {*named}

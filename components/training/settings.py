@@ -12,13 +12,9 @@ from headstart.components.training.recipes import RECIPES, Recipe, recipe
 from headstart.components.training.stage_settings import StageSettings, validated
 
 OWN_RATES = {f"{name}.learning_rate" for name, stage in STAGES.items() if stage.learning_rate != 1}
-
-
 RETIRED = {
     "baseline_data": "It changed nothing. Arms on different data cannot be compared; all train on the target images.",
 }
-
-
 # Earlier names, which are still accepted.
 RENAMED = {
     "normalisation_momentum": "batch_norm_momentum",
@@ -27,14 +23,6 @@ RENAMED = {
     "cache_prefix": "cache_features",
     "prefix_memory_share": "input_memory_share",
 }
-
-
-def _renamed(name: str, value: Any) -> tuple[str, Any]:
-    if name == "weights":
-        value = {"best": True, "last": False}.get(value, value) if isinstance(value, str) else value
-    return RENAMED.get(name, name), value
-
-
 # They name layers of the paper's network, and what to set for another.
 PAPER_ONLY = {
     "first_stride": "Leave it out; build the stride into a network of your own.",
@@ -77,9 +65,12 @@ class Settings(NamedTuple):
     process: ProcessSettings
 
 
+_GROUPS: tuple[type[BaseModel], ...] = (Recipe, StageSettings, ProcessSettings)
+
+
 def known() -> list[str]:
     """Names of all settings, in the order of their groups."""
-    return [name for group in (Recipe, StageSettings, ProcessSettings) for name in group.model_fields]
+    return [name for group in _GROUPS for name in group.model_fields]
 
 
 def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None, image_size: int = 0) -> Settings:
@@ -92,13 +83,15 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None, imag
     """
     if arm not in STAGES:
         raise SettingError(f"arm: {arm!r} is not known; there are {', '.join(STAGES)}.")
-    groups: tuple[type[BaseModel], ...] = (Recipe, StageSettings, ProcessSettings)
     chosen: dict[str, Any] = {}
     for key, given in sorted((overrides or {}).items(), key=lambda pair: ("." in pair[0], pair[0] in OWN_RATES)):
         stage, _, name = key.rpartition(".")
         if name in RETIRED:
             raise SettingError(f"{key}: there is no such setting any more.", RETIRED[name])
-        name, value = _renamed(name, given)
+        value = given
+        if name == "weights" and isinstance(given, str):
+            value = {"best": True, "last": False}.get(given, given)
+        name = RENAMED.get(name, name)
         if name not in known() or (stage and stage not in RECIPES and key not in OWN_RATES):
             shown = key if key.isprintable() and key else repr(key)
             raise SettingError(
@@ -107,15 +100,12 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None, imag
             )
         if not stage or stage in (STAGES[arm].recipe, arm):
             chosen[name] = value
-    parts = [{name: value for name, value in chosen.items() if name in group.model_fields} for group in groups]
+    parts = [{name: value for name, value in chosen.items() if name in group.model_fields} for group in _GROUPS]
     own_rate = bool({f"{arm}.learning_rate"} & OWN_RATES & {*(overrides or {})})
     stage_settings = validated(StageSettings, parts[1])
     _check_network(stage_settings, parts[1])
-    return Settings(
-        recipe(preset, arm, parts[0], own_rate=own_rate, image_size=image_size),
-        stage_settings,
-        validated(ProcessSettings, parts[2]),
-    )
+    of_training = recipe(preset, arm, parts[0], own_rate=own_rate, image_size=image_size)
+    return Settings(of_training, stage_settings, validated(ProcessSettings, parts[2]))
 
 
 def _check_network(settings: StageSettings, chosen: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ def stage(
     `how` holds the arguments that every run of a pipeline shares: run_id, preset, settings, checkpoints, accelerators,
     image, and the artifact that `choose_precision` wrote.
     """
-    how["checkpoints"] = checkpoint_place(how["checkpoints"], record, how["run_id"])
     result = run_stage(
         arm=arm,
         dataset=Path(dataset.path),
@@ -52,7 +51,7 @@ def stage(
         record=Path(record.path),
         model=_path(model),
         saved_model=_path(saved_model),
-        **_plain(how),
+        **_plain(how, record),
     )
     record.metadata.update({"arm": result.arm, "seed": str(result.seed), "status": result.status})
     if arm in PREPARATION and result.status != "succeeded":
@@ -107,18 +106,15 @@ def begin(
 
 def choose_precision(dataset: Any, stages: Sequence[str], artifact: Any, **how: Any) -> None:
     """Call `precision.choose` with the local paths of KFP artifacts and write the choice into `artifact`."""
-    how["checkpoints"] = checkpoint_place(how["checkpoints"], artifact, how["run_id"])
-    chosen = precision.choose(stages, dataset=Path(dataset.path), **_plain(how))
+    chosen = precision.choose(stages, dataset=Path(dataset.path), **_plain(how, artifact))
     precision.write(Path(artifact.path), chosen)
     artifact.metadata["precision"] = str(chosen) if chosen else "as set"
 
 
 def runs(cells: str, dataset: Any, prepared: Any, records: Any, **how: Any) -> list[RunRecord]:
     """Call `run_cells` with the local paths of KFP artifacts and count the outcomes in the records' metadata."""
-    how["checkpoints"] = checkpoint_place(how["checkpoints"], records, how["run_id"])
-    done = run_cells(
-        cells, dataset=Path(dataset.path), prepared=Path(prepared.path), records=Path(records.path), **_plain(how)
-    )
+    paths = {"dataset": Path(dataset.path), "prepared": Path(prepared.path), "records": Path(records.path)}
+    done = run_cells(cells, **paths, **_plain(how, records))
     failed = [record.name for record in done if record.status != "succeeded"]
     # Short: the metadata of all tasks together are part of one argument of the report's container.
     names = ", ".join(failed[:3]) + (f" and {len(failed) - 3} more" if len(failed) > 3 else "")
@@ -164,9 +160,13 @@ def _path(artifact: Any | None) -> Path | None:
     return Path(artifact.path) if artifact is not None else None
 
 
-def _plain(how: dict[str, Any]) -> dict[str, Any]:
-    chosen = {"precision": precision.read(Path(how["precision"].path))} if how.get("precision") else {}
-    return {**how, "settings": dict(how["settings"]), "accelerators": int(how["accelerators"]), **chosen}
+def _plain(how: dict[str, Any], written: Any) -> dict[str, Any]:
+    """Return the arguments `how` of a task that writes the artifact `written` as plain functions take them."""
+    plain: dict[str, Any] = {"settings": dict(how["settings"]), "accelerators": int(how["accelerators"])}
+    plain["checkpoints"] = checkpoint_place(how["checkpoints"], written, how["run_id"])
+    if how.get("precision"):
+        plain["precision"] = precision.read(Path(how["precision"].path))
+    return how | plain
 
 
 def log_scalars(records: Sequence[RunRecord | None], metrics: Any) -> None:
@@ -175,32 +175,32 @@ def log_scalars(records: Sequence[RunRecord | None], metrics: Any) -> None:
     for record in filter(None, records):
         arms.setdefault(record.arm, []).append(record)
     for arm, group in arms.items():
-        ended = [record for record in group if record.status == "succeeded"]
-        metrics.log_metric(f"{arm}_runs", float(len(ended)))
+        figures = [_figures(record) for record in group if record.status == "succeeded"]
+        metrics.log_metric(f"{arm}_runs", float(len(figures)))
         for name in _FIGURES:
-            values = [value for record in ended if (value := _figures(record)[name]) is not None]
+            values = [each[name] for each in figures if name in each]
             if values:
-                metrics.log_metric(f"{arm}_{name}", float(sum(values) / len(values)))
+                metrics.log_metric(f"{arm}_{name}", sum(values) / len(values))
 
 
-_FIGURES = ("test_accuracy", "best_validation_accuracy", "train_seconds", "epochs")
+_FIGURES: dict[str, Callable[[RunRecord], float | None]] = {
+    "test_accuracy": lambda record: record.result.test_accuracy,
+    "best_validation_accuracy": lambda record: record.result.best_validation_accuracy,
+    "train_seconds": lambda record: record.phases.train,
+    "epochs": lambda record: float(len(record.epochs)),
+}
 
 
-def _figures(record: RunRecord) -> dict[str, float | None]:
-    figures = {
-        "test_accuracy": record.result.test_accuracy,
-        "best_validation_accuracy": record.result.best_validation_accuracy,
-        "train_seconds": record.phases.train,
-        "epochs": float(len(record.epochs)),
-    }
-    return {name: value if value is not None and math.isfinite(value) else None for name, value in figures.items()}
+def _figures(record: RunRecord) -> dict[str, float]:
+    """Return the figures that are known and finite."""
+    figures = {name: figure(record) for name, figure in _FIGURES.items()}
+    return {name: float(value) for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 
 def log_metrics(record: RunRecord, metrics: Any, classification: Any) -> None:
     """Log finite numbers and texts only: the KFP backend breaks on NaN and on anything structured."""
     for name, value in _figures(record).items():
-        if value is not None:
-            metrics.log_metric(name, float(value))
+        metrics.log_metric(name, value)
     metrics.metadata["status"] = record.status
     if record.result.confusion is not None and record.data is not None:
         classification.log_confusion_matrix(record.data.classes, record.result.confusion)

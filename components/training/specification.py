@@ -72,15 +72,8 @@ class RunSpecification(BaseModel):
         """Return a record with what is known before anything has run; its status is failed until it is not."""
         recipe, stage, _ = self.resolved()
         return RunRecord(
-            arm=self.arm,
-            seed=self.seed,
-            preparation=self.preparation,
-            draw=self.draw,
-            subset=self.subset,
-            run_id=self.run_id,
+            **self.model_dump(include={"arm", "seed", "preparation", "draw", "subset", "run_id", "process", "preset"}),
             status="failed",
-            process=self.process,
-            preset=self.preset,
             network="" if stage.network == "paper" else stage.network,
             recipe=recipe.model_dump(mode="json"),
             precision=self.precision if self.asked().recipe.precision == "auto" else None,

@@ -5,9 +5,9 @@ No TensorFlow here. The defaults and their reasons are in docs/training.md.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from headstart.components.errors import SettingError
 from headstart.components.stages import STAGES
@@ -28,6 +28,7 @@ Freezable = Literal[
     "dense_2",
 ]
 FinalTrainable = Literal["last_two", "head", "dense"]
+Rule = Annotated[str, AfterValidator(check_rule)]
 
 _FINAL_FROZEN: dict[str, tuple[str, ...]] = {
     "last_two": (*CONVOLUTIONS, "dense_1"),
@@ -42,13 +43,13 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     network: str = Field("paper", description="a name, MODULE:FUNCTION or FILE.py:FUNCTION; see docs/own-network.md")
-    early_layers: str = Field(
+    early_layers: Rule = Field(
         "",
         description="what stage 2 freezes, as a rule: nothing, all_but_head, first_N_blocks, all_but_last_N_blocks, or "
         "names of layers with *, separated by commas; empty: of the paper's network finetune_frozen, of others the "
         "first half of the blocks",
     )
-    backbone_layers: str = Field(
+    backbone_layers: Rule = Field(
         "",
         description="what transfer, frozen-random and the final model freeze, as such a rule; empty: of the paper's "
         "network what final_trainable leaves, of others all but the head",
@@ -69,11 +70,6 @@ class StageSettings(BaseModel):
     def _known_network(cls, value: str) -> str:
         own_network(value)
         return value
-
-    @field_validator("early_layers", "backbone_layers")
-    @classmethod
-    def _known_rule(cls, value: str) -> str:
-        return check_rule(value)
 
     def frozen_layers(self, arm: str) -> tuple[str, ...]:
         """Names of the layers of the paper's network that `arm` freezes, where no rule is set; see `networks`.

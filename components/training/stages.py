@@ -26,9 +26,9 @@ from headstart.components.progress import emit
 from headstart.components.records import Arm, Precision, RunRecord, Subset, read_record
 from headstart.components.regular_files import read_json
 from headstart.components.training import attempts, checkpoint, environment, preloading
+from headstart.components.training.process import TERMINATED
 from headstart.components.training.specification import RunSpecification
 
-TERMINATED = 143
 _PROCESS = "the process that trains"
 # Set where tasks are plain processes: the image that the pipeline names is then not what they run in.
 NO_CONTAINER = "HEADSTART_NO_CONTAINER"
@@ -65,6 +65,8 @@ def run_stage(
     """
     if seed < 0:
         raise SettingError(f"seed: {seed} is negative; it is a whole number from 0.")
+    # Below the run id: what another pipeline run finished must never be taken for a result of this one.
+    place = place_of(arm, seed, preparation, draw, subset.size_per_class if subset else 0)
     spec = RunSpecification(
         arm=arm,
         seed=seed,
@@ -77,12 +79,7 @@ def run_stage(
         precision=precision,
         dataset=Path(dataset).absolute(),
         initial_model=Path(initial_model).absolute() if initial_model else None,
-        # Below the run id: what another pipeline run finished must never be taken for a result of this one.
-        checkpoints="/".join(
-            filter(None, (checkpoints.rstrip("/"), run_id, place_of(arm, seed, preparation, draw, _size(subset))))
-        )
-        if checkpoints
-        else "",
+        checkpoints="/".join(filter(None, (checkpoints.rstrip("/"), run_id, place))) if checkpoints else "",
         accelerators=accelerators,
         image="" if os.environ.get(NO_CONTAINER) else image,
         record=Path(record).absolute(),
@@ -116,10 +113,6 @@ def default_preset(dataset: Path) -> str:
     return "demo" if source.startswith("demo:") else "paper"
 
 
-def _size(subset: Subset | None) -> int:
-    return subset.size_per_class if subset else 0
-
-
 def place_of(arm: str, seed: int, preparation: int, draw: int, size: int = 0) -> str:
     """Return the name of the folder that a run keeps its checkpoints in, below that of the pipeline run."""
     if size:
@@ -139,9 +132,7 @@ def _reuse(spec: RunSpecification) -> RunRecord | None:
         return None
     try:
         data = read_json(spec.dataset / "dataset.json")["digest"]
-        initial = None
-        if spec.initial_model is not None:
-            initial = read_json(spec.initial_model / "model.json")["weights"]
+        initial = read_json(spec.initial_model / "model.json")["weights"] if spec.initial_model else None
     except (OSError, ValueError, KeyError):
         return None  # the process that trains will say what is wrong with it
     outputs = {"model": spec.model, "saved_model": spec.saved_model}

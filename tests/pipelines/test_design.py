@@ -201,6 +201,12 @@ def test_sizes_that_make_no_curve_are_refused(sizes: object, there: int, message
         check_sizes(sizes, there)
 
 
+@pytest.mark.parametrize("sizes", [5, True, 0.5])
+def test_sizes_that_are_no_list_are_refused_with_the_plan(sizes: object) -> None:
+    with pytest.raises(SettingError, match=r"sizes: found .*, expected a list"):
+        plan({"sizes": sizes})
+
+
 def test_a_curve_of_too_many_runs_is_refused() -> None:
     cells = plan({"seeds": list(range(1000))}).cells
     with pytest.raises(SettingError, match="6,000 runs"):

@@ -25,6 +25,7 @@ NAMES = [
     "arms",
     "preparations",
     "draws",
+    "sizes",
     "preset",
     "settings",
     "classes",

@@ -11,7 +11,7 @@ tf = pytest.importorskip("tensorflow")
 
 from headstart.components.errors import SettingError  # noqa: E402
 from headstart.components.preflight.parameters import check_parameters  # noqa: E402
-from headstart.components.training.augmentation import augmented  # noqa: E402
+from headstart.components.training.inputs import augmented  # noqa: E402
 from headstart.components.training.loop import TrainingLoop, checked_crop  # noqa: E402
 from headstart.components.training.networks.paper import build_network  # noqa: E402
 from headstart.components.training.recipes import Recipe, flat_side  # noqa: E402

@@ -15,11 +15,10 @@ from test_preloading import content
 from test_setting_effects import BASE, NETWORK
 
 from headstart.components.records import read_record
-from headstart.components.training import kept_features
+from headstart.components.training import features
 from headstart.components.training.clock import Clock
 from headstart.components.training.environment import describe
-from headstart.components.training.features import Backbone
-from headstart.components.training.kept_features import KeptFeatures
+from headstart.components.training.features import Backbone, kept_features
 from headstart.components.training.run import Run
 from headstart.components.training.specification import RunSpecification
 
@@ -38,20 +37,20 @@ class Counted:
 
 
 def test_features_are_computed_once_for_the_same_images_and_layers(tmp_path: Path) -> None:
-    compute, kept = Counted(), KeptFeatures(tmp_path / "new", {"layers": {"a": "1"}})
-    first, read = kept.of("d", IMAGES, compute)
-    again, read_again = kept.of("d", IMAGES, compute)
+    compute, facts = Counted(), {"layers": {"a": "1"}, "images": "d"}
+    first, read = kept_features(tmp_path / "new", facts, IMAGES, compute)
+    again, read_again = kept_features(tmp_path / "new", facts, IMAGES, compute)
     assert compute.calls == 1
     assert (read, read_again) == (False, True)
     assert again.dtype == first.dtype == np.float32
     assert again.tobytes() == first.tobytes()
-    for other, digest, images in (
-        (KeptFeatures(tmp_path / "new", {"layers": {"a": "2"}}), "d", IMAGES),
-        (kept, "e", IMAGES),
-        (kept, "d", IMAGES.reshape(5, 2, 8, 3)),
+    for other, images in (
+        (facts | {"layers": {"a": "2"}}, IMAGES),
+        (facts | {"images": "e"}, IMAGES),
+        (facts, IMAGES.reshape(5, 2, 8, 3)),
     ):
         calls = compute.calls
-        other.of(digest, images, compute)
+        kept_features(tmp_path / "new", other, images, compute)
         assert compute.calls == calls + 1
 
 
@@ -59,30 +58,29 @@ def test_features_are_computed_once_for_the_same_images_and_layers(tmp_path: Pat
     "damage", [lambda c: c[:-1], lambda c: c + b"x", lambda c: b"", lambda c: c[:10] + b"\xff" * 9]
 )
 def test_a_damaged_file_is_not_used_and_replaced(tmp_path: Path, damage: Any) -> None:
-    compute, kept = Counted(), KeptFeatures(tmp_path, {})
-    expected, _ = kept.of("d", IMAGES, compute)
+    compute = Counted()
+    expected, _ = kept_features(tmp_path, {}, IMAGES, compute)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    assert np.array_equal(kept.of("d", IMAGES, compute)[0], expected)
+    assert np.array_equal(kept_features(tmp_path, {}, IMAGES, compute)[0], expected)
     assert compute.calls == 2
     assert file.read_bytes() == whole
     for at in range(0, len(whole), 7):
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert np.array_equal(kept.of("d", IMAGES, compute)[0], expected)
+        assert np.array_equal(kept_features(tmp_path, {}, IMAGES, compute)[0], expected)
 
 
 def test_files_have_a_bound_and_a_place_that_takes_none_costs_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_features, "MOST_BYTES", 250)  # one file has 220
-    kept = KeptFeatures(tmp_path, {})
+    monkeypatch.setattr(features, "MOST_BYTES", 250)  # one file has 220
     for digest in "abcd":
-        kept.of(digest, IMAGES, Counted())
+        kept_features(tmp_path, {"images": digest}, IMAGES, Counted())
     assert len(list(tmp_path.iterdir())) == 1
     (tmp_path / "file").touch()
     compute = Counted()
-    KeptFeatures(tmp_path / "file", {}).of("d", IMAGES, compute)
+    kept_features(tmp_path / "file", {}, IMAGES, compute)
     assert compute.calls == 1
 
 

@@ -12,7 +12,7 @@ keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
 from headstart.components.training.features import Backbone, frozen_depth, head_of  # noqa: E402
-from headstart.components.training.fit import Interrupted  # noqa: E402
+from headstart.components.training.fit import Terminated  # noqa: E402
 from headstart.components.training.freezing import freeze  # noqa: E402
 from headstart.components.training.layers import computing, logits, settle_statistics  # noqa: E402
 from headstart.components.training.loop import TrainingLoop  # noqa: E402
@@ -322,7 +322,7 @@ def test_where_an_epoch_is_divided_changes_no_bit_and_a_long_one_can_be_left(mon
     for (name, value), other in zip(states[0].items(), states[1].values(), strict=True):
         np.testing.assert_array_equal(value, other, err_msg=name)
     monkeypatch.setattr("headstart.components.training.loop.LONG_SECONDS", 0.0)
-    with pytest.raises(Interrupted, match="of 12 steps of epoch 3"):
+    with pytest.raises(Terminated, match="of 12 steps of epoch 3"):
         loop.run_epoch(3, lambda: True)
 
 

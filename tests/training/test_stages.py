@@ -298,6 +298,19 @@ def test_training_that_diverges_says_when(zygote, target_set, initial_model, tmp
 
 
 @pytest.mark.slow
+def test_frozen_layers_whose_outputs_are_not_finite_end_a_run_as_diverged(zygote, target_set, initial_model, tmp_path):
+    # Of one sign, since a sum of both would not be a number, which a ReLU may turn into 0.
+    huge = changed(initial_model, tmp_path / "huge", conv2d_4=lambda k: abs(k) * 1e25, dense_1=lambda k: abs(k) * 1e25)
+    given = tiny_images.call(tmp_path, "transfer", target_set, initial_model=huge, checkpoints=str(tmp_path / "kept"))
+    assert zygote.run(RunSpecification(**given), tmp_path) == 0
+    record = read_record(given["record"])
+    assert (record.status, record.stop_reason, record.temporary) == ("diverged", "diverged", False)
+    assert record.reason == "the outputs of the frozen layers are not finite"
+    assert [attempt.ended for attempt in record.attempts] == ["diverged"]
+    assert record.phases.repeated == 0
+
+
+@pytest.mark.slow
 def test_an_initial_model_that_is_not_finite_is_refused(zygote, target_set, initial_model, tmp_path):
     # A ReLU fused with a convolution hides it: the loss would look healthy all the way.
     spoiled = changed(initial_model, tmp_path / "spoiled", conv2d_1=lambda kernel: kernel * float("nan"))

@@ -49,11 +49,6 @@ def _file(own: OwnNetwork) -> Any:
     return module
 
 
-def takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether `function` has a parameter of this name."""
-    return name in inspect.signature(function).parameters
-
-
 def build_own(
     own: OwnNetwork, image_size: int, classes: int, options: dict[str, Any], asked: Collection[str] = ()
 ) -> Any:
@@ -63,13 +58,14 @@ def build_own(
     trained, saved and loaded here (see `check`).
     """
     function = load(own)
-    missing = [name for name in options if name in asked and not takes(function, name)]
+    parameters = inspect.signature(function).parameters
+    missing = [name for name in options if name in asked and name not in parameters]
     if missing:
         raise SettingError(
             f"{missing[0]}: {own.function} has no parameter of this name.",
             f"Give the function a parameter {missing[0]}, or leave the setting out.",
         )
-    given = {name: value for name, value in options.items() if takes(function, name)}
+    given = {name: value for name, value in options.items() if name in parameters}
     try:
         model = function(image_size, classes, **given)
     except Exception as error:
@@ -110,12 +106,8 @@ def check(model: Any, image_size: int, classes: int) -> None:
     if not last or not isinstance(last[0], keras.layers.Dense):
         found = f"{last[0].name}, a {type(last[0]).__name__}" if last else "no layer with weights"
         raise SettingError(f"network: its last layer with weights is {found}, expected a Dense layer: the head.")
-    images = np.stack(
-        [
-            np.full((image_size, image_size, 3), 128),
-            np.random.default_rng(1).integers(0, 256, (image_size, image_size, 3)),
-        ]
-    )
+    noise = np.random.default_rng(1).integers(0, 256, (image_size, image_size, 3))
+    images = np.stack([np.full_like(noise, 128), noise])
     answers = np.asarray(model(images.astype(np.float32), training=False))
     if not np.isfinite(answers).all() or (answers < 0).any() or abs(answers.sum(axis=1) - 1).max() > 1e-3:
         raise SettingError(

@@ -39,11 +39,9 @@ def build_network(
         layer.MaxPooling2D(name="max_pooling2d_3"),
         layer.Flatten(name="flatten"),
         layer.Dense(512, activation="relu", name="dense_1"),
+        *([layer.Dropout(dropout, name="dropout_1")] if dropout else []),
+        layer.Dense(512, activation="relu", name="dense_2"),
+        *([layer.Dropout(dropout, name="dropout_2")] if dropout else []),
+        layer.Dense(classes, activation="softmax", name="dense_3"),
     ]
-    if dropout:
-        layers.append(layer.Dropout(dropout, name="dropout_1"))
-    layers.append(layer.Dense(512, activation="relu", name="dense_2"))
-    if dropout:
-        layers.append(layer.Dropout(dropout, name="dropout_2"))
-    layers.append(layer.Dense(classes, activation="softmax", name="dense_3"))
     return keras.Sequential(layers, name="headstart")

@@ -20,7 +20,8 @@ from headstart.components.training.stage_settings import StageSettings
 def build(stage: StageSettings, recipe: Recipe, image_size: int, classes: int, *, asked: Collection[str] = ()) -> Any:
     """Return a new float32 model of the network that `stage` names, drawn from Keras's global seed.
 
-    SettingError where a function of one's own has no parameter for a setting that was `asked` for.
+    SettingError where a function of one's own has no parameter for a setting that was `asked` for, `target.dropout` or
+    the like among them.
     """
     # Layers without a name are numbered from the beginning, whatever was built before: weights go by name.
     reset_uids()
@@ -30,7 +31,7 @@ def build(stage: StageSettings, recipe: Recipe, image_size: int, classes: int, *
     own = own_network(stage.network)
     if own is None:
         return build_application(stage.network, image_size, classes, **options)
-    return build_own(own, image_size, classes, options, asked)
+    return build_own(own, image_size, classes, options, {name.rpartition(".")[2] for name in asked})
 
 
 def load_own(network: str) -> None:
