@@ -37,7 +37,6 @@ def _finish(images: int, start: float, processor: float, launched: float) -> Non
                 "images": images,
                 "seconds": ended - start,
                 "processor": used - processor,
-                "whole_processor": used,
                 "startup": start - launched,
                 "peak_mib": max(peak_memory_bytes(), largest) / 2**20,
             }
