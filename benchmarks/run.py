@@ -79,7 +79,7 @@ def main() -> None:
 
     sections: dict[str, Callable[[], list[results.Entry]]] = {
         "import": lambda: import_rows.measure(images(), options.work, options.repeats),
-        "training": lambda: training_speed.measure(options.work, options.repeats),
+        "training": lambda: training_speed.measure(options.repeats),
         "pytorch": lambda: gpu.measure_processor(options.repeats),
         "start-up": lambda: training_start.measure(options.work / "start-up", options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
