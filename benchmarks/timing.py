@@ -35,9 +35,6 @@ class Measurement:
     peak_bytes: int
     others: float | None
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"wall": self.wall, "cpu": self.cpu, "peak_bytes": self.peak_bytes, "others": self.others}
-
 
 class Failed(Exception):  # noqa: N818 - it names what happened
     """A measured process failed; the message ends with its last words."""
