@@ -1,4 +1,4 @@
-"""Training beside `model.fit`, in turn in one process: `python -m benchmarks.training_speed [--repeats 5]`.
+"""Training beside `model.fit`, in turn in one process: `make bench ARGS='--only training'`.
 
 - *Throughput*: epochs of the whole network on images in memory, at batch 32, 128 and 512.
 - *Baseline run*: epochs of 1,200 images at batch 32 with 120 validation images after each, on both sides.
@@ -11,13 +11,11 @@ once before the clock starts. The images are random bytes: what an epoch costs d
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks import results
@@ -178,12 +176,12 @@ def worker(what: str, repeats: int) -> dict[str, Any]:
 
 def measure(repeats: int) -> list[results.Entry]:
     """Measure everything and return the rows of the table."""
-    speed = answer("benchmarks.training_speed", "--worker", "machine")
+    speed = answer("benchmarks.training_speed", "machine", 1)
     operations = 3 * network_operations(IMAGE_SIZE, CLASSES)
     rows: list[results.Entry] = []
 
     def add(what: str, title: str, targets: dict[str, str], unit: str) -> None:
-        measured = answer("benchmarks.training_speed", "--worker", what, "--repeats", repeats)
+        measured = answer("benchmarks.training_speed", what, repeats)
         for precision in PRECISIONS:
             ours = measured["found"][precision]
             note = ""
@@ -216,22 +214,5 @@ def measure(repeats: int) -> list[results.Entry]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--results", type=Path, help="results.json to put the figures into; default: only print them")
-    options = parser.parse_args()
-    if options.worker:
-        print(json.dumps(worker(options.worker, options.repeats)))
-        return
-    rows = measure(options.repeats)
-    if options.results:
-        results.merge(options.results, rows)
-    results.show(rows)
-    json.dump({row.key: {"ours": row.ours, "fit": row.peer} for row in rows}, sys.stdout, indent=1)
-    print()
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(worker(sys.argv[1], int(sys.argv[2]))))
