@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 from headstart.components.credentials import masked_address
 from headstart.components.datasets.left_out import AUTO, NONE
 from headstart.components.errors import HeadstartError, SettingError, suggestion
-from headstart.components.preflight.parameters import check_parameters
+from headstart.components.preflight.parameters import URIS, check_parameters
 from headstart.pipelines.packages import Package
 from headstart.pipelines.placement import VOLUME_FOLDER
 from headstart.pipelines.submission.answers import Experiment, Experiments, Health, Run, Runs
@@ -26,8 +26,6 @@ API = "/apis/v2beta1"
 OLDEST_VERSION = (2, 14)
 
 LOG_BYTES = 256 * 1024
-# Parameters that name data which a pod reads or writes.
-DATA_PARAMETERS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")
 
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
@@ -111,7 +109,7 @@ def typed_parameters(package: Package, pairs: dict[str, str]) -> dict[str, Any]:
 def _check_reachable(package: Package, values: dict[str, Any]) -> None:
     """SettingError where a pod would look for data on a disk that it does not have."""
     for name, value in values.items():
-        if name not in DATA_PARAMETERS or not isinstance(value, str) or value.startswith("demo:"):
+        if name not in URIS or not isinstance(value, str) or value.startswith("demo:"):
             continue
         if not value or (value == NONE and name in ("source_data", "intermediate_data")):
             continue
