@@ -102,6 +102,12 @@ _REGISTRY = re.compile(
 _PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 
 
+def registry_of(image: str) -> str | None:
+    """Return the registry in an image's name, or None: as containerd has it, a first part with a dot or a port."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else None
+
+
 def image_problem(image: str) -> str:
     """Say what is wrong with an image reference, or return an empty text."""
     if "://" in image:
@@ -109,10 +115,9 @@ def image_problem(image: str) -> str:
     if not image or re.search(r"\s", image) or image != image.strip("/:@"):
         return "is not an image reference"
     name = image.partition("@")[0]
-    first, slash, rest = name.partition("/")
-    # As containerd has it: the first part is a registry if it has a dot or a port, all others are in lower case.
-    registry = first if slash and ("." in first or ":" in first or first == "localhost") else ""
-    path = (rest if registry else name).rpartition(":")[0] or (rest if registry else name)
+    registry = registry_of(name) or ""
+    path = name.removeprefix(f"{registry}/")
+    path = path.rpartition(":")[0] or path
     if registry and not _REGISTRY.fullmatch(registry):
         return f"names a registry {registry} that is no host"
     for part in path.split("/"):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from headstart.components.preflight.checks import Check
-from headstart.pipelines.placement import Kind, Placement, Toleration
+from headstart.pipelines.placement import Kind, Placement, Toleration, registry_of
 from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
 from headstart.pipelines.readiness.quantities import quantity, readable, requests_of
 
@@ -166,12 +166,6 @@ def _check_image(image: str, present: set[str], registries: set[str] | None) -> 
     unknown = "secrets are not for us to read" if registries is None else f"no pull secret is for {registry}"
     return Check(name, "warning", f"on no node yet; {unknown}.",
                  "That is right where the image is public or the nodes may pull it.")  # fmt: skip
-
-
-def registry_of(image: str) -> str | None:
-    """Return the registry in an image's name, or None: its first part is one if it has a dot or a port."""
-    first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else None
 
 
 def _full(image: str) -> str:
