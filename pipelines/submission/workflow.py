@@ -273,7 +273,6 @@ _MEANINGS = (
     ("pod deleted", "The pod was removed while it ran: the node was taken away or drained."),
     ("evicted", "The node ran short of memory or disk: ask for more, or use larger nodes."),
 )
-_DEADLINES = ("DeadlineExceeded", "active on the node longer than", "Step exceeded its deadline", "deadline")
 # What a pod says while it starts in good order.
 _STARTING = ("PodInitializing", "ContainerCreating")
 
@@ -285,7 +284,7 @@ def meaning_of(message: str) -> str:
 
 def is_deadline(message: str) -> bool:
     """Say whether a message only tells that time ran out, which another reason may lie behind."""
-    return any(found.lower() in message.lower() for found in _DEADLINES)
+    return any(found in message.lower() for found in ("deadline", "active on the node longer than"))
 
 
 def is_waiting(message: str) -> bool:
