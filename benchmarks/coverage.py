@@ -75,8 +75,6 @@ TIMES: dict[str, tuple[Law, Law]] = {
     "contaminated": scaled(contaminated),
     "Pareto, 2.5": scaled(lambda rng, shape: 1 + rng.pareto(2.5, shape)),
 }
-# Laws whose mean rests on rare giants that few runs hardly ever meet.
-GIANTS = ("lognormal, 0.8", "contaminated", "Pareto, 2.5")
 
 ACCURACIES: dict[str, tuple[Law, Law]] = {
     "normal, 0.9 and 0.4 points": (
