@@ -160,12 +160,15 @@ class Connection:
             attempt += 1
             token = self.token()
             hide(token)
+            headers = {"Accept": "application/json, text/plain, */*", "Accept-Encoding": "identity"}
+            headers |= {"Authorization": f"Bearer {token}"} if token else {}
+            headers |= {"Cookie": self.cookie} if self.cookie else {}
 
-            def ask(token: str = token) -> tuple[requests.Response, bytes]:
+            def ask(headers: dict[str, str] = headers) -> tuple[requests.Response, bytes]:
                 answer = self.session.request(
                     method,
                     self.host + path,
-                    headers=self._headers(token),
+                    headers=headers,
                     timeout=(CONNECT_SECONDS, READ_SECONDS),
                     allow_redirects=False,
                     stream=True,
@@ -199,14 +202,6 @@ class Connection:
                     self._check(answer, body, path)
                     return body
             self.pause(min(2.0 ** (attempt - 1), 10.0))
-
-    def _headers(self, token: str) -> dict[str, str]:
-        headers = {"Accept": "application/json, text/plain, */*", "Accept-Encoding": "identity"}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
-        if self.cookie:
-            headers["Cookie"] = self.cookie
-        return headers
 
     def _check(self, answer: requests.Response, body: bytes, path: str) -> None:
         status = answer.status_code
