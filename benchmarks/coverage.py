@@ -11,12 +11,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from scipy import special
 
-from headstart.components.atomic_files import write_text
+from benchmarks.results import DOCUMENTS, write_between
 from headstart.components.design import plan
 from headstart.components.reporting import statistics
 from headstart.components.reporting.break_even import break_even
@@ -26,7 +25,7 @@ from headstart.components.reporting.units import counted
 
 REPLICATIONS = 2_000
 RUNS = (3, 5, 10, 30)
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "statistics.md"
+PAGE = DOCUMENTS / "statistics.md"
 BEGIN, END = "<!-- coverage: begin -->", "<!-- coverage: end -->"
 # Draws from which the true value of a law is taken where there is no formula.
 MANY = 4_000_000
@@ -76,8 +75,6 @@ TIMES: dict[str, tuple[Law, Law]] = {
     "contaminated": scaled(contaminated),
     "Pareto, 2.5": scaled(lambda rng, shape: 1 + rng.pareto(2.5, shape)),
 }
-# Laws whose mean rests on rare giants that few runs hardly ever meet.
-GIANTS = ("lognormal, 0.8", "contaminated", "Pareto, 2.5")
 
 ACCURACIES: dict[str, tuple[Law, Law]] = {
     "normal, 0.9 and 0.4 points": (
@@ -372,9 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(parts[-1], flush=True)
         print(f"({name}: {time.monotonic() - begun:.0f} s)\n", flush=True)
     if not chosen.quick and not chosen.only:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        write_text(PAGE, f"{before}{BEGIN}\n" + "\n".join(parts) + f"{END}{after}")
+        write_between(PAGE, BEGIN, END, "\n".join(parts))
     return 0
 
 

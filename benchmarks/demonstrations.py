@@ -4,8 +4,12 @@
 Each draws its images, prepares its models, draws its training images and seeds its runs by other numbers. The same
 command goes on where it was stopped. An experiment takes two minutes on two idle cores.
 
-`grand_mean` says how the intervals are judged. The ratio of processor time is the one that a busy machine should leave
-alone: `--disturb N` repeats the first experiment beside N busy processes, and both intervals must overlap.
+The truth is not known. For each experiment the mean of all *other* estimates takes its place, since its own would lean
+towards its interval. That mean has a standard error of its own; `undecided` counts the intervals that would be judged
+differently if the mean of the others were moved by twice its error to either side.
+
+The ratio of processor time is the one that a busy machine should leave alone: `--disturb N` repeats the first
+experiment beside N busy processes, and both intervals must overlap.
 """
 
 from __future__ import annotations
@@ -20,7 +24,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.grand_mean import Numbers, judge
+import numpy as np
+from scipy import special
+
 from headstart.components.atomic_files import write_json
 from headstart.components.reporting.summary import Interval, Summary, read_summary
 from headstart.pipelines.interruption import INTERRUPTED
@@ -31,6 +37,8 @@ from headstart.pipelines.request import experiment_request
 RUNS = 10
 # Preparation k of an experiment has its seed plus k; no two experiments share a seed of any kind.
 APART = 1000
+# Estimate, low and high; an end that is open is infinite, what was not estimated is not a number.
+Numbers = tuple[float, float, float]
 # Ends with the process that started it, however that ends.
 BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(100_000))"
 
@@ -43,7 +51,7 @@ class Quantity(NamedTuple):
     ratio: bool = False
 
     def numbers(self, summary: Summary) -> Numbers:
-        """Estimate, low and high; an end that is open is infinite, what was not estimated is not a number."""
+        """Return what a summary says of it."""
         found = self.interval(summary)
         if found.method == "none" or found.estimate is None:
             return math.nan, math.nan, math.nan
@@ -90,6 +98,35 @@ def experiment(number: int, output: Path, beside: int = 0) -> Summary:
             if run_experiment(request) == INTERRUPTED:
                 raise SystemExit(INTERRUPTED)
     return read_summary(output)
+
+
+def judge(numbers: Sequence[Numbers]) -> dict[str, Any]:
+    """Say how many intervals hold the mean of the other estimates; that takes three experiments or more.
+
+    `low` and `high`: Clopper and Pearson's 95 % interval of the share that hold; `chance`: of as few or fewer, where
+    each holds with 95 %. `spread`: standard deviation of the estimates; `half_width`: median of the intervals'.
+    """
+    known = np.array([row for row in numbers if not math.isnan(row[0])])
+    n = len(known)
+    if n < 3:
+        return {"experiments": n}
+    estimates, low, high = known.T
+    rest = [np.delete(estimates, at) for at in range(n)]
+    means, errors = np.array([(each.mean(), each.std(ddof=1) / math.sqrt(n - 1)) for each in rest]).T
+    holds, less, more = ((low <= mean) & (mean <= high) for mean in (means, means - 2 * errors, means + 2 * errors))
+    held = int(holds.sum())
+    return {
+        "experiments": n,
+        "mean": float(estimates.mean()),
+        "standard_error": float(estimates.std(ddof=1) / math.sqrt(n)),
+        "spread": float(estimates.std(ddof=1)),
+        "half_width": float(np.median((high - low) / 2)),
+        "held": held,
+        "undecided": int(((less != holds) | (more != holds)).sum()),
+        "low": float(special.betaincinv(held, n - held + 1, 0.025)) if held else 0.0,
+        "high": float(special.betaincinv(held + 1, n - held, 0.975)) if held < n else 1.0,
+        "chance": float(special.bdtr(held, n, 0.95)),
+    }
 
 
 def table(judged: dict[str, dict[str, Any]]) -> str:

@@ -24,10 +24,10 @@ class Outcome:
     def __init__(self, results: Path, options: Options) -> None:
         self.options = options
         found = {file.stem: read(file) for file in sorted(results.glob("*.json"))}
-        self.ours = {name.removeprefix("ours-"): part for name, part in found.items() if name.startswith("ours-")}
-        self.book = {
-            name.removeprefix("notebook-"): part for name, part in found.items() if name.startswith("notebook-")
-        }
+        self.ours, self.book = (
+            {name.removeprefix(side): part for name, part in found.items() if name.startswith(side)}
+            for side in ("ours-", "notebook-")
+        )
         self.own_chunks = [part for name, part in self.ours.items() if name.startswith("runs-")]
         self.ours |= {run["name"]: run for part in self.own_chunks for run in part["result"]}
         self.chunks = [part for name, part in self.book.items() if name.startswith("runs-")]
@@ -111,8 +111,8 @@ def entries(results: Path, options: Options) -> list[Entry]:
         if pairs := outcome.runs(arm):
             _run_rows(pairs, arm, add)
     for ours, theirs, label in (
-        ("pretrain",) * 2 + ("stage 1",),
-        ("finetune",) * 2 + ("stage 2",),
+        ("pretrain", "pretrain", "stage 1"),
+        ("finetune", "finetune", "stage 2"),
         ("baseline-1", "runs-1", "a run"),
     ):
         if ours in outcome.ours and theirs in outcome.book:
@@ -141,18 +141,7 @@ def _stage_rows(outcome: Outcome, stage: str, label: str, add: Callable[..., Non
     add(f"{stage}-accuracy", f"{label}, test accuracy", "%", *tested, faster_is="more", target=">= 1")
 
 
-def _epochs(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> str:
-    ours = statistics.median(len(mine["result"]["epochs"]) for mine, _ in pairs)
-    theirs = statistics.median(len(peer["epochs"]) for _, peer in pairs)
-    return f"{ours:g} epochs beside {theirs:g}"
-
-
 def _run_rows(pairs: list[tuple[dict[str, Any], dict[str, Any]]], arm: str, add: Callable[..., None]) -> None:
-    def row(
-        key: str, what: str, unit: str, mine: Callable[[Any], float], peer: Callable[[Any], float], **more: Any
-    ) -> None:
-        add(f"{arm}-{key}", what, unit, [mine(one) for one, _ in pairs], [peer(other) for _, other in pairs], **more)
-
     reached = [found for mine, peer in pairs if (found := to_best_validation(mine["result"], peer))]
     if reached:
         what = f"{arm} run to the notebook's best validation accuracy"
@@ -160,46 +149,18 @@ def _run_rows(pairs: list[tuple[dict[str, Any], dict[str, Any]]], arm: str, add:
         for number, (key, label) in enumerate((("wall", ""), ("cpu", ", processor seconds"))):
             ours, theirs = [one[0][number] for one in reached], [one[1][number] for one in reached]
             add(f"{arm}-peak-{key}", f"{what}{label}", "s", ours, theirs, note=note)
-    target = ">= 10" if arm == "transfer" else ""
-    note = _epochs(pairs)
-    row(
-        "train",
-        f"{arm} run, training",
-        "s",
-        lambda one: one["result"]["phases"]["train"],
-        lambda other: other["train_seconds"],
-        target=target,
-        note=note,
-    )
-    row(
-        "train-cpu",
-        f"{arm} run, training, processor seconds",
-        "s",
-        lambda one: one["result"]["train_cpu_seconds"],
-        lambda other: other["train_cpu_seconds"],
-    )
-    note = "ours forks a process for each run, the notebook does not"
-    row(
-        "whole",
-        f"{arm} run, from start to result",
-        "s",
-        lambda one: one["process"]["wall"],
-        lambda other: other["seconds"],
-        note=note,
-    )
-    row(
-        "whole-cpu",
-        f"{arm} run, from start to result, processor seconds",
-        "s",
-        lambda one: one["process"]["cpu"],
-        lambda other: other["cpu_seconds"],
-    )
-    row(
-        "accuracy",
-        f"{arm} runs, test accuracy",
-        "%",
-        lambda one: 100 * one["result"]["result"]["test_accuracy"],
-        lambda other: 100 * other["test_accuracy"],
-        faster_is="more",
-        target=">= 1",
-    )
+    records, peers = [mine["result"] for mine, _ in pairs], [peer for _, peer in pairs]
+    ours, theirs = (statistics.median(len(one["epochs"]) for one in each) for each in (records, peers))
+    epochs = {"target": ">= 10" if arm == "transfer" else "", "note": f"{ours:g} epochs beside {theirs:g}"}
+    forked = {"note": "ours forks a process for each run, the notebook does not"}
+    training, whole = f"{arm} run, training", f"{arm} run, from start to result"
+    for key, what, mine, name, more in (
+        ("train", training, [one["phases"]["train"] for one in records], "train_seconds", epochs),
+        ("train-cpu", training, [one["train_cpu_seconds"] for one in records], "train_cpu_seconds", {}),
+        ("whole", whole, [one["process"]["wall"] for one, _ in pairs], "seconds", forked),
+        ("whole-cpu", whole, [one["process"]["cpu"] for one, _ in pairs], "cpu_seconds", {}),
+    ):
+        label = ", processor seconds" if key.endswith("-cpu") else ""
+        add(f"{arm}-{key}", f"{what}{label}", "s", mine, [one[name] for one in peers], **more)
+    tested = [100 * one["result"]["test_accuracy"] for one in records], [100 * one["test_accuracy"] for one in peers]
+    add(f"{arm}-accuracy", f"{arm} runs, test accuracy", "%", *tested, faster_is="more", target=">= 1")

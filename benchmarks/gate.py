@@ -28,7 +28,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ import numpy.typing as npt
 from scipy.special import expit, ndtr
 from scipy.stats import binomtest
 
-from headstart.components.atomic_files import write_text
+from benchmarks.results import DOCUMENTS, write_between
 from headstart.components.promotion.evidence import differences, judge, log_losses
 from headstart.components.promotion.gate import Rules, decide
 
@@ -46,7 +45,7 @@ SEEDS = 3
 NIGHTS = 50
 CLASSES = ["one", "two", "three"]
 ACCURACY = 0.93
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "retraining.md"
+PAGE = DOCUMENTS / "retraining.md"
 BEGIN, END = "<!-- gate: begin -->", "<!-- gate: end -->"
 NULL_IMAGES = (30, 90, 300, 900, 3_660)
 DISAGREEMENTS = (0.01, 0.03, 0.06)
@@ -324,9 +323,7 @@ def main() -> None:
     print(text)
     print(f"{time.monotonic() - began:.0f} s")
     if not quick:
-        page = PAGE.read_text(encoding="utf-8")
-        before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
-        write_text(PAGE, f"{before}\n{text}{after}")
+        write_between(PAGE, BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
-"""`make bench-gpu`: training throughput on the first GPU beside the notebook's and, where installed, PyTorch's."""
+"""`make bench-gpu`: training throughput on the first GPU beside the notebook's and, where installed, PyTorch's.
+
+The section `pytorch` of `make bench` is the same on the processor, beside PyTorch alone.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
-import subprocess
+import statistics
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.timing import REPOSITORY, python
+from benchmarks.timing import REPOSITORY, answer
 from headstart.components.training import environment
 
 SECTION = "gpu"
@@ -20,16 +24,33 @@ BATCHES = (32, 128, 512, 2048)
 def side(name: str, batch: int, *, gpu: bool = True, **recipe: Any) -> dict[str, Any]:
     """Measure one side at one batch size, see `benchmarks.throughput`."""
     device = ["--gpu", "--images", max(16384, 16 * batch)] if gpu else []
-    command = python("benchmarks.throughput", name, "--batch", batch, *device, "--recipe", json.dumps(recipe))
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name}, batch {batch}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return answer("benchmarks.throughput", name, "--batch", batch, *device, "--recipe", json.dumps(recipe))
+
+
+def measure_processor(repeats: int) -> list[results.Entry]:
+    """Measure both sides in turn, each time in a process of its own; a repeat is the median of its epochs."""
+    if not importlib.util.find_spec("torch"):
+        print("  PyTorch is not installed, so nothing was measured here.")
+        return []
+    against = f"PyTorch {importlib.metadata.version('torch')}, torch.compile"
+    rows: list[results.Entry] = []
+    for batch in BATCHES[:3]:
+        found: dict[str, list[dict[str, Any]]] = {"ours": [], "torch": []}
+        for _ in range(repeats):
+            for name, each in found.items():
+                each.append(side(name, batch, gpu=False, precision="float32"))
+        rates = [[statistics.median(one["images_per_second"]) for one in each] for each in found.values()]
+        memory = [[one["peak_memory_bytes"] / 2**20 for one in each] for each in found.values()]
+        others = statistics.mean(one["others"] or 0.0 for each in found.values() for one in each)
+        more = {"against": against, "on": "random bytes", "others": others}
+        key, what = f"pytorch/{batch}", f"the whole network at batch {batch}, float32"
+        rows.append(results.Entry(key, "pytorch", what, "images/s", *rates, faster_is="more", **more))
+        rows.append(results.Entry(f"{key}-memory", "pytorch", f"{what}, peak memory", "MiB", *memory, **more))
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=Path, default=REPOSITORY / "benchmarks" / "results.json")
     parser.add_argument(
         "--batches", type=int, nargs="+", default=BATCHES, help="images per step  [default: %(default)s]"

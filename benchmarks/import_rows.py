@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.image_folders import ImageFolders, photographs, split_folder
 from benchmarks.results import Entry
-from benchmarks.timing import REPOSITORY, others_share, python
-from headstart.components.training.clock import machine_busy_seconds
+from benchmarks.timing import answer
 
 SECTION = "import"
 TARGET = ">= 2"
 """Of PNG, and of JPEG with scaled decoding: exact decoding of JPEG costs both sides the same."""
 HALF = 50
-Figures = dict[str, float]
+Figures = dict[str, Any]
 
 
 def side(name: str, folder: Path, size: int = 52) -> Figures:
     """Measure one side once, in a process of its own."""
-    busy, began = machine_busy_seconds(), time.perf_counter()
-    command = python("benchmarks.import_speed", name, folder, "--size", size)
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    found: Figures = json.loads(done.stdout.splitlines()[-1])
-    others = others_share(busy, time.perf_counter() - began, found["whole_processor"])
-    return found | {"others": others or 0.0}
+    return answer("benchmarks.import_speed", name, folder, "--size", size)
 
 
 def measure(images: ImageFolders, work: Path, repeats: int) -> list[Entry]:
@@ -48,34 +40,43 @@ def measure(images: ImageFolders, work: Path, repeats: int) -> list[Entry]:
 
 
 def _rate(figures: Figures) -> float:
-    return figures["images"] / figures["seconds"]
+    return float(figures["images"] / figures["seconds"])
 
 
 def _others(turns: Sequence[Sequence[Figures]]) -> float:
     """Share of the machine that other processes used, over all sides of all turns."""
-    shares = [figures["others"] for turn in turns for figures in turn]
+    shares = [figures["others"] or 0.0 for turn in turns for figures in turn]
     return sum(shares) / len(shares)
 
 
-def _rates(key: str, what: str, turns: Sequence[tuple[Figures, Figures]], on: str, target: str) -> Entry:
-    """Images per second of both sides, ours first in each turn."""
-    mine, theirs = ([_rate(turn[place]) for turn in turns] for place in (0, 1))
-    more = {"faster_is": "more", "target": target, "on": on, "others": _others(turns)}
-    return Entry(f"{SECTION}/{key}", SECTION, what, "images/s", mine, theirs, **more)
+def _row(
+    key: str,
+    what: str,
+    turns: Sequence[tuple[Figures, Figures]],
+    on: str,
+    target: str = "",
+    value: Callable[[Figures], float] = _rate,
+    unit: str = "images/s",
+) -> Entry:
+    """`value` of both sides, ours first in each turn."""
+    mine, theirs = ([value(turn[place]) for turn in turns] for place in (0, 1))
+    faster_is = "more" if unit == "images/s" else "less"
+    more = {"faster_is": faster_is, "target": target, "on": on, "others": _others(turns)}
+    return Entry(f"{SECTION}/{key}", SECTION, what, unit, mine, theirs, **more)
 
 
 def _scaled(name: str, folder: Path, repeats: int) -> Entry:
     # 50 pixels: half of 100, so that nothing is left to resize, and the same network as with 52.
     turns = [(side("scaled", folder, HALF), side("keras", folder, HALF)) for _ in range(repeats)]
     what = f"reading, decoding, resizing to {HALF} pixels, decoding=scaled"
-    return _rates(f"{name}/scaled", what, turns, f"{name}, {int(turns[0][0]['images']):,} training images", TARGET)
+    return _row(f"{name}/scaled", what, turns, f"{name}, {int(turns[0][0]['images']):,} training images", TARGET)
 
 
 def _photographs(folder: Path, repeats: int) -> list[Entry]:
     turns = [[side(name, folder) for name in ("exact", "scaled", "keras")] for _ in range(repeats)]
     on = f"{int(turns[0][0]['images'])} drawn photographs: 12 megapixels, a third with orientation marks, a third gray"
     return [
-        _rates(
+        _row(
             f"photographs/{what}",
             f"reading, decoding, resizing photographs, decoding={what}",
             [(turn[place], turn[2]) for turn in turns],
@@ -93,24 +94,21 @@ def _has_gaps(root: Path) -> bool:
 
 
 def _rows(name: str, turns: list[tuple[Figures, Figures]], whole: list[Figures], target: str) -> list[Entry]:
-    count = int(turns[0][0]["images"])
-    on = f"{name}, {count:,} training images"
-    others = _others(turns)
-
-    def row(
-        key: str, what: str, unit: str, value: Callable[[Figures], float], faster_is: str, target: str = ""
-    ) -> Entry:
-        mine, theirs = [value(one) for one, _ in turns], [value(other) for _, other in turns]
-        more = {"faster_is": faster_is, "target": target, "on": on, "others": others}
-        return Entry(f"{SECTION}/{name}/{key}", SECTION, what, unit, mine, theirs, **more)
-
+    on = f"{name}, {int(turns[0][0]['images']):,} training images"
     rows = [
-        row("rate", "reading, decoding, resizing", "images/s", _rate, "more", target),
-        row("cpu", "the same, a processor second", "images/s", lambda one: one["images"] / one["processor"], "more"),
-        row(
-            "start", "the same, with the start of its process", "s", lambda one: one["seconds"] + one["startup"], "less"
+        _row(f"{name}/rate", "reading, decoding, resizing", turns, on, target),
+        _row(
+            f"{name}/cpu", "the same, a processor second", turns, on, value=lambda one: one["images"] / one["processor"]
         ),
-        row("memory", "the same, peak memory", "MiB", lambda one: one["peak_mib"], "less"),
+        _row(
+            f"{name}/start",
+            "the same, with the start of its process",
+            turns,
+            on,
+            value=lambda one: one["seconds"] + one["startup"],
+            unit="s",
+        ),
+        _row(f"{name}/memory", "the same, peak memory", turns, on, value=lambda one: one["peak_mib"], unit="MiB"),
     ]
     if whole:
         images = f"{name}, {int(whole[0]['images']):,} images"

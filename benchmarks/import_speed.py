@@ -15,8 +15,8 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 
 def _processor_seconds() -> float:
@@ -25,75 +25,65 @@ def _processor_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in both)
 
 
-def _finish(images: int, start: float, processor: float, launched: float) -> None:
-    # Imported here, since what it brings along belongs to no side's start.
-    ended, used = time.perf_counter(), _processor_seconds()
-    from headstart.components.machine import peak_memory_bytes
-
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    print(
-        json.dumps(
-            {
-                "images": images,
-                "seconds": ended - start,
-                "processor": used - processor,
-                "whole_processor": used,
-                "startup": start - launched,
-                "peak_mib": max(peak_memory_bytes(), largest) / 2**20,
-            }
-        )
-    )
-
-
-def keras_side(folder: str, size: int) -> None:
+def keras_side(given: argparse.Namespace, _: Path) -> Callable[[], int]:
     """Go through the folder once as the Keras documentation does."""
-    launched = time.perf_counter()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
-    start, processor = time.perf_counter(), _processor_seconds()
-    images = 0
-    for batch, _ in keras.utils.image_dataset_from_directory(folder, image_size=(size, size), verbose=False):
-        images += len(batch)
-    _finish(images, start, processor, launched)
+    read, size = keras.utils.image_dataset_from_directory, (given.size, given.size)
+    return lambda: sum(len(batch) for batch, _ in read(given.folder, image_size=size, verbose=False))
 
 
-def our_side(folder: str, size: int, decoding: Literal["exact", "scaled"]) -> None:
+def our_side(given: argparse.Namespace, out: Path) -> Callable[[], int]:
     """List, decode, turn, resize and pack the same folder."""
-    launched = time.perf_counter()
     from headstart.components.datasets.packing import pack
     from headstart.components.datasets.reading import Reading
     from headstart.components.datasets.settings import ImportSettings
     from headstart.components.datasets.trees import read_class_tree
 
-    start, processor = time.perf_counter(), _processor_seconds()
-    with tempfile.TemporaryDirectory() as out:
-        collection = read_class_tree(Path(folder), "benchmark", ImportSettings())
+    def run() -> int:
+        collection = read_class_tree(Path(given.folder), "benchmark", ImportSettings())
         collection.splits[:] = 0
-        packing = pack(collection, Path(out), size, Reading("apply", decoding=decoding))
-        _finish(len(packing.labels["train"]), start, processor, launched)
+        return len(pack(collection, out, given.size, Reading("apply", decoding=given.side)).labels["train"])
+
+    return run
 
 
-def whole_import(folder: str) -> None:
+def whole_import(given: argparse.Namespace, out: Path) -> Callable[[], int]:
     """Import a tree of splits as `headstart data` does, with every check."""
-    launched = time.perf_counter()
     from headstart.components.datasets.importing import import_dataset
 
-    start, processor = time.perf_counter(), _processor_seconds()
-    with tempfile.TemporaryDirectory() as out:
-        description = import_dataset(folder, Path(out) / "packed")
-        _finish(sum(description.counts.values()), start, processor, launched)
+    return lambda: sum(import_dataset(given.folder, out / "packed").counts.values())
 
 
-if __name__ == "__main__":
+SIDES = {"keras": keras_side, "exact": our_side, "scaled": our_side, "import": whole_import}
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("side", choices=["keras", "exact", "scaled", "import"], help="scaled and exact: our decoding")
+    parser.add_argument("side", choices=SIDES, help="scaled and exact: our decoding")
     parser.add_argument("folder", help="a folder with one folder per class; import: one of splits")
     parser.add_argument("--size", type=int, default=52, help="pixels that images are resized to")
     given = parser.parse_args()
-    if given.side == "import":
-        whole_import(given.folder)
-    elif given.side == "keras":
-        keras_side(given.folder, given.size)
-    else:
-        our_side(given.folder, given.size, given.side)
+    with tempfile.TemporaryDirectory() as out:
+        launched = time.perf_counter()
+        run = SIDES[given.side](given, Path(out))
+        start, processor = time.perf_counter(), _processor_seconds()
+        images = run()
+        ended, used = time.perf_counter(), _processor_seconds()
+    # Imported here, since what it brings along belongs to no side's start.
+    from headstart.components.machine import peak_memory_bytes
+
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    found = {
+        "images": images,
+        "seconds": ended - start,
+        "processor": used - processor,
+        "startup": start - launched,
+        "peak_mib": max(peak_memory_bytes(), largest) / 2**20,
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

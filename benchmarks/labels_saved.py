@@ -17,18 +17,16 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import optimize, special
 
-from benchmarks.coverage import Design
-from headstart.components.atomic_files import write_text
+from benchmarks.coverage import PAGE, Design
+from benchmarks.results import write_between
 from headstart.components.reporting.curve import Curve, equal_size
 from headstart.components.reporting.sampling import Floats
 
 REPLICATIONS = 1_000
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "statistics.md"
 BEGIN, END = "<!-- labels saved: begin -->", "<!-- labels saved: end -->"
 SIZES = 1200 / 2.0 ** np.arange(5, -1, -1)
 IMAGES = 600
@@ -173,8 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = table(REPLICATIONS // 50 if chosen.quick else REPLICATIONS)
     print(f"({time.monotonic() - begun:.0f} s)")
     if not chosen.quick:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        write_text(PAGE, f"{before}{BEGIN}\n\n{found}\n{END}{rest.partition(END)[2]}")
+        write_between(PAGE, BEGIN, END, f"\n{found}\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The local runner's worker, noting when each task's process starts and ends, and its longest argument in bytes.
+"""The local runner's worker, noting when each task's process starts and ends.
 
 python -m benchmarks.no_op_worker SPECIFICATION.json TIMES.json
 """
@@ -8,34 +8,36 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
 def main() -> None:
     began = time.perf_counter()
-    from kfp.local import subprocess_task_handler
-
     from headstart.pipelines import local_worker
+    from headstart.pipelines.task_template import Template
 
-    started_process = subprocess_task_handler.run_local_subprocess
     processes: list[tuple[float, float]] = []
 
-    longest = 0
+    class Timed(Template):
+        def around(self, run: Callable[..., int]) -> Callable[..., int]:
+            start = super().around(run)
 
-    def timed(full_command: list[str], **options: Any) -> int:
-        nonlocal longest
-        longest = max(longest, *(len(argument.encode()) for argument in full_command))
-        before = time.perf_counter()
-        status: int = started_process(full_command, **options)
-        processes.append((before - began, time.perf_counter() - began))
-        return status
+            def timed(**task: Any) -> int:
+                before = time.perf_counter()
+                status = start(**task)
+                processes.append((before - began, time.perf_counter() - began))
+                return status
 
-    subprocess_task_handler.run_local_subprocess = timed
-    local_worker.run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    Path(sys.argv[2]).write_text(
-        json.dumps({"wall": time.perf_counter() - began, "processes": processes, "longest_argument": longest})
-    )
+            return timed
+
+    template = Timed()
+    try:
+        local_worker.run(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), template)
+    finally:
+        template.end()
+    Path(sys.argv[2]).write_text(json.dumps({"wall": time.perf_counter() - began, "processes": processes}))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from headstart.components import machine
 from headstart.components.atomic_files import write_json, write_text
 from headstart.components.training import environment
 
+DOCUMENTS = REPOSITORY / "docs"
+
 
 def commit() -> str:
     """Return the short hash of the checked-out commit, with a plus where the tree differs from it."""
@@ -122,6 +124,13 @@ def spread(values: Sequence[float], unit: str) -> str:
     middle = statistics.median(values)
     shown = f"{number(middle)}{f' {unit}' if unit else ''}"
     return shown if len(values) == 1 else f"{shown} ({number(min(values))} to {number(max(values))})"
+
+
+def write_between(page: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` into a page of the documentation, in the place of what is between two markers; ValueError for none."""
+    content = page.read_text(encoding="utf-8")
+    before, after = content[: content.index(begin) + len(begin)], content[content.index(end) :]
+    write_text(page, f"{before}\n{text}{after}")
 
 
 def number(value: float) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from benchmarks import (
     experiment_rows,
+    gpu,
     growth,
     image_folders,
     import_rows,
     orchestration,
-    pytorch_peer,
     report_rendering,
     results,
     serving,
@@ -79,8 +79,8 @@ def main() -> None:
 
     sections: dict[str, Callable[[], list[results.Entry]]] = {
         "import": lambda: import_rows.measure(images(), options.work, options.repeats),
-        "training": lambda: training_speed.measure(options.work, options.repeats),
-        "pytorch": lambda: pytorch_peer.measure(options.repeats),
+        "training": lambda: training_speed.measure(options.repeats),
+        "pytorch": lambda: gpu.measure_processor(options.repeats),
         "start-up": lambda: training_start.measure(options.work / "start-up", options.repeats),
         "orchestration": lambda: orchestration.measure(options.work, options.repeats),
         "serving": lambda: serving.measure(options.work, options.repeats),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.image_folders import photographs
 from benchmarks.results import Entry
-from benchmarks.timing import python, run_measured
+from benchmarks.timing import answer
 
 SECTION = "serving"
 CALLS = {1: 200, 16: 60, 64: 30}
@@ -80,14 +80,11 @@ def measure(work: Path, repeats: int) -> list[Entry]:
     """Measure in processes of their own."""
     folder = work / "serving"
     folder.mkdir(parents=True, exist_ok=True)
-    log, found, shares = folder / "serving.log", [], []
-    for _ in range(repeats):
-        shares.append(run_measured(python("benchmarks.serving", folder), log).others or 0.0)
-        found.append(json.loads(log.read_text(encoding="utf-8").splitlines()[-1]))
-    others = sum(shares) / len(shares)
+    found = [answer("benchmarks.serving", folder) for _ in range(repeats)]
+    others = statistics.mean(one["others"] or 0.0 for one in found)
     rows = []
     for key in found[0]:
-        if key not in ("predict", "decoder"):
+        if key not in ("predict", "decoder", "others"):
             name, _, quantile = key.rpartition("/")
             what = f"SavedModel, JPEG of {name.replace(', ', ', images per call: ')}, {quantile}"
             rows.append(Entry(f"{SECTION}/{key}", SECTION, what, "ms", [one[key] for one in found], others=others))

@@ -100,9 +100,9 @@ def write(folder: Path, records: list[RunRecord]) -> list[Path]:
     return files
 
 
-def templates(folder: Path, *, classes: int = 3) -> Path:
+def templates(folder: Path) -> Path:
     """Write one record per arm, named after it, and return `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for arm in EPOCHS:
-        record(arm, 1, classes=classes).write(folder / f"{arm}.json")  # type: ignore[arg-type]
+        record(arm, 1).write(folder / f"{arm}.json")  # type: ignore[arg-type]
     return folder

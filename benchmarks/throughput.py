@@ -19,12 +19,13 @@ from headstart.components.machine import peak_memory_bytes
 IMAGE_SIZE, CLASSES = 52, 100
 
 
-def drawn(count: int) -> tuple[Any, Any]:
+def drawn(count: int, classes: int = CLASSES) -> tuple[Any, Any]:
+    """Random images (uint8) and labels (int32)."""
     import numpy as np
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    return images, rng.integers(0, CLASSES, count).astype(np.int32)
+    return images, rng.integers(0, classes, count).astype(np.int32)
 
 
 def ours(batch: int, images: Any, labels: Any, gpu: bool, recipe: dict[str, Any]) -> Callable[[int], Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,6 @@ class Measurement:
     cpu: float
     peak_bytes: int
     others: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"wall": self.wall, "cpu": self.cpu, "peak_bytes": self.peak_bytes, "others": self.others}
 
 
 class Failed(Exception):  # noqa: N818 - it names what happened
@@ -82,3 +81,22 @@ def run_measured(command: list[str], log: Path, **environment: str) -> Measureme
 def python(module: str, *arguments: object) -> list[str]:
     """Return the command that runs a module of this repository."""
     return [sys.executable, "-m", module, *map(str, arguments)]
+
+
+def answer(module: str, *arguments: object) -> dict[str, Any]:
+    """Run a module of this repository and return the JSON in the last line that it prints; SystemExit where it fails.
+
+    `others` in it is the share of the machine that other processes used meanwhile, unless the module says it itself.
+    """
+    busy, began, before = machine_busy_seconds(), time.perf_counter(), children_seconds()
+    done = subprocess.run(python(module, *arguments), cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, (module, *arguments)))}: {done.stderr[-2000:]}")
+    others = others_share(busy, time.perf_counter() - began, children_seconds() - before)
+    return {"others": others, **json.loads(done.stdout.splitlines()[-1])}
+
+
+def children_seconds() -> float:
+    """Processor seconds of the processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,4 +1,4 @@
-"""Training beside `model.fit`, in turn in one process: `python -m benchmarks.training_speed [--repeats 5]`.
+"""Training beside `model.fit`, in turn in one process: `make bench ARGS='--only training'`.
 
 - *Throughput*: epochs of the whole network on images in memory, at batch 32, 128 and 512.
 - *Baseline run*: epochs of 1,200 images at batch 32 with 120 validation images after each, on both sides.
@@ -11,36 +11,25 @@ once before the clock starts. The images are random bytes: what an epoch costs d
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.machine_speed import network_operations
-from benchmarks.timing import REPOSITORY, others_share, python
+from benchmarks.throughput import CLASSES, IMAGE_SIZE, drawn
+from benchmarks.timing import answer, others_share
 from headstart.components.training.clock import machine_busy_seconds
 
-IMAGE_SIZE, CLASSES = 52, 100
 TARGET_CLASSES, TARGET_IMAGES, VALIDATION_IMAGES = 3, 1200, 120
 RUN_EPOCHS = 20
 BATCHES = (32, 128, 512)
 PRECISIONS = ("float32", "bfloat16")
+SIDE, PRODUCTS = 2048, 8
+"""Of the matrices whose product measures the machine's speed, and how often they are multiplied."""
 Side = Callable[[], float]
-
-
-def drawn(count: int, classes: int) -> tuple[Any, Any]:
-    """Random images (uint8) and labels (int32)."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (count, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    return images, rng.integers(0, classes, count).astype(np.int32)
 
 
 def network(classes: int, frozen: tuple[str, ...] = ()) -> Any:
@@ -122,7 +111,7 @@ def in_turn(sides: dict[str, Side], repeats: int) -> dict[str, list[float]]:
 def throughput(batch: int, repeats: int) -> dict[str, list[float]]:
     """Images a second of each side at one batch size."""
     count = max(2048, 8 * batch)
-    train = drawn(count, CLASSES)
+    train = drawn(count)
     sides = {"fit": by_fit(network(CLASSES), batch, train, None, 1)}
     sides |= {name: by_loop(network(CLASSES), batch, train, None, 1, name) for name in PRECISIONS}
     return {name: [count / value for value in values] for name, values in in_turn(sides, repeats).items()}
@@ -139,8 +128,42 @@ def runs(arm: str, repeats: int) -> dict[str, list[float]]:
     return in_turn(sides, repeats)
 
 
+def gigaflops(dtype: str) -> float:
+    """Best of some products of two square matrices, in 10⁹ operations a second (a multiply and an add are two)."""
+    import numpy as np
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(len(os.sched_getaffinity(0)))
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    matrix = tf.cast(tf.constant(np.random.default_rng(0).normal(size=(SIDE, SIDE)), tf.float32), dtype)
+    product = tf.function(tf.matmul)
+    product(matrix, matrix)
+    best = float("inf")
+    for _ in range(PRODUCTS):
+        began = time.perf_counter()
+        product(matrix, matrix).numpy()
+        best = min(best, time.perf_counter() - began)
+    return 2 * SIDE**3 / best / 1e9
+
+
+def network_operations(image_size: int, classes: int) -> int:
+    """Operations of a forward pass of one image through the paper's network, convolutions and dense layers.
+
+    A training step takes three times as many: the pass back has one product for the inputs and one for the weights.
+    """
+    total, size, channels = 0, image_size, 3
+    for kernel, filters, pool in ((5, 16, True), (3, 32, True), (3, 64, False), (3, 128, True)):
+        size = size - kernel + 1
+        total += 2 * size * size * filters * kernel * kernel * channels
+        size, channels = (size // 2 if pool else size), filters
+    flat = size * size * channels
+    return total + 2 * (flat * 512 + 512 * 512 + 512 * classes)
+
+
 def worker(what: str, repeats: int) -> dict[str, Any]:
-    """Measure one thing in this process; for `throughput-BATCH` images a second, else seconds."""
+    """Measure one thing in this process; for `throughput-BATCH` images a second, `machine` GFLOP/s, else seconds."""
+    if what == "machine":
+        return {dtype: gigaflops(dtype) for dtype in PRECISIONS}
     from headstart.components.training.environment import prepare_tensorflow
 
     prepare_tensorflow(len(os.sched_getaffinity(0)), 0)
@@ -151,23 +174,16 @@ def worker(what: str, repeats: int) -> dict[str, Any]:
     return {"found": found, "others": others}
 
 
-def _child(*command: object) -> dict[str, Any]:
-    environ = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
-    done = subprocess.run(python(*map(str, command)), cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def measure(_: Path, repeats: int) -> list[results.Entry]:
+def measure(repeats: int) -> list[results.Entry]:
     """Measure everything and return the rows of the table."""
-    speed = _child("benchmarks.machine_speed")["gigaflops"]
+    speed = answer("benchmarks.training_speed", "machine", 1)
     operations = 3 * network_operations(IMAGE_SIZE, CLASSES)
     rows: list[results.Entry] = []
 
     def add(what: str, title: str, targets: dict[str, str], unit: str) -> None:
-        answer = _child("benchmarks.training_speed", "--worker", what, "--repeats", repeats)
+        measured = answer("benchmarks.training_speed", what, repeats)
         for precision in PRECISIONS:
-            ours = answer["found"][precision]
+            ours = measured["found"][precision]
             note = ""
             if unit == "images/s":
                 share = sorted(ours)[len(ours) // 2] * operations / 1e9 / speed[precision]
@@ -179,13 +195,13 @@ def measure(_: Path, repeats: int) -> list[results.Entry]:
                     what=f"{title}, {precision}",
                     unit=unit,
                     ours=ours,
-                    peer=answer["found"]["fit"],
+                    peer=measured["found"]["fit"],
                     faster_is="more" if unit == "images/s" else "less",
                     against="model.fit",
                     target=targets.get(precision, ""),
                     on="random bytes",
                     note=note,
-                    others=answer["others"],
+                    others=measured["others"],
                 )
             )
 
@@ -198,22 +214,5 @@ def measure(_: Path, repeats: int) -> list[results.Entry]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--results", type=Path, help="results.json to put the figures into; default: only print them")
-    options = parser.parse_args()
-    if options.worker:
-        print(json.dumps(worker(options.worker, options.repeats)))
-        return
-    rows = measure(Path(), options.repeats)
-    if options.results:
-        results.merge(options.results, rows)
-    results.show(rows)
-    json.dump({row.key: {"ours": row.ours, "fit": row.peer} for row in rows}, sys.stdout, indent=1)
-    print()
-
-
 if __name__ == "__main__":
-    main()
+    print(json.dumps(worker(sys.argv[1], int(sys.argv[2]))))

@@ -1,4 +1,4 @@
-"""What a training component costs besides training: `python -m benchmarks.training_start [--repeats 5]`.
+"""What a training component costs besides training: `make bench ARGS='--only start-up'`.
 
 Ours is the whole process that a pipeline starts for `train_runs` (KFP's executor with the component's own source,
 the process that trains, record written, everything over), less the seconds within training's clock. The peer is what no
@@ -8,10 +8,8 @@ does nothing. Both are counted in wall seconds and in processor seconds; the lat
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -127,19 +125,3 @@ def measure(work: Path, repeats: int) -> list[results.Entry]:
         )
         for name, what, found in (("wall", "wall time", wall), ("cpu", "processor time", cpu))
     ]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--results", type=Path, help="results.json to put the figures into; default: only print them")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work:
-        rows = measure(Path(work), options.repeats)
-    if options.results:
-        results.merge(options.results, rows)
-    results.show(rows)
-
-
-if __name__ == "__main__":
-    main()

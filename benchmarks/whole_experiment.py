@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from benchmarks.image_folders import ImageFolders
 from benchmarks.timing import python, run_measured
 from headstart.components.atomic_files import write_json
 from headstart.components.training.stages import place_of
+
+IMAGE_SIZE = 52
+CHUNK = 2
+"""Runs of each arm that one side makes before it is the other's turn."""
 
 
 @dataclass
@@ -27,35 +31,20 @@ class Options:
     Attributes:
         images: both sets as class folders.
         runs: runs of each arm.
-        chunk: runs of each arm that one side makes before it is the other's turn.
         preset: recipe of ours; the notebook has its own.
-        settings: settings of ours by name, put over the preset.
-        notebook: further options of the notebook, for short trials.
         orchestration: seconds a task that the local runner adds, see `benchmarks.orchestration`; counted against ours.
     """
 
     images: ImageFolders
     work: Path
     runs: int = 10
-    chunk: int = 2
     preset: str = "fast"
-    settings: dict[str, Any] | None = None
-    notebook: tuple[str, ...] = ()
     orchestration: float = 0.0
-    image_size: int = 52
 
     def folder(self) -> Path:
-        identity = [
-            "forked runs, one folder",
-            str(self.images.source),
-            str(self.images.intermediate),
-            self.runs,
-            self.preset,
-        ]
-        digest = hashlib.sha256(
-            json.dumps([*identity, self.settings, self.notebook, self.image_size]).encode()
-        ).hexdigest()
-        return self.work / f"experiment-{digest[:8]}"
+        sets = [str(self.images.source), str(self.images.intermediate)]
+        identity = ["forked runs, one folder", *sets, self.runs, self.preset, IMAGE_SIZE]
+        return self.work / f"experiment-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:8]}"
 
 
 class Parts:
@@ -71,15 +60,13 @@ class Parts:
         if file.exists():
             return
         measured = run_measured(command(), self.folder / f"{side}.log")
-        write_json(file, {"process": measured.as_dict(), "result": result()})
+        write_json(file, {"process": asdict(measured), "result": result()})
         print(f"  {side} {part}: {measured.wall:.1f} s, processor {measured.cpu:.1f} s", flush=True)
 
     def notebook(self, part: str, name: str, *more: object) -> None:
         images, work = self.options.images, self.folder / "notebook"
         sources = ("--source", images.source, "--intermediate", images.intermediate, "--work", work)
-        command = python(
-            "benchmarks.notebook", *sources, "--parts", part, "--name", name, *self.options.notebook, *more
-        )
+        command = python("benchmarks.notebook", *sources, "--parts", part, "--name", name, *more)
         self.run("notebook", name, lambda: command, lambda: read(work / f"{name}.json"))
 
     def ours(self, part: str, name: str, result: Path | None, **arguments: Any) -> None:
@@ -98,14 +85,8 @@ class Parts:
 
     def how(self) -> dict[str, Any]:
         """What is the same for all that trains."""
-        settings = self.options.settings or {}
-        return {
-            "run_id": "benchmark",
-            "preset": self.options.preset,
-            "settings": settings,
-            "accelerators": 0,
-            "image": "",
-        }
+        where = {"accelerators": 0, "image": ""}
+        return {"run_id": "benchmark", "preset": self.options.preset, "settings": {}, **where}
 
     def arguments(self, arm: str, dataset: str, initial: str | None, seed: int | None = None) -> dict[str, Any]:
         """Arguments of `run_stage`; a stage without a seed of its own keeps its model."""
@@ -127,7 +108,7 @@ class Parts:
         arguments = self.arguments(arm, dataset, initial)
         self.ours("stage", arm, Path(arguments["record"]), **arguments)
 
-    def runs(self, seeds: list[int]) -> None:
+    def runs(self, seeds: Sequence[int]) -> None:
         """Both arms of each seed, forked from one process as in `headstart run`."""
         starts = {"baseline": None, "transfer": "finetune-model"}
         each = [self.arguments(arm, "target", initial, seed) for seed in seeds for arm, initial in starts.items()]
@@ -139,16 +120,11 @@ def read(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def chunks(options: Options) -> Iterator[list[int]]:
-    seeds = list(range(1, options.runs + 1))
-    yield from (seeds[start : start + options.chunk] for start in range(0, len(seeds), options.chunk))
-
-
 def run(options: Options) -> Path:
     """Run what has not been run yet and return the folder of the parts."""
     parts = Parts(options)
     place, images = parts.folder / "ours", options.images
-    importing = {"image_size": options.image_size, "incomplete_classes": "drop"}
+    importing = {"image_size": IMAGE_SIZE, "incomplete_classes": "drop"}
     parts.ours("import", "import-source", None, uri=str(images.source), folder=str(place / "source"), **importing)
     chosen = str(place / "precision.json")
     dataset = str(place / "source")
@@ -161,15 +137,11 @@ def run(options: Options) -> Path:
     parts.notebook("finetune", "finetune")
     parts.ours("select", "select", None, packed=folder, folder=str(place / "target"))
     parts.stage("final", "target", "finetune-model")
-    for seeds in chunks(options):
+    seeds_of_all = range(1, options.runs + 1)
+    for seeds in (seeds_of_all[start : start + CHUNK] for start in range(0, options.runs, CHUNK)):
         parts.notebook("runs", f"runs-{seeds[0]}", "--seeds", *seeds)
         parts.runs(seeds)
-    names = [
-        "pretrain",
-        "finetune",
-        "final",
-        *(f"{a}-{s + 1}" for a in ("baseline", "transfer") for s in range(options.runs)),
-    ]
-    records = [str(place / f"{name}.json") for name in names]
+    runs = [f"{arm}-{seed}" for arm in ("baseline", "transfer") for seed in seeds_of_all]
+    records = [str(place / f"{name}.json") for name in ("pretrain", "finetune", "final", *runs)]
     parts.ours("report", "report", place / "report" / "summary.json", records=records, output=str(place / "report"))
     return parts.results

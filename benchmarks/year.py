@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.results import DOCUMENTS, write_between
 from benchmarks.year_page import DARK, IMPROVED, MISLABELLED, Nights, picture, table
 from headstart.components.atomic_files import write_text
 from headstart.components.datasets.importing import import_dataset
@@ -42,8 +43,8 @@ from headstart.components.promotion.retraining_report import files
 from headstart.components.promotion.store import ModelStore, open_store
 from headstart.components.records import Result, RunRecord
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "retraining.md"
-PICTURE = PAGE.parent / "images" / "year.svg"
+PAGE = DOCUMENTS / "retraining.md"
+PICTURE = DOCUMENTS / "images" / "year.svg"
 BEGIN, END = "<!-- year: begin -->", "<!-- year: end -->"
 SIZE, FILTERS, SEEDS = 24, 64, 3
 DELIVERED, MORE, TESTED = 240, 480, 300
@@ -284,10 +285,8 @@ def main() -> None:
         text = table(nights, len(reserved.labels))
     print(text)
     if options.nights == parser.get_default("nights"):
-        page = PAGE.read_text(encoding="utf-8")
-        before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
         image = "![Accuracy on the reserved images, night by night](images/year.svg)\n"
-        write_text(PAGE, f"{before}\n{text}\n{image}{after}")
+        write_between(PAGE, BEGIN, END, f"{text}\n{image}")
         write_text(PICTURE, picture(nights))
 
 

@@ -19,30 +19,24 @@ from headstart.components.foreign_text import echo, printable
 from headstart.pipelines.interruption import NO_THREADS, no_threads_left
 from headstart.pipelines.lasting_output import OUTPUT_LOST, drop_what_is_buffered
 
-# Name → module, attribute, one line of help. A module is imported only when its command is called, so that
+# Name → one line of help. The module of that name in `commands` is imported only when its command is called, so that
 # `headstart --help` answers at once and no command pays for the imports of another.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("headstart.pipelines.commands.run", "Run the whole experiment on this machine."),
-    "curve": ("headstart.pipelines.commands.curve", "Say how many labels transfer saves: every arm at several sizes."),
-    "scout": ("headstart.pipelines.commands.scout", "Rank prepared models for a target set before training."),
-    "data": ("headstart.pipelines.commands.data", "Fetch, import, look at and select data sets."),
-    "report": ("headstart.pipelines.commands.report", "Render the report again from run records."),
-    "compare": (
-        "headstart.pipelines.commands.compare",
-        "Say whether one result is slower or less accurate than another.",
-    ),
-    "predict": ("headstart.pipelines.commands.predict", "Classify images with a trained model."),
-    "export": ("headstart.pipelines.commands.export", "Hand results and models to other tools (MLflow, ONNX, TFLite)."),
-    "settings": ("headstart.pipelines.commands.settings", "List every setting, with its default and what it accepts."),
-    "compile": ("headstart.pipelines.commands.compile", "Write a pipeline as a package for a cluster."),
-    "check": ("headstart.pipelines.commands.check", "Say what would stop a run on a cluster, before it starts."),
-    "submit": ("headstart.pipelines.commands.submit", "Submit a pipeline to a cluster and follow it."),
-    "schedule": ("headstart.pipelines.commands.schedule", "Run a pipeline on a cluster at set times or intervals."),
-    "retrain": (
-        "headstart.pipelines.commands.retrain",
-        "Retrain the last stage on this machine and promote what is better.",
-    ),
-    "models": ("headstart.pipelines.commands.models", "List, show, pin and roll back promoted models."),
+COMMANDS = {
+    "run": "Run the whole experiment on this machine.",
+    "curve": "Say how many labels transfer saves: every arm at several sizes.",
+    "scout": "Rank prepared models for a target set before training.",
+    "data": "Fetch, import, look at and select data sets.",
+    "report": "Render the report again from run records.",
+    "compare": "Say whether one result is slower or less accurate than another.",
+    "predict": "Classify images with a trained model.",
+    "export": "Hand results and models to other tools (MLflow, ONNX, TFLite).",
+    "settings": "List every setting, with its default and what it accepts.",
+    "compile": "Write a pipeline as a package for a cluster.",
+    "check": "Say what would stop a run on a cluster, before it starts.",
+    "submit": "Submit a pipeline to a cluster and follow it.",
+    "schedule": "Run a pipeline on a cluster at set times or intervals.",
+    "retrain": "Retrain the last stage on this machine and promote what is better.",
+    "models": "List, show, pin and roll back promoted models.",
 }
 
 
@@ -57,12 +51,12 @@ class LazyGroup(click.Group):
         """Import the module of one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command: click.Command = importlib.import_module(f"headstart.pipelines.commands.{cmd_name}").command
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Offer names and options without importing any command, so that the shell answers at once."""
-        names = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        names = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
@@ -76,7 +70,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table above, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -8,6 +8,7 @@ from kfp.dsl.base_component import BaseComponent
 
 from headstart.components.datasets.left_out import AUTO
 from headstart.components.datasets.settings import PAPER_CLASSES
+from headstart.components.design import CURVE_DRAWS, CURVE_RUNS
 from headstart.components.preflight.component import preflight
 from headstart.components.reporting.component import report_curve, verify
 from headstart.components.stages import DEFAULT_ARMS
@@ -15,8 +16,7 @@ from headstart.components.training.component import fetch_prepared, train_runs
 from headstart.pipelines.placement import Placement, pipeline_config
 from headstart.pipelines.tasks import described, import_and_select, placing, training_inputs
 
-DEFAULT_SEEDS = list(range(1, 7))
-DEFAULT_DRAWS = 3
+DEFAULT_SEEDS = list(range(1, CURVE_RUNS + 1))
 
 
 def curve(
@@ -48,7 +48,7 @@ def curve(
         target_layout: str = "auto",
         seeds: list[int] = DEFAULT_SEEDS,
         arms: list[str] = list(DEFAULT_ARMS),  # noqa: B006
-        draws: int = DEFAULT_DRAWS,
+        draws: int = CURVE_DRAWS,
         preset: str = "",
         settings: dict = {},  # noqa: B006
         classes: dict = PAPER_CLASSES,

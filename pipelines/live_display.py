@@ -136,7 +136,11 @@ class LiveDisplay:
         """Take in what the running task says of itself; a task that runs several arms has a row for each."""
         kind = fields.get("event", "")
         if kind == "plan":
-            self._expect(_number(fields.get("runs")))
+            # How many sizes a curve has, and so how often each arm runs, is known once there are images.
+            runs = _number(fields.get("runs"))
+            for each in self.rows:
+                if runs and "/" in each.task:
+                    each.repeats = int(runs)
             return
         name = task if task in self._by_task else run_row(task, fields.get("arm", ""))
         row = self._by_task.get(name)
@@ -159,12 +163,6 @@ class LiveDisplay:
             row.detail = fields["text"]
         if kind != "run" and row.detail and row.begun is not None and not self._live:
             self._say_how_far(row)
-
-    def _expect(self, runs: float | None) -> None:
-        """Correct the number of runs of each arm: how many sizes a curve has is known once there are images."""
-        for row in self.rows:
-            if runs and "/" in row.task:
-                row.repeats = int(runs)
 
     def _tick(self) -> None:
         """Say how far it is where the running stage itself says nothing for long: an epoch can take minutes."""

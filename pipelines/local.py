@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -236,7 +235,9 @@ class _Tasks:
 
 def _follow(worker: subprocess.Popen[str], log: _Log, listener: Listener) -> LocalResult:
     tasks = _Tasks(listener)
-    for line in _lines(worker):
+    assert worker.stdout is not None
+    for raw in worker.stdout:
+        line = _shown(raw.rstrip("\n"))
         log.write(line + "\n")
         listener.log_line(line)
         tasks.line(line)
@@ -248,12 +249,6 @@ def _follow(worker: subprocess.Popen[str], log: _Log, listener: Listener) -> Loc
     how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     while_ = f" while {tasks.current} ran" if tasks.current else ""
     return LocalResult(False, "", tasks.error() or f"it {how}{while_}")
-
-
-def _lines(worker: subprocess.Popen[str]) -> Iterator[str]:
-    assert worker.stdout is not None
-    for line in worker.stdout:
-        yield _shown(line.rstrip("\n"))
 
 
 def _shown(text: str) -> str:

@@ -36,11 +36,9 @@ class RetrainingRequest:
     """What `headstart retrain` was asked for; `parameters` are those of the pipeline, see `retraining.py`."""
 
     parameters: dict[str, Any]
-    parallelism: int = 1
     accelerators: int = 0
     log: Path | None = None
     verbose: bool = False
-    scratch: Path | None = None
     notify: str = ""
     registry: str = ""
     registry_name: str = "headstart"
@@ -55,7 +53,7 @@ def run_retraining(request: RetrainingRequest) -> int:
     if request.log:
         begin_log(request.log, "--log")
     console = lasting_console()
-    work = Path(tempfile.mkdtemp(prefix="headstart-retrain-", dir=request.scratch))
+    work = Path(tempfile.mkdtemp(prefix="headstart-retrain-"))
     log = request.log or work / "retrain.log"
     status = 1
     try:
@@ -94,7 +92,7 @@ def _retrain(request: RetrainingRequest, console: Console, run_id: str, work: Pa
         arguments=request.parameters,
         pipeline_root=work,
         log=log,
-        build={"run_id": run_id, "parallelism": request.parallelism},
+        build={"run_id": run_id},
         placement=Placement.here(accelerators=request.accelerators).model_dump(),
     )
     try:

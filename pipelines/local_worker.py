@@ -10,19 +10,25 @@ import importlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.machine import die_with
 from headstart.components.training.preloading import SEPARATE
-from headstart.pipelines import final_failures
 from headstart.pipelines.long_arguments import through_files
 from headstart.pipelines.task_template import Template
+
+_ERROR = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Interrupt))\b")
+_FINAL = {f"{error.__module__}.{error.__name__}" for error in (HeadstartError, SettingError)}
+_last = threading.local()  # `error`: the one that the task of this thread printed last; iterations are threads
 
 
 def _start_nothing_more(template: Template | None, _signal: int, _frame: object) -> None:
@@ -68,6 +74,53 @@ def _runner(spec: dict[str, Any], template: Template | None) -> Any:
     )
 
 
+class _Output:
+    """Standard output of the runner, read along."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        if error := _ERROR.match(text):
+            _last.error = error[1]
+        return self._stream.write(text)
+
+
+class _FinalError(Exception):
+    """Leaves the loop in which `kfp.local` retries."""
+
+
+def _try_final_failures_once() -> None:
+    """Have `kfp.local` try a task no further whose last error is a HeadstartError that is not temporary.
+
+    By itself it retries whatever failed. The runner knows what the task printed, whichever way that was started: fork,
+    process or container.
+    """
+    from kfp.local import status, task_dispatcher
+    from kfp.local.orchestrator import task_executor
+
+    attempt, with_retries = task_dispatcher.run_single_task_implementation, task_executor.execute_single_task
+
+    def attempt_once(*values: Any, **named: Any) -> Any:
+        _last.error = ""
+        outputs, ended = attempt(*values, **named)
+        if ended == status.Status.FAILURE and _last.error in _FINAL:
+            raise _FinalError
+        return outputs, ended
+
+    def execute(*values: Any, **named: Any) -> Any:
+        try:
+            return with_retries(*values, **named)
+        except _FinalError:
+            return {}, status.Status.FAILURE
+
+    sys.stdout = _Output(sys.stdout)
+    task_dispatcher.run_single_task_implementation, task_executor.execute_single_task = attempt_once, execute
+
+
 def run(spec: dict[str, Any], template: Template | None) -> None:
     """Build the pipeline that `spec` names and run it; raises RuntimeError where a task failed.
 
@@ -79,7 +132,7 @@ def run(spec: dict[str, Any], template: Template | None) -> None:
     warnings.filterwarnings("ignore", message=".*have no effect in the current local runner.*")
     warnings.filterwarnings("ignore", message=".*custom or non-Python base image.*")
     local.init(_runner(spec, template), pipeline_root=spec["pipeline_root"], enable_caching=False)
-    final_failures.end_their_task()
+    _try_final_failures_once()
     module, function = spec["builder"].split(":")
     build = getattr(importlib.import_module(module), function)
     placement = importlib.import_module("headstart.pipelines.placement").Placement(**spec["placement"])

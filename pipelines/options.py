@@ -78,10 +78,6 @@ def parse_classes(pairs: Sequence[str]) -> dict[str, str]:
     return {name: words.strip() for name, words in rule.items()} or dict(PAPER_CLASSES)
 
 
-def _classes_callback(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    return parse_classes(value)
-
-
 class ClassesCommand(click.Command):
     """A command in which `--classes` takes all the NAME=WORDS that follow it: `--classes a=x b=y` is two classes."""
 
@@ -116,7 +112,7 @@ def classes_option(first: str = "") -> Callable[[Function], Function]:
         "--classes",
         multiple=True,
         metavar="NAME=WORDS",
-        callback=_classes_callback,
+        callback=lambda _, __, pairs: parse_classes(pairs),
         show_default=False,
         help="Target classes, each with the words that its source classes carry; * takes the rest: "
         f"--classes cherry=cherry other='*'.  [default: {first}apple=apple pears=pear noise=*]",

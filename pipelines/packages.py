@@ -93,25 +93,22 @@ class Package:
         return [key for key, task in self.tasks.items() if "parameterIterator" in task or "artifactIterator" in task]
 
 
-def build_pipeline(name: PipelineName, placement: Placement, **build: Any) -> Any:
-    """Build one of the project's pipelines; `build` holds further arguments of its builder, such as parallelism."""
-    if name not in PIPELINES:
-        raise SettingError(f"There is no pipeline {name!r}.", "There are experiment, curve and retraining.")
-    return getattr(importlib.import_module(f"headstart.pipelines.{name}"), name)(placement, **build)
-
-
 def compile_package(name: PipelineName, output: Path, placement: Placement, **build: Any) -> Package:
     """Compile a pipeline into `output`, a YAML file that is whole or not written, and read it back.
 
+    `build` holds further arguments of its builder, such as parallelism.
+
     Raises:
-        SettingError: `output` does not end in .yaml or .yml.
+        SettingError: `output` does not end in .yaml or .yml, or there is no such pipeline.
         HeadstartError: the package would not fit into one Kubernetes object.
     """
     from kfp import compiler
 
     if output.suffix not in (".yaml", ".yml"):
         raise SettingError(f"{output}: a package is YAML.", "Give a name that ends in .yaml.")
-    pipeline = build_pipeline(name, placement, **build)
+    if name not in PIPELINES:
+        raise SettingError(f"There is no pipeline {name!r}.", "There are experiment, curve and retraining.")
+    pipeline = getattr(importlib.import_module(f"headstart.pipelines.{name}"), name)(placement, **build)
     with tempfile.TemporaryDirectory(prefix="headstart-package-") as folder, warnings.catch_warnings():
         # kfp warns about its own use of what it has deprecated; what matters is checked in the result.
         warnings.simplefilter("ignore", FutureWarning)

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from headstart.pipelines.restarting import outlast
+from headstart.components.errors import HeadstartError
+from headstart.components.training.checkpoint import KEPT_IN_CONTAINER
 
 Kind = Literal["training", "data", "report", "preflight"]
 
@@ -102,6 +103,12 @@ _REGISTRY = re.compile(
 _PART = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 
 
+def registry_of(image: str) -> str | None:
+    """Return the registry in an image's name, or None: as containerd has it, a first part with a dot or a port."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else None
+
+
 def image_problem(image: str) -> str:
     """Say what is wrong with an image reference, or return an empty text."""
     if "://" in image:
@@ -109,10 +116,9 @@ def image_problem(image: str) -> str:
     if not image or re.search(r"\s", image) or image != image.strip("/:@"):
         return "is not an image reference"
     name = image.partition("@")[0]
-    first, slash, rest = name.partition("/")
-    # As containerd has it: the first part is a registry if it has a dot or a port, all others are in lower case.
-    registry = first if slash and ("." in first or ":" in first or first == "localhost") else ""
-    path = (rest if registry else name).rpartition(":")[0] or (rest if registry else name)
+    registry = registry_of(name) or ""
+    path = name.removeprefix(f"{registry}/")
+    path = path.rpartition(":")[0] or path
     if registry and not _REGISTRY.fullmatch(registry):
         return f"names a registry {registry} that is no host"
     for part in path.split("/"):
@@ -321,3 +327,52 @@ def _mount(task: Any, placement: Placement, kind: Kind) -> None:
         task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{CREDENTIALS_FOLDER}/{CREDENTIALS_FILE}")
     if placement.volume_claim:
         kubernetes.mount_pvc(task, placement.volume_claim, VOLUME_FOLDER)
+
+
+_CALL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
+
+# 128 + N is the shell's status for signal N, any other the task's own. After SIGTERM or SIGINT the pod is to end:
+# nothing is started again, and the trap keeps the shell waiting for a process that still writes its checkpoint.
+_LOOP = """export {kept}=$(mktemp -d)
+ending=
+trap ending=1 TERM INT
+started=1
+while :; do
+    status=0
+    {call} || status=$?
+    case $status in 0) break;; 130|143) exit $status;; esac
+    if [ -n "$ending" ] || [ $status -le 128 ] || [ $status -ge 160 ]; then exit $status; fi
+    if [ $started -gt {restarts} ]; then exit $status; fi
+    echo "the task was ended by signal $((status - 128)) and is started again ($started of {restarts})" >&2
+    started=$((started + 1))
+done
+"""
+_WAIT = 'python3 -m headstart.components.storage.kubeflow_store {seconds} "$@" || true\n'
+
+
+def outlast(task: Any, restarts: int, storage_seconds: int) -> None:
+    """Make the container of `task` (a `kfp.dsl.PipelineTask` of a Python component) outlast signals and its store.
+
+    Kubeflow Pipelines 2.17 as installed starts a deleted pod again and never a container that failed (see
+    docs/cluster.md). The shell that kfp starts the process from starts it again after a signal: what the process had
+    fetched and its checkpoints are still there. And it ends once the store answers that the outputs go to.
+
+    Args:
+        task: the task, of which the command is changed.
+        restarts: how often its process is started again after a signal.
+        storage_seconds: how long it waits at its end for an object store that does not answer.
+    """
+    if not restarts and not storage_seconds:
+        return
+    command = list(task.container_spec.command)
+    where = [number for number, part in enumerate(command) if _CALL in str(part)]
+    if len(where) != 1:
+        raise HeadstartError(
+            f"{task.name}: its command is not the one that kfp 2.17 gives a Python component, so it cannot be started "
+            "again in its container; install the kfp that requirements/ names, or set restarts and "
+            "storage_wait_seconds to 0."
+        )
+    before, _, after = str(command[where[0]]).partition(_CALL)
+    loop = _LOOP.format(kept=KEPT_IN_CONTAINER, call=_CALL + after.rstrip(), restarts=restarts)
+    command[where[0]] = before + loop + (_WAIT.format(seconds=storage_seconds) if storage_seconds else "")
+    task.container_spec.command = command

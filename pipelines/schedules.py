@@ -141,7 +141,9 @@ def put_schedule(
         **({"namespace": namespace} if namespace else {}),
         **({"service_account": service_account} if service_account else {}),
     }
-    body["description"] += f" [{_digest({**body, 'mode': ''})}]"
+    # What tells one declaration from another, where the API keeps it for us.
+    declared = json.dumps({**body, "mode": ""}, sort_keys=True)
+    body["description"] += f" [{hashlib.sha256(declared.encode()).hexdigest()[:16]}]"
     if len(old) == 1 and old[0].description == body["description"] and (not paused or not old[0].enabled):
         return old[0], []
     with idle(connection, old, namespace, end_runs=end_runs):
@@ -166,11 +168,6 @@ def _create(connection: Connection, body: dict[str, Any], name: str, known: set[
 def set_enabled(connection: Connection, schedule: Schedule, enabled: bool) -> None:
     """Pause a schedule or let it go on."""
     connection.send(f"{PATH}/{quote(schedule.identity, safe='')}:{'enable' if enabled else 'disable'}")
-
-
-def _digest(body: dict[str, Any]) -> str:
-    """Return what tells one declaration from another, where the API keeps it for us."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def runs_under_way(connection: Connection, schedule: Schedule, namespace: str = "") -> list[str]:

@@ -45,7 +45,10 @@ def require(*, read_from: Iterable[str], write_to: str, run_id: str) -> str:
     Raises:
         HeadstartError: at least one check failed; the message holds all that did.
     """
-    checks = run_checks(read_from=read_from, write_to=write_to, run_id=run_id)
+    checks = [check_software(), check_user(), check_scratch(), check_home()]
+    checks += [check_readable(uri) for uri in dict.fromkeys(uri for uri in read_from if uri)]
+    if write_to:
+        checks.append(check_writable(write_to, run_id))
     for check in checks:
         print(check, flush=True)
     failed = [check for check in checks if check.outcome == "failed"]
@@ -53,15 +56,6 @@ def require(*, read_from: Iterable[str], write_to: str, run_id: str) -> str:
         raise HeadstartError("This run cannot succeed here. " + " ".join(f"{c.name}: {c.found}" for c in failed),
                              " ".join(dict.fromkeys(c.remedy for c in failed if c.remedy)))  # fmt: skip
     return "\n".join(str(check) for check in checks)
-
-
-def run_checks(*, read_from: Iterable[str], write_to: str, run_id: str) -> list[Check]:
-    """Run every check and return what each found; none of them raises."""
-    checks = [check_software(), check_user(), check_scratch(), check_home()]
-    checks += [check_readable(uri) for uri in dict.fromkeys(uri for uri in read_from if uri)]
-    if write_to:
-        checks.append(check_writable(write_to, run_id))
-    return checks
 
 
 def check_software() -> Check:

@@ -35,7 +35,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     from headstart.components.training.settings import resolve
 
     given = {name: _table(name, value) if name in _TABLES else value for name, value in parameters.items()}
-    for name in _URIS:
+    for name in URIS:
         if has_credentials(str(given.get(name, ""))):
             raise SettingError(
                 f"{name}: {masked_address(str(given[name]))} carries a password or a signature, which "
@@ -135,7 +135,8 @@ def _check_target(given: Mapping[str, Any]) -> None:
             )
 
 
-_URIS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")
+URIS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")
+"""Parameters that name data which a pod reads or writes."""
 _TABLES = ("settings", "data_settings", "report_settings", "promotion", "classes")
 _SELECTION = ("classes", "images_per_class", "test_images_per_class")
 

@@ -200,7 +200,12 @@ def decide(
     accuracy = compared.candidate_accuracy or 0.0
     if accuracy < rules.minimum_accuracy:
         refused.append(f"Accuracy {accuracy:.2%} is below minimum_accuracy, {rules.minimum_accuracy:.2%}.")
-    _judge_floor(rules, compared, refused)
+    refused += [
+        f"Class {name}: {found.candidate:.2%} of {found.images} images recognised; "
+        f"minimum_recall is {rules.minimum_recall:.2%}."
+        for name, found in compared.recalls.items()
+        if found.candidate is not None and found.candidate < rules.minimum_recall
+    ]
     if current is None:
         gained = f"There was no model in use; this one has an accuracy of {accuracy:.2%}."
         return Decision(refused, gained, compared, remarks)
@@ -211,15 +216,6 @@ def decide(
         gained = _judge_overall(rules, compared, truth, candidate, current, refused)
     _judge_classes(rules, compared, [name for name in classes if name not in new], refused)
     return Decision(refused, gained, compared, remarks, kept)
-
-
-def _judge_floor(rules: Rules, compared: Compared, refused: list[str]) -> None:
-    for name, found in compared.recalls.items():
-        if found.candidate is not None and found.candidate < rules.minimum_recall:
-            refused.append(
-                f"Class {name}: {found.candidate:.2%} of {found.images} images recognised; "
-                f"minimum_recall is {rules.minimum_recall:.2%}."
-            )
 
 
 def _unseen(rules: Rules, classes: list[str], truth: Answers, seen: Mask, remarks: list[str]) -> Mask | None:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import requests
 
-from headstart.components.errors import SettingError
+from headstart.components.errors import HeadstartError, SettingError
 from headstart.components.promotion.store import ModelStore
 from headstart.components.promotion.versions import Manifest, Outcome
 
@@ -70,7 +70,7 @@ def register(url: str, store: ModelStore, version: int, name: str) -> str:
             "modelFormatVersion": "2",
         }
         _request("POST", f"{base}/model_versions/{quote(str(made['id']))}/artifacts", artifact)
-    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+    except (requests.RequestException, HeadstartError, ValueError, KeyError, TypeError) as error:
         return f"--registry: version {version} could not be registered: {_reason(error)}. It stays in the store."
     return ""
 
@@ -111,6 +111,8 @@ def _request(method: str, url: str, body: dict[str, Any] | None = None, missing:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong without the address, which may hold a secret."""
+    if isinstance(error, HeadstartError):
+        return error.message.rstrip(".")
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"it answers {error.response.status_code}"
     if isinstance(error, requests.Timeout):

@@ -32,19 +32,15 @@ def write_origin(folder: Path, manifest: Manifest, record: RunRecord) -> None:
     write_json(folder / BOM_FILE, bill_of_materials(digest, manifest, record))
 
 
-def lock_digests() -> dict[str, str]:
-    """Return the SHA-256 of each lock of dependencies that lies beside the code; empty where it was left out."""
-    return {path.name: sha256(path) for path in sorted(_LOCKS.glob("[cg]pu.txt"))}
-
-
 def provenance(digest: str, manifest: Manifest, record: RunRecord) -> dict[str, Any]:
     """Return the statement about the model file with that SHA-256."""
     materials = [{"name": "data", "uri": manifest.data_source, "digest": {"sha256": manifest.data_digest}}]
     if manifest.initial_weights:
         materials.append({"name": "prepared-model-weights", "uri": "", "digest": {"sha256": manifest.initial_weights}})
+    # The locks of dependencies, where they lie beside the code.
     materials += [
-        {"name": f"requirements/{name}", "uri": "", "digest": {"sha256": value}}
-        for name, value in lock_digests().items()
+        {"name": f"requirements/{path.name}", "uri": "", "digest": {"sha256": sha256(path)}}
+        for path in sorted(_LOCKS.glob("[cg]pu.txt"))
     ]
     image = record.environment.image
     versions = record.environment.versions or {"headstart": metadata.version("headstart")}

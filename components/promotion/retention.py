@@ -11,22 +11,19 @@ from headstart.components.promotion.versions import age_in_days, rollback_target
 KEPT_OUTCOMES = 200
 
 
-def check_retention(keep: int, keep_days: float) -> None:
-    """Raise SettingError where the two settings cannot be used."""
-    if keep < 1:
-        raise SettingError(f"keep: found {keep}, expected the number of newest versions to keep, at least 1.")
-    if not 0 <= keep_days < float("inf"):
-        raise SettingError(f"keep_days: found {keep_days}, expected days, at least 0.")
-
-
 def prune(store: ModelStore, keep: int = 5, keep_days: float = 0.0, dry_run: bool = False) -> list[int]:
     """Remove old versions and return their numbers; with `dry_run` only return them.
 
     A version stays when it is one of the `keep` newest, or younger than `keep_days` days, or pinned, or in use, or
     the one that was in use before, or the one that a roll back leads to, or one whose manifest or note as a candidate
     cannot be read. Of the candidates that wait for a person the `keep` newest stay.
+
+    SettingError where `keep` or `keep_days` cannot be used.
     """
-    check_retention(keep, keep_days)
+    if keep < 1:
+        raise SettingError(f"keep: found {keep}, expected the number of newest versions to keep, at least 1.")
+    if not 0 <= keep_days < float("inf"):
+        raise SettingError(f"keep_days: found {keep_days}, expected days, at least 0.")
     pointer, _ = store.pointer()
     listed = store.versions()
     numbers = [listing.manifest.version for listing in listed]

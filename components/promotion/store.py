@@ -227,8 +227,14 @@ class ModelStore:
         return pointer
 
     def link_problem(self) -> str:
-        """Return why a server that follows the serving link does not get the version in use; empty where it does."""
-        pointer, _ = self.pointer()
+        """Return why a server that follows the serving link does not get the version in use; empty where it does.
+
+        Asked after a switch, it raises nothing where the store cannot be read: the version is in use all the same.
+        """
+        try:
+            pointer, _ = self.pointer()
+        except (HeadstartError, OSError) as error:
+            return f"Whether the serving link leads to the version in use cannot be said: {error}"
         if pointer is None:
             return ""
         try:

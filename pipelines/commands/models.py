@@ -125,21 +125,16 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
         "pinned": (pins[number].reason or "yes") if number in pins else "no",
         "serve from": store.serving_uri(number),
     }
-    _print_pairs(lines)
-    if pointer:
-        changes = [change for change in pointer.history if change.version == number]
-        for change in changes:
-            why = f": {change.reason}" if change.reason and change.reason != manifest.reason else ""
-            echo(f"  {change.at}  {change.action}  by {change.by or '–'}{why}")
-
-
-def _print_pairs(lines: dict[str, str]) -> None:
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for name, value in lines.items():
         table.add_row(name, value)
     Console().print(table)
+    for change in pointer.history if pointer else ():
+        if change.version == number:
+            why = f": {change.reason}" if change.reason and change.reason != manifest.reason else ""
+            echo(f"  {change.at}  {change.action}  by {change.by or '–'}{why}")
 
 
 @command.command()

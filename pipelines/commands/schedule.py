@@ -16,7 +16,7 @@ from headstart.pipelines.options import connection_options, parameter_option, re
 from headstart.pipelines.packages import Package, PipelineName, compile_now, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
 from headstart.pipelines.submission import runs
-from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
+from headstart.pipelines.submission.connection import Connection, connect
 from headstart.pipelines.submission.workflow import run_page
 
 TIMES = 5
@@ -106,13 +106,8 @@ def command(
 def _connect(address: dict[str, str]) -> tuple[Connection, str]:
     """Return the connection and the namespace to ask for, which is empty on a server for one user."""
     connection = connect(**address)
-    try:
-        server = runs.ask_server(connection)
-    except (LostConnectionError, UnauthorisedError) as error:
-        # Its own status is for a run that goes on.
-        raise HeadstartError(f"{error.message} Nothing was changed.", error.remedy) from error
-    runs.require_version(server, connection.host)
-    return connection, address["namespace"] if server.multi_user else ""
+    with runs.nothing_done("changed"):
+        return connection, runs.namespace_of(connection, address["namespace"])
 
 
 def _put(pipeline: PipelineName, options: dict[str, Any]) -> ScheduleChange:

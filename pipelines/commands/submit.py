@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from headstart.pipelines.packages import PIPELINES, Package, compile_now, read_p
 from headstart.pipelines.placement_options import placement_options, read_placement
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
-from headstart.pipelines.submission.connection import Connection, LostConnectionError, UnauthorisedError, connect
+from headstart.pipelines.submission.connection import connect
 from headstart.pipelines.submission.failures import explain_failure
 from headstart.pipelines.submission.following import Follower, TerminalWatcher
 from headstart.pipelines.submission.records import report_here
@@ -93,14 +91,13 @@ def command(
         # What can be wrong here is looked at before any cluster is asked.
         package = _package(str(pipeline), parallelism, placement)
         parameters = runs.typed_parameters(package, read_parameters(pairs))
-        with nothing_submitted():
+        with runs.nothing_done("submitted"):
             connection = connect(**address)
-            experiment_id = _experiment(connection, experiment, namespace)
-        with nothing_submitted():
+            own_namespace = runs.namespace_of(connection, namespace)
             run_id = runs.create_run(
                 connection, package, name=name or runs.unique_name(package.name),
-                experiment_id=experiment_id, parameters=parameters,
-                pipeline_root=pipeline_root, service_account=service_account,
+                experiment_id=runs.find_or_create_experiment(connection, experiment, own_namespace),
+                parameters=parameters, pipeline_root=pipeline_root, service_account=service_account,
             )  # fmt: skip
         console.print(f"Submitted run {run_id}: {run_page(connection.host, run_id)}")
     done = Submitted(run_id=run_id, url=run_page(connection.host, run_id), state="", status=0)
@@ -138,21 +135,6 @@ def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) 
             "Compile it again.",
         )
     return read_package(path)
-
-
-def _experiment(connection: Connection, name: str, namespace: str) -> str:
-    server = runs.ask_server(connection)
-    runs.require_version(server, connection.host)
-    return runs.find_or_create_experiment(connection, name, namespace if server.multi_user else "")
-
-
-@contextmanager
-def nothing_submitted() -> Iterator[None]:
-    """Say of an API that is lost or refuses before there is a run that nothing was submitted; the status is then 1."""
-    try:
-        yield
-    except (LostConnectionError, UnauthorisedError) as error:
-        raise HeadstartError(f"{error.message} Nothing was submitted.", error.remedy) from error
 
 
 def _finish(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from headstart.components.preflight.checks import Check
-from headstart.pipelines.placement import Kind, Placement, Toleration
+from headstart.pipelines.placement import Kind, Placement, Toleration, registry_of
 from headstart.pipelines.readiness.cluster import Cluster, NotAllowedError
 from headstart.pipelines.readiness.quantities import quantity, readable, requests_of
 
@@ -30,7 +30,8 @@ def _check_kind(nodes: list[dict[str, Any]], used: dict[str, Amounts], placement
     name = f"nodes for {kind}"
     selector: dict[str, str] = getattr(placement, kind).node_selector
     tolerations = placement.tolerations_for(kind)
-    selected = [node for node in nodes if _has_labels(node, selector)]
+    labels = [(node.get("metadata") or {}).get("labels") or {} for node in nodes]
+    selected = [node for node, own in zip(nodes, labels, strict=True) if selector.items() <= own.items()]
     if not selected:
         wanted = ", ".join(f"{key}={value}" for key, value in selector.items())
         return Check(name, "failed", f"no ready node of {len(nodes)} has {wanted}." if nodes else "no node is ready.",
@@ -58,11 +59,6 @@ def _is_ready(node: dict[str, Any]) -> bool:
         return False
     conditions = (node.get("status") or {}).get("conditions") or []
     return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
-
-
-def _has_labels(node: dict[str, Any], selector: dict[str, str]) -> bool:
-    labels = (node.get("metadata") or {}).get("labels") or {}
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def _untolerated(node: dict[str, Any], tolerations: list[Toleration]) -> list[str]:
@@ -166,12 +162,6 @@ def _check_image(image: str, present: set[str], registries: set[str] | None) -> 
     unknown = "secrets are not for us to read" if registries is None else f"no pull secret is for {registry}"
     return Check(name, "warning", f"on no node yet; {unknown}.",
                  "That is right where the image is public or the nodes may pull it.")  # fmt: skip
-
-
-def registry_of(image: str) -> str | None:
-    """Return the registry in an image's name, or None: its first part is one if it has a dot or a port."""
-    first, slash, _ = image.partition("/")
-    return first if slash and ("." in first or ":" in first or first == "localhost") else None
 
 
 def _full(image: str) -> str:

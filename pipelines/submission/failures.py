@@ -9,7 +9,7 @@ from headstart.components.errors import HeadstartError
 from headstart.pipelines.submission import runs
 from headstart.pipelines.submission.answers import Run
 from headstart.pipelines.submission.following import Follower
-from headstart.pipelines.submission.workflow import FailedPod, is_deadline, meaning_of
+from headstart.pipelines.submission.workflow import FailedPod, is_deadline, meaning_of, run_page
 
 LOG_LINES = 20
 _PODS_SHOWN = 3
@@ -36,8 +36,9 @@ def explain_failure(console: Console, follower: Follower, run: Run) -> None:
     if len(pods) > _PODS_SHOWN:
         console.print(f"… and {len(pods) - _PODS_SHOWN} more pods that failed.")
     if not pods:
-        page = f"{follower.connection.host}/#/runs/details/{run['run_id']}"
-        console.print(f"The API names no pod that failed; look at {page}")
+        page = run_page(follower.connection.host, run["run_id"])
+        look = "look at " if page.startswith("http") else ""
+        console.print(f"The API names no pod that failed; {look}{page}")
         _print_hint(console, reason)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from rich.live import Live
 from rich.table import Table
@@ -54,16 +53,6 @@ class TaskProgress:
     seconds: float | None
     waits: str = ""
     """What its pods wait for, as Kubernetes puts it; empty where none waits."""
-
-
-class Watcher(Protocol):
-    """What is told how a run goes."""
-
-    def show(self, state: str, tasks: list[TaskProgress]) -> None:
-        """Be told the state of the run and of its tasks, at every look."""
-
-    def note(self, text: str) -> None:
-        """Be told something worth a line."""
 
 
 def summarise_tasks(
@@ -180,7 +169,7 @@ class Follower:
 
     connection: Connection
     package: Package | None
-    watcher: Watcher
+    watcher: TerminalWatcher
     timeout_seconds: float = 0.0
 
     def __post_init__(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -14,11 +16,17 @@ from urllib.parse import quote, unquote, urlsplit
 from headstart.components.credentials import masked_address
 from headstart.components.datasets.left_out import AUTO, NONE
 from headstart.components.errors import HeadstartError, SettingError, suggestion
-from headstart.components.preflight.parameters import check_parameters
+from headstart.components.preflight.parameters import URIS, check_parameters
 from headstart.pipelines.packages import Package
 from headstart.pipelines.placement import VOLUME_FOLDER
 from headstart.pipelines.submission.answers import Experiment, Experiments, Health, Run, Runs
-from headstart.pipelines.submission.connection import Connection, LostConnectionError, NotTheApiError, ServiceError
+from headstart.pipelines.submission.connection import (
+    Connection,
+    LostConnectionError,
+    NotTheApiError,
+    ServiceError,
+    UnauthorisedError,
+)
 
 API = "/apis/v2beta1"
 
@@ -26,8 +34,6 @@ API = "/apis/v2beta1"
 OLDEST_VERSION = (2, 14)
 
 LOG_BYTES = 256 * 1024
-# Parameters that name data which a pod reads or writes.
-DATA_PARAMETERS = ("source_data", "intermediate_data", "target_data", "data", "prepared", "store", "checkpoints")
 
 FINAL_STATES = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
@@ -70,13 +76,28 @@ def ask_server(connection: Connection) -> Server:
     return Server("" if version in ("unknown", "dummy", "dev") else version, bool(health.get("multi_user")))
 
 
-def require_version(server: Server, host: str) -> None:
-    """HeadstartError where the server cannot run our pipelines."""
+def namespace_of(connection: Connection, namespace: str) -> str:
+    """Return the namespace to ask for, which is empty on a server for one user.
+
+    HeadstartError where the server cannot run our pipelines.
+    """
+    server = ask_server(connection)
     if server.too_old:
         raise HeadstartError(
-            f"{host} runs Kubeflow Pipelines {server.version}; collecting from loops needs 2.14 or later.",
+            f"{connection.host} runs Kubeflow Pipelines {server.version}; collecting from loops needs 2.14 or later.",
             "Upgrade it (2.17 is what Headstart is made for), or name another --host. Nothing was submitted.",
         )
+    return namespace if server.multi_user else ""
+
+
+@contextmanager
+def nothing_done(what: str) -> Iterator[None]:
+    """Say of an API that is lost or refuses before anything has come about that nothing was `what`; status 1 then."""
+    try:
+        yield
+    except (LostConnectionError, UnauthorisedError) as error:
+        # Their own status is for a run that goes on.
+        raise HeadstartError(f"{error.message} Nothing was {what}.", error.remedy) from error
 
 
 def typed_parameters(package: Package, pairs: dict[str, str]) -> dict[str, Any]:
@@ -111,7 +132,7 @@ def typed_parameters(package: Package, pairs: dict[str, str]) -> dict[str, Any]:
 def _check_reachable(package: Package, values: dict[str, Any]) -> None:
     """SettingError where a pod would look for data on a disk that it does not have."""
     for name, value in values.items():
-        if name not in DATA_PARAMETERS or not isinstance(value, str) or value.startswith("demo:"):
+        if name not in URIS or not isinstance(value, str) or value.startswith("demo:"):
             continue
         if not value or (value == NONE and name in ("source_data", "intermediate_data")):
             continue

@@ -129,7 +129,7 @@ class Workflow:
         waits: dict[str, str] = {}
         for node in self.nodes.values():
             message = str(node.get("message") or "")
-            if node.get("type") != "Pod" or node.get("phase") != "Pending" or not is_waiting(message):
+            if node.get("type") != "Pod" or node.get("phase") != "Pending" or message in _STARTING:
                 continue
             for key in (str(outer.get("id") or "") for outer in self._boundaries(node)):
                 waits.setdefault(key, message)
@@ -273,9 +273,8 @@ _MEANINGS = (
     ("pod deleted", "The pod was removed while it ran: the node was taken away or drained."),
     ("evicted", "The node ran short of memory or disk: ask for more, or use larger nodes."),
 )
-_DEADLINES = ("DeadlineExceeded", "active on the node longer than", "Step exceeded its deadline", "deadline")
-# What a pod says while it starts in good order.
-_STARTING = ("PodInitializing", "ContainerCreating")
+# What a pending pod says that waits for nothing: it starts in good order.
+_STARTING = ("", "PodInitializing", "ContainerCreating")
 
 
 def meaning_of(message: str) -> str:
@@ -285,12 +284,7 @@ def meaning_of(message: str) -> str:
 
 def is_deadline(message: str) -> bool:
     """Say whether a message only tells that time ran out, which another reason may lie behind."""
-    return any(found.lower() in message.lower() for found in _DEADLINES)
-
-
-def is_waiting(message: str) -> bool:
-    """Say whether the message of a pending pod names something that it waits for."""
-    return bool(message) and message not in _STARTING
+    return any(found in message.lower() for found in ("deadline", "active on the node longer than"))
 
 
 def run_page(host: str, run_id: str) -> str:

@@ -11,7 +11,7 @@ from processes import alive
 from scipy import stats
 
 from benchmarks import demonstrations
-from benchmarks.grand_mean import judge
+from benchmarks.demonstrations import judge
 from headstart.components.reporting.summary import Interval
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from benchmarks import experiment_rows, growth, results, synthetic_records, whole_experiment
 from benchmarks.image_folders import ImageFolders
-from benchmarks.machine_speed import network_operations
 from benchmarks.results import Entry
 from benchmarks.timing import Failed, python, run_measured
+from benchmarks.training_speed import network_operations
 from headstart.components.reporting.report import write_report
 
 

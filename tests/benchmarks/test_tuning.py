@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import trainer, tuning
+from benchmarks import tuning
 from headstart.components.training.settings import resolve
 
 
@@ -33,12 +33,12 @@ def test_the_test_images_are_looked_at_once_for_what_was_chosen(
 ) -> None:
     trained = []
 
-    def train(self, arm: str, trial: trainer.Trial, seed: int, test: bool) -> dict[str, float | None]:
+    def train(self, arm: str, trial: tuning.Trial, seed: int, test: bool) -> dict[str, float | None]:
         trained.append((arm, trial, seed, test))
         good = trial.get("dropout", 0.2) == 0.5
         return {"validation": 0.9 if good else 0.8, "loss": 0.1, "seconds": 2.0, "test": 0.7 if test else None}
 
-    monkeypatch.setattr(trainer.Trainer, "_train", train)
+    monkeypatch.setattr(tuning.Trainer, "_train", train)
     (tmp_path / "dataset.json").write_text('{"digest": "1"}')
     command = ["--target", str(tmp_path), "--output", str(tmp_path / "out.json"), "--arms", "baseline", "--seeds", "2"]
     assert tuning.main(command) == 0

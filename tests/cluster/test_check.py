@@ -10,8 +10,8 @@ from click.testing import Result
 from kubernetes_api import NAMESPACE, KubernetesApi, node, pod, pull_secret
 from pipelines_api import PipelinesApi
 
-from headstart.pipelines.placement import Toleration
-from headstart.pipelines.readiness.node_checks import registry_of, tolerates
+from headstart.pipelines.placement import Toleration, registry_of
+from headstart.pipelines.readiness.node_checks import tolerates
 from headstart.pipelines.readiness.quantities import quantity
 from tests.json_results import read_result
 

@@ -2,14 +2,18 @@
 
 import base64
 import gzip
+import io
 import itertools
 import json
 from pathlib import Path
 
 from pipelines_api import RUN_ID, WORKFLOW, Node, PipelinesApi, node_id, task_nodes, workflow
 
+from headstart.components.console import Console
 from headstart.components.records import record_name
-from headstart.pipelines.submission.following import WORKFLOW_LOOKS, tasks_of_workflow
+from headstart.pipelines.submission.connection import Connection
+from headstart.pipelines.submission.failures import explain_failure
+from headstart.pipelines.submission.following import WORKFLOW_LOOKS, Follower, TerminalWatcher, tasks_of_workflow
 from headstart.pipelines.submission.records import Place, record_places
 from headstart.pipelines.submission.workflow import Workflow, is_deadline, meaning_of, run_page
 
@@ -168,3 +172,13 @@ def test_only_an_address_that_a_browser_can_open_is_given_as_one() -> None:
         "http://ml-pipeline.kubeflow:8888", "https://1.2.3.4/api/v1/namespaces/kubeflow/services/http:ml-pipeline-ui:80/proxy",
     ):  # fmt: skip
         assert run_page(host, RUN_ID).startswith(f"its page is /#/runs/details/{RUN_ID} ")
+
+
+def test_a_failure_without_a_pod_leads_to_a_page_that_can_be_opened() -> None:
+    proxy = "https://1.2.3.4/api/v1/namespaces/kubeflow/services/http:ml-pipeline-ui:80/proxy"
+    for host, words in (("http://localhost:8080", f"look at http://localhost:8080/#/runs/details/{RUN_ID}"),
+                        (proxy, f"its page is /#/runs/details/{RUN_ID} at the address")):  # fmt: skip
+        console = Console(file=io.StringIO(), width=300)
+        follower = Follower(Connection(host), None, TerminalWatcher(console))
+        explain_failure(console, follower, {"run_id": RUN_ID, "state": "FAILED"})
+        assert f"The API names no pod that failed; {words}" in console.file.getvalue()  # type: ignore[attr-defined]

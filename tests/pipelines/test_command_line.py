@@ -44,7 +44,7 @@ def test_importing_the_pipeline_needs_kfp_alone() -> None:
 def test_help_lists_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for name, (_, line) in COMMANDS.items():
+    for name, line in COMMANDS.items():
         assert name in done.stdout
         assert line in done.stdout
 

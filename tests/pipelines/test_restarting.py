@@ -14,8 +14,7 @@ import yaml
 from kfp import compiler, dsl
 
 from headstart.components.errors import HeadstartError
-from headstart.pipelines.placement import Placement, place
-from headstart.pipelines.restarting import outlast
+from headstart.pipelines.placement import Placement, outlast, place
 
 Run = Callable[..., "subprocess.Popen[str]"]
 

@@ -180,6 +180,16 @@ def test_a_registry_that_fails_loses_nothing(server: Server, answered: tuple[int
     assert store.pointer()[0].version == 1  # type: ignore[union-attr]
 
 
+def test_a_store_that_cannot_be_read_keeps_a_version_from_the_registry_and_fails_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    put(store, tmp_path, "first")
+    (tmp_path / "store" / "versions" / "1" / "version.json").write_text("{")
+    said = register(server.url, store, 1, "fruits")
+    assert said.startswith("--registry: version 1 could not be registered: ") and "damaged" in said
+
+
 def models(*arguments: str) -> Result:
     return invoke("models", *arguments)
 

@@ -234,3 +234,15 @@ def test_what_follows_a_switch_cannot_undo_it(tmp_path: Path) -> None:
     assert pointer.version == 2
     assert in_use(store, "run-2") == "Its model was promoted before: version 2 is in use."
     assert in_use(store, "run-3") == "The model in use stays, version 2."
+
+
+def test_a_promotion_stays_one_where_the_store_cannot_be_read_after_it(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    put(store, tmp_path, "first")
+    _, generation = store.pointer()
+    ended = switch(store, version_folder(tmp_path, "next"), manifest("next"), generation, outcome("next", 1, "run-2"))
+    (tmp_path / "store" / "current.json").write_text("{")
+    conclude(store, Rules(), ended)
+    assert ended.status == "promoted"
+    assert "Retention did not remove all that it could" in ended.reasons[0]
+    assert "Whether the serving link leads to the version in use cannot be said" in ended.reasons[1]
