@@ -126,8 +126,7 @@ def _ended(done: Submitted, as_json: bool) -> int:
 
 def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
     if pipeline in PIPELINES:
-        build = {"parallelism": parallelism or 1} if pipeline != "retraining" else {}
-        return compile_now(pipeline, read_placement(**placement), **build)
+        return compile_now(pipeline, read_placement(**placement), parallelism=parallelism or 1)
     path = Path(pipeline)
     if not path.is_file():
         near = suggestion(pipeline, PIPELINES)

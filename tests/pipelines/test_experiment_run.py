@@ -326,7 +326,7 @@ def _error_of(*arguments: str, folder: Path) -> tuple[int, str]:
         (["--source", "/no/such/folder"], "/no/such/folder: there is no such file or folder"),
         (["--cifar100", "/tmp", "--source", "/tmp"], "name the same set twice"),
         (["--set", "dropout"], "expected NAME=VALUE"),
-        (["--set", "dropout=NaN"], "NaN is not a usable value"),
+        (["--set", "dropout=NaN"], "--set dropout: NaN is not a usable value"),
         (["--set", "no_such_setting=1"], "no_such_setting"),
         (["--set", "batch_size=0"], "batch_size"),
         (["--classes", "apple"], "expected NAME=WORD"),
