@@ -43,7 +43,10 @@ class ImportSettings(BaseModel):
         "image", description="what validation is cut from training by: single images, or whole films of a class"
     )
     test_share: float = Field(
-        0.2, gt=0, lt=1, description="share of the images kept for test where the set has no split, or split_by draws it"
+        0.2,
+        gt=0,
+        lt=1,
+        description="share of the images kept for test where the set has no split or split_by draws it",
     )
     split_by: Literal["official", "image", "film", "variety"] = Field(
         "official", description="keep the split of the source, or draw another by image, by film or by variety"

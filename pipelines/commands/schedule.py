@@ -56,7 +56,9 @@ TIMES = 5
 @click.option("--run-now", metavar="NAME", help="Start what a schedule starts, once, without waiting for its time.")
 @click.option("--delete", metavar="NAME", help="Delete a schedule that has no run under way.")
 @click.option(
-    "--end-runs", is_flag=True, help="End the runs under way of a schedule that is deleted or replaced; else it stays."
+    "--end-runs",
+    is_flag=True,
+    help="End the runs under way of a schedule that is deleted or replaced; without it such a schedule stays as it is.",
 )
 @connection_options
 @click.option("--experiment", default="headstart", show_default=True, help="Experiment to file the runs under.")
