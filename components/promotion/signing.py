@@ -58,7 +58,11 @@ def _loaded(variable: str) -> Any:
         else:
             key = load_pem_public_key(content)
     except (ValueError, TypeError) as error:
-        raise SettingError(f"{variable}: cannot be read as a PEM key: {type(error).__name__}.") from error
+        expected = "a private key; if it is encrypted, its password in " + PASSWORD
+        raise SettingError(
+            f"{variable}: cannot be read as a PEM key: {type(error).__name__}.",
+            f"Expected {expected if variable == SIGNING_KEY else 'the public key'}.",
+        ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         raise SettingError(
             f"{variable}: expected an elliptic-curve key.", "`openssl ecparam -genkey -name prime256v1` makes one."

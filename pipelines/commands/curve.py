@@ -70,7 +70,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     Trains every arm at several sizes of the target's training set and reports learning curves. The images of a
     smaller size are among those of a larger one, and validation images shrink alike. What else is set is as in
-    `headstart run`; the same command goes on where it was interrupted.
+    `headstart run`; the same command with the same --output goes on where it was interrupted.
     """
     sizes, prepared = _sizes(options.pop("sizes")), options.pop("prepared")
     as_json, dry_run = options.pop("as_json"), options.pop("dry_run")
