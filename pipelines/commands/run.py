@@ -45,7 +45,11 @@ def _by_preset(place: int) -> str:
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
 @config_option
-@click.option("--preset", type=click.Choice(["demo", "paper", "fast"]), help="Recipe.  [default: demo on drawn images, else paper]")
+@click.option(
+    "--preset",
+    type=click.Choice(["demo", "paper", "fast"]),
+    help="Recipe.  [default: demo on drawn images, else paper]",
+)
 @click.option(
     "--network",
     metavar="NAME|MODULE:FUNCTION",
