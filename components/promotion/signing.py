@@ -154,7 +154,7 @@ def _key(variable: str) -> Iterator[Path]:
             found = False
         if not found:
             # What has no ending such as .pem may be the key itself, which no message may show.
-            shown = f" {value}" if "." in value and "\n" not in value else ""
+            shown = f": {value}" if "." in value and "\n" not in value else ""
             raise SettingError(
                 f"{variable}: there is no such file{shown}.",
                 f"Name a PEM file, or give its text, which begins with {_BEGIN}.",
