@@ -89,7 +89,7 @@ def fetch(uri: str, folder: Path, progress: Progress = lambda done, total: None,
         _validator(partial).unlink(missing_ok=True)
         raise HeadstartError(
             f"{masked_address(url)}: its {kind.upper()} is {digest}, expected {expected}; the file was removed.",
-            "It was damaged on its way, or is another file now: try again, or find out whether the expected sum is right.",
+            "It was damaged on its way, or is another file now: try again, then ask its publisher for the sum.",
         )
     partial.replace(path)
     _validator(partial).unlink(missing_ok=True)
