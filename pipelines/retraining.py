@@ -93,7 +93,7 @@ def retraining(
                 "test_images_per_class": test_images_per_class,
                 "target_uri": "",
                 "target_layout": "auto",
-                "settings": {},
+                "settings": data_settings,
             },
         )
         checked = placed(
