@@ -144,7 +144,7 @@ def experiment_request(
         if not all(str(uri).strip() for uri in prepared):
             raise SettingError("--prepared: is empty.", "Name the output folder of a run, or a model.")
         request.parameters["prepared"] = [_absolute(str(uri), "prepared") for uri in prepared]
-        for name, value in {"--preparations": preparations, "--source": source or cifar100,
+        for name, value in {"--preparations": preparations, "--cifar100": cifar100, "--source": source,
                             "--hold-out-target": hold_out_target,
                             "--preparation-hours": preparation_hours is not None}.items():  # fmt: skip
             if value:

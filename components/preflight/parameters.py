@@ -108,12 +108,14 @@ def _check_start(given: Mapping[str, Any]) -> None:
             "Give one of them, or a prepared model.",
         )
     if intermediate == NONE and given.get("hold_out_target"):
-        raise SettingError("hold_out_target: intermediate_data is none, so nothing can be held out of it.")
+        raise SettingError(
+            "hold_out_target: intermediate_data is none, so nothing can be held out of it.", "Leave it out."
+        )
     if not math.isfinite(hours) or (hours < 0 and hours != -1) or (hours >= 0 and not prepared):
         raise SettingError(
             f"preparation_hours: found {hours:g}{'' if prepared else ' without a prepared model'}, expected the hours "
             "that preparing the model took, 0 or more.",
-            "Leave it out where they are not known: -1.",
+            "Leave it out where they are not known." if prepared else "Leave it out, or give prepared (--prepared).",
         )
 
 
