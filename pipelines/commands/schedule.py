@@ -20,6 +20,18 @@ from headstart.pipelines.submission.connection import Connection, LostConnection
 from headstart.pipelines.submission.workflow import run_page
 
 TIMES = 5
+# Options that go with a PIPELINE alone; the last one with --delete as well.
+ENDING = "--end-runs"
+OF_A_PIPELINE = {
+    "--cron": "expression",
+    "--every": "every",
+    "--name": "name",
+    "-p": "pairs",
+    "--package": "package_file",
+    "--paused": "paused",
+    "--dry-run": "dry_run",
+    ENDING: "end_runs",
+}
 
 
 @click.command()
@@ -92,6 +104,14 @@ def command(
     if pipeline:
         done = _put(pipeline, options)
     else:
+        refused = [
+            flag for flag, option in OF_A_PIPELINE.items() if options[option] and not (delete and flag == ENDING)
+        ]
+        if refused:
+            raise SettingError(
+                f"{', '.join(refused)}: cannot go with {chosen[0]}. Nothing was changed.",
+                "Leave it out, or name a PIPELINE.",
+            )
         connection, namespace = _connect(options["address"])
         if show:
             done = _list(connection, namespace, options["zone_name"])
