@@ -20,7 +20,7 @@ from headstart.pipelines.commands import run
 from headstart.pipelines.options import ADDRESS, ClassesCommand
 
 # What `headstart run` has and a curve has not, or has with another default.
-OWN = ("runs", "preparations", "draws", "prepared", "preparation_hours")
+OWN = ("runs", "preparations", "draws", "prepared", "preparation_hours", "images_per_class")
 
 _options: list[click.Parameter] = [
     click.Option(
@@ -50,6 +50,11 @@ _options: list[click.Parameter] = [
         type=click.IntRange(1, MOST_DRAWS),
         default=CURVE_DRAWS,
         help="Draws of the target's training images, over which the runs are spread.",
+    ),
+    click.Option(
+        ["--images-per-class"],
+        type=click.IntRange(min=1),
+        help="Training images of each target class.  [default: the largest of --sizes; auto: 400, preset demo: 250]",
     ),
     click.Option(
         ["--preparations"],

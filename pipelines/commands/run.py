@@ -90,7 +90,7 @@ def _by_preset(place: int) -> str:
 @click.option(
     "--preparation-hours",
     type=click.FloatRange(min=0),
-    help="What preparing that model took.  [default: as its run measured it, else not known]",
+    help="Hours that preparing that model took.  [default: as its run measured it, else not known]",
 )
 @classes_option()
 @click.option(
