@@ -101,7 +101,7 @@ def plan(parameters: Mapping[str, Any]) -> Plan:
     preparations = _count("preparations", parameters.get("preparations") or several, MOST_PREPARATIONS)
     if preparations > 1 and not trained:
         raise SettingError(
-            f"preparations: {preparations}, and there is one prepared model and no stage that would differ.",
+            f"preparations: found {preparations}, but no stage is trained before the arms, so that none would differ.",
             "Leave it out, or give source_data or intermediate_data.",
         )
     draws = _count("draws", parameters.get("draws") or usual[1], MOST_DRAWS)
@@ -178,7 +178,7 @@ def check_sizes(sizes: Any, images_per_class: int = 0) -> list[int]:
     if images_per_class and found and found[-1] > images_per_class:
         raise SettingError(
             f"sizes: {found[-1]} training images per class; the target set has {images_per_class}.",
-            f"Give sizes up to {images_per_class}, or select more with images_per_class.",
+            f"Give sizes up to {images_per_class}; images_per_class selects more, where the target is selected.",
         )
     return found
 

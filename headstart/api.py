@@ -119,7 +119,7 @@ def load_epochs(folder: PathLike) -> pd.DataFrame:
 
 
 def report(records: PathLike | Sequence[PathLike], output: PathLike, **settings: Any) -> Summary:
-    """Render report.html, report.md, runs.csv and summary.json of one experiment's records into `output`.
+    """Write report.html, report.md, runs.csv, summary.json and reproduce.py of one experiment's records to `output`.
 
     `settings` are those of `headstart report`, such as confidence=0.9 or rules={"few_runs": "off"}. SettingError where
     the records belong to several experiments: report on each by itself.
@@ -132,7 +132,10 @@ def report(records: PathLike | Sequence[PathLike], output: PathLike, **settings:
     paths = [records] if isinstance(records, str | Path) else list(records)
     groups = group(find_records([Path(path) for path in paths]))
     if len(groups) != 1:
-        raise SettingError(f"records: they belong to {len(groups)} experiments ({', '.join(groups)}).")
+        raise SettingError(
+            f"records: they belong to {len(groups)} experiments ({', '.join(groups)}).",
+            "Report on the records of each by themselves.",
+        )
     check_report_folder(Path(output), "output")
     return write_report(next(iter(groups.values())), Path(output), settings=settings)
 

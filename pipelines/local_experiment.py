@@ -225,7 +225,7 @@ def _locked(output: Path) -> Iterator[int]:
             except BlockingIOError:
                 if _owner_lives(lock) or time.monotonic() > deadline:
                     raise HeadstartError(
-                        f"--output {output}: another `headstart run` is writing there.",
+                        f"--output {output}: another run is writing there.",
                         "Wait for it or name another folder.",
                     ) from None
                 time.sleep(0.2)
@@ -271,7 +271,8 @@ def _begin(output: Path, request: ExperimentRequest) -> str:
             before, now = ({**each, **each.get("parameters", {})} for each in (earlier.request, request.identity()))
             changed = sorted(key for key in {*before, *now} - {"parameters"} if before.get(key) != now.get(key))
             raise SettingError(
-                f"--output {output}: holds an interrupted run with other settings"
+                f"--output {output}: holds an {'incomplete' if earlier.state == 'incomplete' else 'interrupted'} run "
+                "with other settings"
                 f"{' (' + ', '.join(changed) + ')' if changed else ''}.",
                 "Repeat its command, name another folder, or begin again with --restart.",
             )
@@ -341,7 +342,7 @@ def _end(
             + (
                 "nothing was trained yet, so a corrected command may have the same --output."
                 if nothing_trained(output)
-                else "finished runs are kept, and the same command goes on."
+                else f"finished runs are kept, and the same command goes on with {_same(output)}."
             ),
         )
     assert summary is not None
@@ -354,8 +355,8 @@ def _end(
     print_summaries([("", Summary.model_validate(summary))], console, once)
     if failed:
         console.print(
-            f"\nFailed: {', '.join(failed)}. The same command tries {'it' if len(failed) == 1 else 'them'} again and "
-            "keeps the rest.",
+            f"\nFailed: {', '.join(failed)}. The same command tries {'it' if len(failed) == 1 else 'them'} again with "
+            f"{_same(output)} and keeps the rest.",
         )
     console.print(f"\nReport: {_short(output / 'report.html')}   ({duration(seconds)} in all)")
     return 0 if result.succeeded else UNSOUND
@@ -364,8 +365,13 @@ def _end(
 def _interrupted(output: Path, records: int) -> str:
     runs = f"{records} finished {'run is' if records == 1 else 'runs are'} kept in {_short(output / 'records')}"
     kept = runs if records else "No run had finished; what was trained of the first is kept as a checkpoint"
-    again = f"The same command with --output {shlex.quote(_short(output))} goes on where this stopped."
+    again = f"The same command with {_same(output)} goes on where this stopped."
     return f"Interrupted. {kept}. {again}"
+
+
+def _same(output: Path) -> str:
+    """The option that names the folder of this run, which is another one each time where none was given."""
+    return f"--output {shlex.quote(_short(output))}"
 
 
 def _short(path: Path) -> str:

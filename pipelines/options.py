@@ -57,16 +57,20 @@ def split_pairs(pairs: Sequence[str], option: str, form: str = "NAME=VALUE", exa
 def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
     """Read NAME=VALUE pairs; a value that is JSON (a number, true, a list) is that, any other is text."""
     settings: dict[str, Any] = {}
-    for name, text in split_pairs(pairs, option, example="batch_size=64").items():
+    for name, text in split_pairs(pairs, option, example=_EXAMPLES.get(option, "")).items():
+
+        def refuse(constant: str, name: str = name) -> Any:
+            raise SettingError(f"{option} {name}: {constant} is not a usable value.", "Give a finite number.")
+
         try:
-            settings[name] = json.loads(text, parse_constant=_refuse_constant)
+            settings[name] = json.loads(text, parse_constant=refuse)
         except ValueError:
             settings[name] = text
     return settings
 
 
-def _refuse_constant(text: str) -> Any:
-    raise SettingError(f"{text} is not a usable value of a setting.", "Give a finite number.")
+# A pair for each option that takes settings.
+_EXAMPLES = {"--set": "batch_size=64", "--data-setting": "fit=crop", "--rule": "margin=0.01"}
 
 
 def parse_classes(pairs: Sequence[str]) -> dict[str, str]:
@@ -120,14 +124,15 @@ def classes_option(first: str = "") -> Callable[[Function], Function]:
 
 
 settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a recipe or stage setting; repeatable."
-)
+    "--set", "settings", multiple=True, metavar="NAME=VALUE",
+    help="Override a setting of training, see `headstart settings`; repeatable.",
+)  # fmt: skip
 data_settings_option = click.option(
     "--data-setting",
     "data_settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Override an import setting; repeatable.",
+    help="Override a data setting, see `headstart settings`; repeatable.",
 )
 parameter_option = click.option(
     "-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE|@FILE",
@@ -139,7 +144,7 @@ store_option = click.option(
 )  # fmt: skip
 target_accuracy_option = click.option(
     "--target-accuracy", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-    help="For time to accuracy; 0: what every baseline run reaches.",
+    help="Validation accuracy for time to accuracy, a fraction; 0: the best that every baseline run reaches.",
 )  # fmt: skip
 accelerators_option = click.option(
     "--accelerators", type=click.IntRange(0, 16), default=0,
@@ -154,7 +159,7 @@ image_size_option = click.option(
 )
 price_per_hour_option = click.option(
     "--price-per-hour", type=click.FloatRange(min=0), default=0.0, show_default=True,
-    help="Of one accelerator, or one machine; turns time into cost.",
+    help="Of one accelerator, or of the machine where there is none; turns time into cost; 0: not.",
 )  # fmt: skip
 
 

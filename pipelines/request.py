@@ -13,7 +13,7 @@ from headstart.components.datasets.left_out import NONE, needed_beside
 from headstart.components.datasets.settings import PAPER_CLASSES
 from headstart.components.design import AUTO_SIZES, CURVE_DRAWS, CURVE_RUNS, check_sizes
 from headstart.components.errors import SettingError
-from headstart.components.stages import DEFAULT_ARMS, chosen_arms
+from headstart.components.stages import DEFAULT_ARMS, arms_by_depth, chosen_arms
 from headstart.components.training.networks import own_network
 from headstart.components.training.prepared_models import find_models
 from headstart.pipelines.configuration import spelled_out, whole_path
@@ -40,6 +40,7 @@ def experiment_request(
     runs: int | None = None,
     seeds: Sequence[int] | None = None,
     arms: Sequence[str] = DEFAULT_ARMS,
+    frozen: str = "",
     preparations: int = 0,
     draws: int = 0,
     hold_out_target: bool = False,
@@ -95,7 +96,7 @@ def experiment_request(
         alias, drawn = ROLES[role]
         if own and published:
             raise SettingError(f"--{role} and --{alias} name the same set twice.", "Give one of them.")
-        sets[f"{role}_data"] = _absolute(str(published or own or drawn), role)
+        sets[f"{role}_data"] = _absolute(str(published or own or drawn), role, alias if published else role)
         sets[f"{role}_layout"] = alias if published else layouts[role]
     if seeds is not None and runs is not None:
         raise SettingError("--runs and --seeds both say which runs there are.", "Give one of them.")
@@ -110,7 +111,7 @@ def experiment_request(
             "preparation_hours": -1.0 if preparation_hours is None else preparation_hours,
             "target_layout": target_layout,
             "seeds": list(range(1, (runs or 10) + 1)) if seeds is None else list(seeds),
-            "arms": list(chosen_arms(arms)),
+            "arms": list(chosen_arms([*arms, *(arms_by_depth(frozen) if frozen else ())])),
             "preparations": preparations,
             "draws": draws,
             "hold_out_target": hold_out_target,
@@ -143,7 +144,7 @@ def experiment_request(
         if not all(str(uri).strip() for uri in prepared):
             raise SettingError("--prepared: is empty.", "Name the output folder of a run, or a model.")
         request.parameters["prepared"] = [_absolute(str(uri), "prepared") for uri in prepared]
-        for name, value in {"--preparations": preparations, "--source": source or cifar100,
+        for name, value in {"--preparations": preparations, "--cifar100": cifar100, "--source": source,
                             "--hold-out-target": hold_out_target,
                             "--preparation-hours": preparation_hours is not None}.items():  # fmt: skip
             if value:
@@ -216,13 +217,15 @@ def _refuse_drawn_preparation(target: str, drawn: Sequence[str]) -> None:
     )
 
 
-def _absolute(uri: str, role: str) -> str:
-    """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here."""
+def _absolute(uri: str, role: str, option: str = "") -> str:
+    """Make a local path absolute, since tasks run elsewhere; URIs stay as they are; a missing path is refused here.
+
+    `option` is the one that names it; empty: that of the role.
+    """
     path = whole_path(uri)
     if path == uri and not uri.startswith("/"):
         return conceal(uri, role)
     if not Path(path).exists():
-        raise SettingError(
-            f"{uri}: there is no such file or folder.", "Name a path, gs://…, s3://…, https://… or file://…."
-        )
+        known = "gs://… or s3://…" if role == "prepared" else "gs://…, s3://… or https://…"
+        raise SettingError(f"--{option or role} {uri}: there is no such file or folder.", f"Name a path, {known}.")
     return path

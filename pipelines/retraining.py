@@ -89,11 +89,11 @@ def retraining(
             },
             {
                 "classes": classes,
-                "images_per_class": images_per_class,
+                "images_per_class": ready.outputs["plan_images_per_class"],
                 "test_images_per_class": test_images_per_class,
                 "target_uri": "",
                 "target_layout": "auto",
-                "settings": {},
+                "settings": data_settings,
             },
         )
         checked = placed(

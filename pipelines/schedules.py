@@ -263,7 +263,7 @@ def run_now(connection: Connection, schedule: Schedule, namespace: str = "") -> 
     if not any(key in body for key in sources):
         raise HeadstartError(
             f"{connection.host} does not say what schedule {schedule.name} runs.",
-            "Submit the pipeline itself: headstart submit retraining -p NAME=VALUE …",
+            "Submit the pipeline itself: headstart submit PIPELINE -p NAME=VALUE …",
         )
     return start_run(connection, {**body, "display_name": unique_name(schedule.name)})
 

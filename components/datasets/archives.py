@@ -157,7 +157,7 @@ def _target(archive: Path, folder: Path, name: str) -> Path:
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or "\0" in name or (pure.parts and ":" in pure.parts[0]):
         raise _refuse(archive, name, "leads out of the folder it is unpacked to")
-    if len(pure.parts) > DEPTH_LIMIT:
+    if len(pure.parts) - 1 > DEPTH_LIMIT:
         raise _refuse(archive, f"{name[:60]}…", f"lies in more than {DEPTH_LIMIT} folders within each other")
     return folder / pure
 
@@ -204,14 +204,14 @@ def _zip_entries(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
                 yield info.filename, info.file_size, file
 
 
-def _copy(archive: Path, name: str, file: IO[bytes], target: Path, allowed: int, until: float) -> int:
-    """Copy at most `allowed` bytes; what an entry claims as its size is not believed."""
+def _copy(file: IO[bytes], target: Path, allowed: int, until: float, beyond: HeadstartError) -> int:
+    """Copy at most `allowed` bytes, else raise `beyond`; what an entry claims as its size is not believed."""
     written = 0
     with target.open("wb") as out:
         while block := file.read(1 << 20):
             written += len(block)
             if written > allowed:
-                raise _refuse(archive, name, f"unpacks beyond the limit of {SIZE_LIMIT / (1 << 30):g} GiB in all")
+                raise beyond
             if time.monotonic() > until:
                 raise _RefusedError(f"unpacking it takes more than {TIME_LIMIT:g} seconds")
             out.write(block)
@@ -227,17 +227,18 @@ def unpack(archive: Path, folder: Path) -> None:
     total = 0
     seen: set[str] = set()
     folders: set[Path] = {folder}
-    allowed = min(SIZE_LIMIT, shutil.disk_usage(folder).free - (256 << 20))
+    allowed = min(SIZE_LIMIT, max(0, shutil.disk_usage(folder).free - (256 << 20)))
     until = time.monotonic() + TIME_LIMIT
+    what = "the disk has free" if allowed < SIZE_LIMIT else "is allowed"
+    beyond = HeadstartError(
+        f"{archive}: unpacks to more than {what} ({allowed / 1e9:.1f} GB).",
+        "Set TMPDIR to a larger disk." if allowed < SIZE_LIMIT else "",
+    )
     try:
         entries = _zip_entries(archive) if zipfile.is_zipfile(archive) else _tar_entries(archive)
         for name, size, file in entries:
             if total + size > allowed:
-                what = "the disk has free" if allowed < SIZE_LIMIT else "is allowed"
-                raise HeadstartError(
-                    f"{archive}: unpacks to more than {what} ({allowed / 1e9:.1f} GB).",
-                    "Set TMPDIR to a larger disk." if allowed < SIZE_LIMIT else "",
-                )
+                raise beyond
             target = _target(archive, folder, name)
             if str(target) in seen:
                 raise _refuse(archive, name, "is there twice")
@@ -247,7 +248,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 if len(folders) > COUNT_LIMIT:
                     raise _RefusedError(f"more than {COUNT_LIMIT} folders")
                 target.parent.mkdir(parents=True, exist_ok=True)
-            total += _copy(archive, name, file, target, allowed - total, until)
+            total += _copy(file, target, allowed - total, until, beyond)
     except HeadstartError:
         raise
     except _RefusedError as error:

@@ -89,7 +89,7 @@ def fetch(uri: str, folder: Path, progress: Progress = lambda done, total: None,
         _validator(partial).unlink(missing_ok=True)
         raise HeadstartError(
             f"{masked_address(url)}: its {kind.upper()} is {digest}, expected {expected}; the file was removed.",
-            "The file is not the published one, or was damaged on its way.",
+            "It was damaged on its way, or is another file now: try again, then ask its publisher for the sum.",
         )
     partial.replace(path)
     _validator(partial).unlink(missing_ok=True)

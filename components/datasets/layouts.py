@@ -115,12 +115,14 @@ def _no_data_set(path: Path) -> HeadstartError:
     if is_image(path.name):
         return HeadstartError(f"{path}: a single image.", "Name a folder of class folders, an archive or a table.")
     kind = suffix(path.name)
+    tables = ", ".join(sorted(TABLES))
     what = (
-        _FORMATS[kind] + ", which is not read" if kind in _FORMATS else "neither a zip nor a tar archive, nor a table"
+        f"{_FORMATS[kind]}, which is not read"
+        if kind in _FORMATS
+        else f"neither a zip nor a tar archive, nor a table ({tables})"
     )
     return HeadstartError(
-        f"{path.name}: {what} ({', '.join(sorted(TABLES))}).",
-        _REMEDIES.get(kind, "Name a folder, an archive or a table."),
+        f"{path.name}: {what}.", _REMEDIES.get(kind, f"Name a folder, an archive (zip, tar) or a table ({tables}).")
     )
 
 

@@ -165,7 +165,8 @@ class PackedDataset:
         if self.description.schema_version > SCHEMA_VERSION:
             raise HeadstartError(
                 f"{file}: schema version {self.description.schema_version}; "
-                f"this Headstart reads up to {SCHEMA_VERSION}."
+                f"this Headstart reads up to {SCHEMA_VERSION}.",
+                "Install a newer Headstart, or import the images again.",
             )
         if self.description.checksum not in ("", _checksum(content)):
             raise HeadstartError(

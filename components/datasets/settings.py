@@ -36,11 +36,18 @@ class ImportSettings(BaseModel):
         "little different",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="seed of every random choice of the import")
-    validation_share: float = Field(0.1, gt=0, lt=1, description="share of the training images kept for validation")
-    validation_by: Literal["image", "film"] = Field(
-        "image", description="what validation is cut from training by: single images, or whole films of one fruit"
+    validation_share: float = Field(
+        0.1, gt=0, lt=1, description="share of the training images kept for validation where the set has no such split"
     )
-    test_share: float = Field(0.2, gt=0, lt=1, description="share of the images kept for test where no split is named")
+    validation_by: Literal["image", "film"] = Field(
+        "image", description="what validation is cut from training by: single images, or whole films of a class"
+    )
+    test_share: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="share of the images kept for test where the set has no split or split_by draws it",
+    )
     split_by: Literal["official", "image", "film", "variety"] = Field(
         "official", description="keep the split of the source, or draw another by image, by film or by variety"
     )
@@ -61,7 +68,7 @@ class ImportSettings(BaseModel):
     incomplete_classes: Literal["error", "drop"] = Field(
         "error", description="what to do with classes that have no training or no test images"
     )
-    images_per_class: int = Field(0, ge=0, description="most training images to keep per class of a set; 0: all")
+    images_per_class: int = Field(0, ge=0, description="training images per class at most, of every set; 0: all")
     path_column: str = Field("path", min_length=1, description="column of a table that names the image file")
     label_column: str = Field("label", min_length=1, description="column of a table that names the class")
     split_column: str = Field("split", min_length=1, description="column of a table that names the split, if any")

@@ -254,7 +254,7 @@ def check_class_names(names: list[str], where: str) -> None:
             if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") or character in _DIRECTIONS:
                 what = unicodedata.name(character, f"control character U+{ord(character):04X}")
                 raise HeadstartError(
-                    f"{where}: class name {name!a} has a {what.lower()} in it.", "Rename the class on one line."
+                    f"{where}: class name {name!a} has a {what.lower()} in it.", "Rename the class without it."
                 )
 
 
@@ -281,7 +281,7 @@ def check_classes(collection: Collection, where: str, settings: ImportSettings) 
             remedy = (
                 f"{' and '.join(differing[0])} differ in case only: give their folders one name"
                 if differing
-                else "The copy is not whole: fetch it again"
+                else "Add the images that are missing (a published set that lacks them is an incomplete copy)"
             )
             raise HeadstartError(
                 f"{where}: {what}.",

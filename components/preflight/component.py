@@ -40,15 +40,15 @@ def preflight(
 ) -> List[int]:  # noqa: UP006
     """Check what a run needs: its parameters; and from inside a pod, image, user, folders, data and where to write.
 
-    Fails, with all that is wrong in one message, before anything costly starts. What it returns fills in the defaults
-    of an experiment (see `headstart.components.design`); a retraining has no use for it.
+    Fails, with all that is wrong in one message, before anything costly starts. What it returns and writes fills in
+    the defaults of an experiment (see `headstart.components.design`); a retraining uses `plan_images_per_class` alone.
 
     Args:
         run_id: This run; it keeps the answer from being taken from the cache.
-        plan_images_per_class: Training images of each class.
+        plan_images_per_class: Training images of each class, where 0 was given those of the preset.
         plan_draws: How often the target's training images are drawn.
         plan_intermediate_data: The intermediate set that is imported.
-        source_data: URI that the run will read; empty: none. The next two likewise.
+        source_data: URI that the run will read; none or empty: none. The next two likewise.
         intermediate_data: URI that the run will read; auto: demo:fruits, or none where target_data is given.
         target_data: URI that the run will read.
         prepared: URI of a model that takes the place of stages left out; empty: none.
@@ -65,7 +65,7 @@ def preflight(
         classes: Rule for the target classes.
         images_per_class: Training images of each class; 0: as the preset has it.
         test_images_per_class: Test images of each class.
-        image_size: Pixels a side.
+        image_size: Height and width of images in pixels.
         preparation_seed: Seed of preparation 0.
         data_settings: Settings of the import.
         report_settings: Settings of the report.

@@ -90,7 +90,8 @@ def _check_start(given: Mapping[str, Any]) -> None:
 
     if given.get("intermediate_data") == NONE and not given.get("target_data"):
         raise SettingError(
-            "intermediate_data: it is none, and the target classes would be selected from it.", "Give target_data."
+            "intermediate_data: it is none, and the target classes would be selected from it.",
+            "Give target_data (--target), or an intermediate set.",
         )
     if not {"source_data", "intermediate_data"} <= set(given):  # a pipeline that starts from prepared models always
         return
@@ -99,7 +100,7 @@ def _check_start(given: Mapping[str, Any]) -> None:
     if prepared and source != NONE:
         raise SettingError(
             f"prepared: it takes the place of the source stage, and source_data is {source}.",
-            "Set source_data to none, or leave prepared out.",
+            "Set source_data to none (--source none), or leave prepared out.",
         )
     if source == NONE and intermediate == NONE and not prepared:
         raise SettingError(
@@ -107,12 +108,14 @@ def _check_start(given: Mapping[str, Any]) -> None:
             "Give one of them, or a prepared model.",
         )
     if intermediate == NONE and given.get("hold_out_target"):
-        raise SettingError("hold_out_target: intermediate_data is none, so nothing can be held out of it.")
+        raise SettingError(
+            "hold_out_target: intermediate_data is none, so nothing can be held out of it.", "Leave it out."
+        )
     if not math.isfinite(hours) or (hours < 0 and hours != -1) or (hours >= 0 and not prepared):
         raise SettingError(
             f"preparation_hours: found {hours:g}{'' if prepared else ' without a prepared model'}, expected the hours "
             "that preparing the model took, 0 or more.",
-            "Leave it out where they are not known: -1.",
+            "Leave it out where they are not known." if prepared else "Leave it out, or give prepared (--prepared).",
         )
 
 

@@ -35,7 +35,9 @@ def waiting(store: ModelStore, version: int) -> Candidacy:
     store.manifest(version)
     found = candidates(store).get(version)
     if found is None:
-        raise HeadstartError(f"{store.uri}: version {version} is no candidate.", "`headstart models list` shows those.")
+        raise HeadstartError(
+            f"{store.uri}: version {version} is no candidate.", "`headstart models list` shows which versions are."
+        )
     if found.state == "rejected":
         raise HeadstartError(
             f"{store.uri}: version {version} was rejected by {found.by}: {found.reason or 'no reason given'}."
@@ -53,9 +55,10 @@ def approve(store: ModelStore, version: int, reason: str, by: str) -> Pointer:
     current = pointer.version if pointer else None
     compared_with = store.manifest(version).compared_with  # signed, where `candidacy` is not
     if current != compared_with:
+        before = f"was compared with version {compared_with}" if compared_with else "was compared with no version"
         raise HeadstartError(
-            f"{store.uri}: version {version} was compared with version {compared_with}, and version "
-            f"{current} is in use now; how the two compare is not known.",
+            f"{store.uri}: version {version} {before}, and {f'version {current}' if current else 'none'} is in use "
+            "now; how the two compare is not known.",
             "Retrain: `headstart retrain --force` compares a new candidate with the version in use.",
         )
     store.check(version)

@@ -26,6 +26,7 @@ from headstart.components.regular_files import LARGEST_TEXT, read_regular
 SIGNING_KEY = "HEADSTART_SIGNING_KEY"
 VERIFYING_KEY = "HEADSTART_VERIFYING_KEY"
 PASSWORD = "HEADSTART_SIGNING_PASSWORD"
+_BEGIN = "-----BEGIN"
 
 
 def signs() -> bool:
@@ -58,7 +59,11 @@ def _loaded(variable: str) -> Any:
         else:
             key = load_pem_public_key(content)
     except (ValueError, TypeError) as error:
-        raise SettingError(f"{variable}: cannot be read as a PEM key: {type(error).__name__}.") from error
+        expected = "a private key; if it is encrypted, its password in " + PASSWORD
+        raise SettingError(
+            f"{variable}: cannot be read as a PEM key: {type(error).__name__}.",
+            f"Expected {expected if variable == SIGNING_KEY else 'the public key'}.",
+        ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         raise SettingError(
             f"{variable}: expected an elliptic-curve key.", "`openssl ecparam -genkey -name prime256v1` makes one."
@@ -140,16 +145,26 @@ def _all_but(paths: list[Path]) -> Any:
 def _key(variable: str) -> Iterator[Path]:
     """Yield the file of a key; one that is given as text is in a file of our own meanwhile, readable by us alone."""
     value = os.environ[variable]
-    if not value.lstrip().startswith("-----BEGIN"):
-        path = Path(value).expanduser()
-        if not path.is_file():
-            raise SettingError(f"{variable}: there is no such file, expected a PEM key: {value}.")
+    begin = value.find(_BEGIN)
+    if begin < 0:
+        try:
+            path = Path(value).expanduser()
+            found = path.is_file()
+        except (OSError, ValueError, RuntimeError):  # too long for a name, as a key without its first line is
+            found = False
+        if not found:
+            # What has no ending such as .pem may be the key itself, which no message may show.
+            shown = f": {value}" if "." in value and "\n" not in value else ""
+            raise SettingError(
+                f"{variable}: there is no such file{shown}.",
+                f"Name a PEM file, or give its text, which begins with {_BEGIN}.",
+            )
         yield path
         return
     folder = Path(tempfile.mkdtemp(prefix="headstart-key-"))
     try:
         (folder / "key.pem").touch(mode=0o600)
-        (folder / "key.pem").write_text(value.strip() + "\n", encoding="ascii")
+        (folder / "key.pem").write_text(value[begin:].strip() + "\n", encoding="ascii")
         yield folder / "key.pem"
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,8 +71,8 @@ class Manifest(_Part):
     recalls: dict[str, Fraction] = Field(default_factory=dict, description="share of each class that it recognised")
     weights: str | None = Field(None, description="SHA-256 of the weights")
     initial_weights: str | None = Field(None, description="SHA-256 of the prepared model's weights it started from")
-    reason: str = Field("", description="why it was promoted")
-    compared_with: int | None = Field(None, description="the version it replaced")
+    reason: str = Field("", description="why it was promoted, or could be")
+    compared_with: int | None = Field(None, description="the version in use when it was compared")
     files: dict[str, str] = Field(default_factory=dict, description="SHA-256 of every other file, by relative path")
 
 

@@ -116,9 +116,13 @@ def compare(
     results = decide(results, 1 - confidence)
     # That no run failed in either says nothing of times and accuracies.
     if not any(judgement.seen or judgement.verdict in ("worse", "better") for judgement in results):
+        unlike = not anyway and not (same_data and same_hardware)
         raise SettingError(
-            "A and B cannot be compared: " + (" ".join(notices) or "neither has two runs of an arm that succeeded."),
-            "Use --anyway to compare in spite of other images or hardware." if notices else "",
+            "A and B cannot be compared: "
+            + (" ".join(notices) if unlike else "no arm has two runs that succeeded in both."),
+            "Use --anyway to compare in spite of other images or hardware."
+            if unlike
+            else "Compare experiments that have an arm in common, with two runs or more of it in each.",
         )
     results.append(_soundness(a, b))
     if max(max(each.holds_over.preparations, each.holds_over.draws) for each in (a, b)) > 1:

@@ -23,16 +23,22 @@ class ReportSettings(BaseModel):
             ge=0,
             le=1,
             allow_inf_nan=False,
-            description="0: the best validation accuracy that every run of the control reaches",
+            description="validation accuracy for time to accuracy, a fraction; 0: the best that every run of the "
+            "control reaches",
         ),
     ] = 0.0
     price_per_hour: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description="price of one accelerator, or of one machine, for one hour")
+        float,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="price of one accelerator, or of the machine where there is none, for one hour; 0: no costs",
+        ),
     ] = 0.0
     price_per_label: Annotated[float, Field(ge=0, allow_inf_nan=False, description="price of labelling one image")] = (
         0.0
     )
-    currency: Annotated[str, Field(max_length=12)] = "USD"
+    currency: Annotated[str, Field(max_length=12, description="of the prices")] = "USD"
     rules: Annotated[dict[str, Severity], Field(description="severity of single rules of `verify`")] = {}
     minimum_succeeded: Annotated[int, Field(ge=0, description="runs that must have succeeded in each arm")] = 3
     confidence: Annotated[float, Field(gt=0.5, lt=1, description="coverage of every interval")] = 0.95

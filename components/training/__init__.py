@@ -1,4 +1,4 @@
-"""Training: the network, its stages and recipes, the clock, what a run writes. Only this package imports TensorFlow."""
+"""Training: the network, its stages and recipes, the clock, what a run writes."""
 
 import os
 

@@ -119,7 +119,7 @@ def finetune(
     model: Output[Model],
     metrics: Output[Metrics],
 ):
-    """Train the pretrained network on the intermediate images, its first convolutions frozen.
+    """Train the pretrained network on the intermediate images, its early layers frozen.
 
     Args:
         dataset: The packed intermediate images.

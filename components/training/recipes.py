@@ -39,9 +39,19 @@ class Recipe(BaseModel):
         "constant", description="one_cycle rises over `warmup` of all steps and falls to nothing; cosine only falls"
     )
     warmup: float = Field(0.3, ge=0, le=1, description="share of the steps over which one_cycle rises")
-    weight_decay: float = Field(0.0, ge=0, le=1, description="decay of kernels, not of biases or batch normalisation")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    dropout: float = Field(0.0, ge=0, lt=1, description="after dense_1 and dense_2; 0 leaves the layers out")
+    weight_decay: float = Field(
+        0.0, ge=0, le=1, description="decay of kernels, not of biases or batch normalisation; adam has none"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each label that is spread evenly over all classes in the training loss"
+    )
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of the paper's network after dense_1 and dense_2, of others before the head; 0 leaves the layers "
+        "out",
+    )
     initialisation: Literal["drawn", "whitened"] = Field(
         "drawn",
         description="of random weights; whitened: the first convolution begins with the principal directions of "
@@ -72,7 +82,9 @@ class Recipe(BaseModel):
         le=10**9,
         description="a set so small that `epochs` are fewer steps than this is trained for more epochs",
     )
-    patience: int = Field(8, ge=0, le=100_000, description="epochs without a better validation accuracy; 0: no stop")
+    patience: int = Field(
+        8, ge=0, le=100_000, description="epochs without a better validation accuracy, then it stops; 0: it does not"
+    )
     min_delta: float = Field(
         0.0, ge=0, lt=1, description="least gain in validation accuracy that counts as better, as a fraction"
     )
@@ -87,7 +99,7 @@ class Recipe(BaseModel):
     )
     jit_compile: Literal["auto", "on", "off"] = Field("auto", description="XLA; auto: on one GPU only")
     cache_features: bool = Field(True, description="compute the outputs of frozen, deterministic first layers once")
-    evaluation_batch_size: int = Field(512, ge=1, le=65536)
+    evaluation_batch_size: int = Field(512, ge=1, le=65536, description="images per step of evaluation")
 
     def for_images(self, count: int) -> Recipe:
         """Return the recipe with the largest number of epochs that it means for `count` training images."""

@@ -96,7 +96,8 @@ def resolve(preset: str, arm: str, overrides: dict[str, Any] | None = None, imag
             shown = key if key.isprintable() and key else repr(key)
             raise SettingError(
                 f"{shown}: no such setting.{suggestion(name, known())}",
-                f"Settings are {', '.join(known())}; each also as {', '.join(f'{part}.NAME' for part in RECIPES)}.",
+                f"Settings are {', '.join(known())}; each also as {', '.join(f'{part}.NAME' for part in RECIPES)}; "
+                f"and {', '.join(sorted(OWN_RATES))}.",
             )
         if not stage or stage in (STAGES[arm].recipe, arm):
             chosen[name] = value

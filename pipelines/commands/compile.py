@@ -50,14 +50,13 @@ def command(
       kfp --endpoint URL run create -e headstart -f experiment.yaml preset=fast
     """
     where = read_placement(**placement)
-    build = {"parallelism": parallelism} if pipeline != "retraining" else {}
     file = output or Path(f"{pipeline}.yaml")
     check_package_file(file, "--output")
     if manifest:
         if manifest.resolve() == file.resolve():
             raise SettingError(f"--manifest {manifest}: this is the package's own file.", "Give another name.")
         check_manifest_file(manifest, "--manifest")
-    package = compile_package(pipeline, file, where, **build)
+    package = compile_package(pipeline, file, where, parallelism=parallelism)
     version = write_manifest(package, manifest) if manifest else ""
 
     size = package.path.stat().st_size

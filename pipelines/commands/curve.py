@@ -20,7 +20,7 @@ from headstart.pipelines.commands import run
 from headstart.pipelines.options import ADDRESS, ClassesCommand
 
 # What `headstart run` has and a curve has not, or has with another default.
-OWN = ("runs", "preparations", "draws", "prepared", "preparation_hours")
+OWN = ("runs", "preparations", "draws", "prepared", "preparation_hours", "images_per_class")
 
 _options: list[click.Parameter] = [
     click.Option(
@@ -52,6 +52,11 @@ _options: list[click.Parameter] = [
         help="Draws of the target's training images, over which the runs are spread.",
     ),
     click.Option(
+        ["--images-per-class"],
+        type=click.IntRange(min=1),
+        help="Training images of each target class.  [default: the largest of --sizes; auto: 400, preset demo: 250]",
+    ),
+    click.Option(
         ["--preparations"],
         type=click.IntRange(1, MOST_PREPARATIONS),
         help="Chains of pretraining and fine-tuning to make, where no --prepared is given.  [default: 1]",
@@ -70,7 +75,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
     Trains every arm at several sizes of the target's training set and reports learning curves. The images of a
     smaller size are among those of a larger one, and validation images shrink alike. What else is set is as in
-    `headstart run`; the same command goes on where it was interrupted.
+    `headstart run`; the same command with the same --output goes on where it was interrupted.
     """
     sizes, prepared = _sizes(options.pop("sizes")), options.pop("prepared")
     as_json, dry_run = options.pop("as_json"), options.pop("dry_run")

@@ -229,7 +229,7 @@ def fetch(name: str, output: Path, as_json: bool) -> None:
 
         def show(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
-            tell(f"{name_there}: {done:,} of {total or 0:,} bytes")
+            tell(f"{name_there}: {done:,}{f' of {total:,}' if total else ''} bytes")
 
         path = downloads.fetch(file.url, output, show)
     checked = f"its published {file.checksum.partition('=')[0].upper()} is right" if file.checksum else "unchecked"

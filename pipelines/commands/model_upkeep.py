@@ -33,11 +33,17 @@ def in_use(store: ModelStore) -> Pointer:
 @click.command()
 @store_option
 @click.option("--keep", default=5, show_default=True, type=click.IntRange(min=1), help="Newest versions that stay.")
-@click.option("--keep-days", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Days that all stay.")
+@click.option(
+    "--keep-days",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Versions that are younger than so many days stay, too.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @json_option
 def prune(store_uri: str, keep: int, keep_days: float, dry_run: bool, as_json: bool) -> None:
-    """Remove old versions, by the same rules as after a promotion."""
+    """Remove old versions, by the same rules as after a promotion. What is in use, was before or is pinned stays."""
     store = open_store(store_uri)
     removed = retention.prune(store, keep, keep_days, dry_run=dry_run)
     names = ", ".join(map(str, removed)) or "none"

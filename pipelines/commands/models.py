@@ -98,6 +98,8 @@ def list_models(store_uri: str, as_json: bool) -> None:
 @click.option("--uri", "only_uri", is_flag=True, help="Print only the folder to point a model server at.")
 def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> None:
     """Show one version and how it came to be. Without VERSION it is the one in use."""
+    if only_uri and as_json:
+        raise SettingError("--uri, --json: the first prints an address, the second a record.", "Give one of them.")
     store = open_store(store_uri)
     pointer, _ = store.pointer()
     number = version if version is not None else in_use(store).version
@@ -121,7 +123,7 @@ def show(store_uri: str, version: int | None, as_json: bool, only_uri: bool) -> 
         "data": f"{manifest.data_source or '–'}  {manifest.data_digest}",
         "images": ", ".join(f"{count} {split}" for split, count in manifest.data_counts.items()),
         "reason": manifest.reason,
-        "replaced": f"version {manifest.compared_with}" if manifest.compared_with else "–",
+        "compared with": f"version {manifest.compared_with}" if manifest.compared_with else "–",
         "pinned": (pins[number].reason or "yes") if number in pins else "no",
         "serve from": store.serving_uri(number),
     }

@@ -103,7 +103,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     store, prepared = absolute(options["store_uri"]), absolute(options["prepared"])
     data = options["data"] if options["data"].startswith("demo:") else absolute(options["data"])
     if data.startswith("/") and not Path(data).exists():
-        raise SettingError(f"--data {options['data']}: there is no such file or folder.")
+        raise SettingError(
+            f"--data {options['data']}: there is no such file or folder.",
+            "Name a data set's folder or archive, or an address such as https:// or gs://.",
+        )
     classes, layout = {} if options["as_is"] else options["classes"], options["layout"]
     known = open_store(store).current()
     if known is not None and known.rule is not None and not options["as_is"] and _left_out(ctx, "classes"):

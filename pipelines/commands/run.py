@@ -11,7 +11,7 @@ import click
 
 from headstart.components.design import DESIGNS, MOST_DRAWS, MOST_PREPARATIONS, MOST_RUNS
 from headstart.components.errors import SettingError
-from headstart.components.stages import ARMS, DEFAULT_ARMS, arms_by_depth
+from headstart.components.stages import ARMS, DEFAULT_ARMS
 from headstart.components.training.networks import NAMES
 from headstart.pipelines.configuration import config_option, given_options
 from headstart.pipelines.dry_run import forecast, show
@@ -36,7 +36,7 @@ from headstart.pipelines.options import (
 from headstart.pipelines.request import experiment_request, parse_seeds
 
 # Options that are read before they are passed on.
-_PARSED = frozenset({"arms", "frozen", "settings", "data_settings"})
+_PARSED = frozenset({"arms", "settings", "data_settings"})
 
 
 def _by_preset(place: int) -> str:
@@ -45,7 +45,11 @@ def _by_preset(place: int) -> str:
 
 @click.command(cls=ClassesCommand, context_settings={"show_default": True})
 @config_option
-@click.option("--preset", type=click.Choice(["demo", "paper", "fast"]), help="Recipe.  [default: demo or paper]")
+@click.option(
+    "--preset",
+    type=click.Choice(["demo", "paper", "fast"]),
+    help="Recipe.  [default: demo on drawn images, else paper]",
+)
 @click.option(
     "--network",
     metavar="NAME|MODULE:FUNCTION",
@@ -86,7 +90,7 @@ def _by_preset(place: int) -> str:
 @click.option(
     "--preparation-hours",
     type=click.FloatRange(min=0),
-    help="What preparing that model took.  [default: as its run measured it, else not known]",
+    help="Hours that preparing that model took.  [default: as its run measured it, else not known]",
 )
 @classes_option()
 @click.option(
@@ -153,7 +157,7 @@ def read_request(ctx: click.Context, options: dict[str, Any], **more: Any) -> Ex
     seeds, docker = options.pop("seeds"), options.pop("docker")
     return experiment_request(
         **{name: value for name, value in options.items() if value is not None and name not in _PARSED},
-        arms=[*options["arms"].split(","), *(arms_by_depth(options["frozen"]) if options["frozen"] else ())],
+        arms=options["arms"].split(","),
         seeds=parse_seeds(seeds) if seeds is not None else None,
         settings=parse_settings(options["settings"], "--set"),
         data_settings=parse_settings(options["data_settings"], "--data-setting"),

@@ -20,6 +20,18 @@ from headstart.pipelines.submission.connection import Connection, connect
 from headstart.pipelines.submission.workflow import run_page
 
 TIMES = 5
+# Options that go with a PIPELINE alone; the last one with --delete as well.
+ENDING = "--end-runs"
+OF_A_PIPELINE = {
+    "--cron": "expression",
+    "--every": "every",
+    "--name": "name",
+    "-p": "pairs",
+    "--package": "package_file",
+    "--paused": "paused",
+    "--dry-run": "dry_run",
+    ENDING: "end_runs",
+}
 
 
 @click.command()
@@ -56,7 +68,9 @@ TIMES = 5
 @click.option("--run-now", metavar="NAME", help="Start what a schedule starts, once, without waiting for its time.")
 @click.option("--delete", metavar="NAME", help="Delete a schedule that has no run under way.")
 @click.option(
-    "--end-runs", is_flag=True, help="End the runs under way of a schedule that is deleted or replaced; else it stays."
+    "--end-runs",
+    is_flag=True,
+    help="End the runs under way of a schedule that is deleted or replaced; without it such a schedule stays as it is.",
 )
 @connection_options
 @click.option("--experiment", default="headstart", show_default=True, help="Experiment to file the runs under.")
@@ -90,6 +104,14 @@ def command(
     if pipeline:
         done = _put(pipeline, options)
     else:
+        refused = [
+            flag for flag, option in OF_A_PIPELINE.items() if options[option] and not (delete and flag == ENDING)
+        ]
+        if refused:
+            raise SettingError(
+                f"{', '.join(refused)}: cannot go with {chosen[0]}. Nothing was changed.",
+                "Leave it out, or name a PIPELINE.",
+            )
         connection, namespace = _connect(options["address"])
         if show:
             done = _list(connection, namespace, options["zone_name"])

@@ -72,9 +72,9 @@ def command(
 
     Exit status: 0 where the run succeeded, or failed after everything that is compared was measured and is sound; 1
     where it failed otherwise or nothing was submitted, 2 for wrong use, 3 where the run was canceled, 4 where
-    --timeout ran out, 5 where the API stopped answering or no longer accepts the credentials; in the last two the run
-    goes on. Ctrl-C leaves the run alone. Where the pipeline could not make its report, it is made here, from the
-    records that are in the store.
+    --timeout ran out, 5 where the API stopped answering or no longer accepts the credentials; in the last two a run
+    that was started goes on. Ctrl-C leaves the run alone. Where the pipeline could not make its report, it is made
+    here, from the records that are in the store.
     """
     console = Console(stderr=as_json)
     if bool(pipeline) == bool(attach):
@@ -84,8 +84,11 @@ def command(
     namespace = address["namespace"]
     package: Package | None = None
     if attach:
-        if pairs:
-            raise SettingError("-p goes with a PIPELINE; --attach only follows a run.")
+        if pairs or _says_where(parallelism, placement):
+            raise SettingError(
+                "-p, and what says where tasks run and how many at once, go with a PIPELINE.",
+                "Leave them out: --attach only follows a run.",
+            )
         run_id, connection = attach, connect(**address)
     else:
         # What can be wrong here is looked at before any cluster is asked.
@@ -123,18 +126,22 @@ def _ended(done: Submitted, as_json: bool) -> int:
 
 def _package(pipeline: str, parallelism: int | None, placement: dict[str, Any]) -> Package:
     if pipeline in PIPELINES:
-        build = {"parallelism": parallelism or 1} if pipeline != "retraining" else {}
-        return compile_now(pipeline, read_placement(**placement), **build)
+        return compile_now(pipeline, read_placement(**placement), parallelism=parallelism or 1)
     path = Path(pipeline)
     if not path.is_file():
         near = suggestion(pipeline, PIPELINES)
         raise SettingError(f"{pipeline}: none of {', '.join(PIPELINES)}, nor a file.{near}")
-    if parallelism is not None or any(value not in (None, ()) for value in placement.values()):
+    if _says_where(parallelism, placement):
         raise SettingError(
             f"{path} is compiled already; where its tasks run, and how many at once, is fixed in it.",
             "Compile it again.",
         )
     return read_package(path)
+
+
+def _says_where(parallelism: int | None, placement: dict[str, Any]) -> bool:
+    """Say whether an option of a placement, or --parallelism, was given."""
+    return parallelism is not None or any(value not in (None, ()) for value in placement.values())
 
 
 def _finish(

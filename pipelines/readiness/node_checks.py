@@ -35,12 +35,13 @@ def _check_kind(nodes: list[dict[str, Any]], used: dict[str, Amounts], placement
     if not selected:
         wanted = ", ".join(f"{key}={value}" for key, value in selector.items())
         return Check(name, "failed", f"no ready node of {len(nodes)} has {wanted}." if nodes else "no node is ready.",
-                     "Change --node-selector, or let the cluster grow; a node pool at zero shows none.")  # fmt: skip
+                     f"Change {_said(kind, 'node_selector')}, or let the cluster grow; a node pool at zero shows none."
+                     if nodes else "Let the cluster grow; a node pool at zero shows no node.")  # fmt: skip
     open_to_us = [node for node in selected if not _untolerated(node, tolerations)]
     if not open_to_us:
         taints = sorted({taint for node in selected for taint in _untolerated(node, tolerations)})
         return Check(name, "failed", f"every node that fits has a taint that is not tolerated: {', '.join(taints)}.",
-                     f"Give --toleration {taints[0]}.")  # fmt: skip
+                     f"Give {_said(kind, 'tolerations')} {taints[0]}.")  # fmt: skip
     asked = requests_of(placement, kind)
     fitting = [node for node in open_to_us if _fits(asked, _allocatable(node))]
     if not fitting:
@@ -52,6 +53,12 @@ def _check_kind(nodes: list[dict[str, Any]], used: dict[str, Amounts], placement
         return Check(name, "warning", f"{len(fitting)} could hold a task ({room}), none has that free now.",
                      "Tasks will wait until other pods have ended.")  # fmt: skip
     return Check(name, "passed", f"{len(free)} of {len(nodes)} can take a task now ({room})")
+
+
+def _said(kind: Kind, field: str) -> str:
+    """Name what sets a field of a placement for one kind of task: options are about those that train alone."""
+    options = {"node_selector": "--node-selector", "tolerations": "--toleration"}
+    return options[field] if kind == "training" else f"{field} of {kind} in the file of --placement"
 
 
 def _is_ready(node: dict[str, Any]) -> bool:

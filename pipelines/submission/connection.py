@@ -210,7 +210,7 @@ class Connection:
         if status < 400:
             raise UnauthorisedError(
                 f"{self.host} sends us to {answer.headers.get('Location', 'another page')}: it wants a login.",
-                f"Give --token, or set {TOKEN_VARIABLE} or {COOKIE_VARIABLE}; see docs/cluster.md.",
+                f"Give --token or --cookie, or set {TOKEN_VARIABLE} or {COOKIE_VARIABLE}; see docs/cluster.md.",
                 status,
             )
         reason = _message(body)
@@ -223,7 +223,7 @@ class Connection:
         if status == 403:
             raise UnauthorisedError(
                 f"{self.host} refuses {path} to us (HTTP 403){reason}.",
-                "Ask for the rights that docs/cluster.md lists.",
+                "Ask an administrator for that right; where Kubeflow serves several users, is --namespace yours?",
                 status,
             )
         raise ServiceError(f"{self.host}{path} answers HTTP {status}{reason}.", "", status)
@@ -327,8 +327,14 @@ def connect(
     in, and the cluster of the current kubeconfig, through its own proxy.
 
     Raises:
-        HeadstartError: there is none to be found.
+        SettingError: there is no such file of a certificate authority.
+        HeadstartError: there is no API to be found.
     """
+    if certificate_authority and not Path(certificate_authority).exists():
+        raise SettingError(
+            f"--certificate-authority {certificate_authority}: there is no such file.",
+            "Name a file of certificates in PEM.",
+        )
     host = host or os.environ.get(HOST_VARIABLE, "")
     cookie = cookie or os.environ.get(COOKIE_VARIABLE, "")
     verify: bool | str = certificate_authority or True
@@ -361,7 +367,7 @@ def normalised(host: str) -> str:
     if "@" in parts.netloc:
         raise SettingError(
             f"--host {masked_address(host)}: a user and a password are not sent to the API.",
-            f"Give --token, or set {TOKEN_VARIABLE} or {COOKIE_VARIABLE}.",
+            f"Give --token or --cookie, or set {TOKEN_VARIABLE} or {COOKIE_VARIABLE}.",
         )
     path = parts.path.rstrip("/")
     # The page of the central dashboard that frames the UI: the UI is served one part deeper.

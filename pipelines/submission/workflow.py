@@ -254,7 +254,11 @@ def _outputs(patch: str) -> Iterator[tuple[str, str, str]]:
 
 
 _MEANINGS = (
-    ("OOMKilled", "It used more memory than it may: raise --memory, or lower batch_size or image_size."),
+    (
+        "OOMKilled",
+        "It used more memory than it may: raise --memory where it trains, else the memory of data or report in a "
+        "placement file; or lower batch_size or image_size.",
+    ),
     ("InvalidImageName", "The image's name is wrong: compile again with a right --image."),
     ("ImagePullBackOff", "The image cannot be pulled: check its name, its tag and --image-pull-secret."),
     ("ErrImagePull", "The image cannot be pulled: check its name, its tag and --image-pull-secret."),

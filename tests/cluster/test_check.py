@@ -98,6 +98,9 @@ FAULTS: list[tuple[str, Callable[[KubernetesApi], None], list[str], int, str]] =
     ("gpu tainted by another key",
      change("/api/v1/nodes", [node("gpu", gpus=2, taints=[{"key": "team", "value": "ml", "effect": "NoSchedule"}])]),
      ["--accelerators", "1"], 1, "team=ml:NoSchedule"),
+    ("every node tainted",
+     change("/api/v1/nodes", [node("a", taints=[{"key": "team", "value": "ml", "effect": "NoSchedule"}])]),
+     ["--toleration", "team=ml"], 1, "Give tolerations of data in the file of --placement"),
     ("gpu busy", lambda c: c.objects.update({
         "/api/v1/nodes": [node("a"), node("b"), node("gpu", gpus=1, taints=[GPU_TAINT])],
         "/api/v1/pods": [pod("a", {}), pod("b", {}), pod("gpu", {"nvidia.com/gpu": "1"})]}),

@@ -284,6 +284,24 @@ def test_compile_writes_yaml_or_nothing(tmp_path: Path, command) -> None:  # typ
     assert [file.name for file in Path("sub").iterdir()] == ["x.yaml"]
 
 
+@pytest.mark.parametrize("pipeline", ["experiment", "curve", "retraining"])
+def test_parallelism_is_that_of_the_pipelines_loop(command, pipeline: str) -> None:  # type: ignore[no-untyped-def]
+    given = ("compile", pipeline, "-o", "p.yaml", "--image", IMAGE, "--parallelism", "3")
+    assert command(*given).exit_code == 0
+    policies = [task.get("iteratorPolicy", {}) for task in read_package(Path("p.yaml")).tasks.values()]
+    assert {"parallelismLimit": 3} in policies
+
+
+@pytest.mark.parametrize("pipeline", ["experiment", "curve", "retraining"])
+def test_the_selection_has_the_settings_of_the_import_and_as_many_images_as_planned(  # type: ignore[no-untyped-def]
+    command, pipeline: str
+) -> None:
+    assert command("compile", pipeline, "-o", "p.yaml", "--image", IMAGE).exit_code == 0
+    given = read_package(Path("p.yaml")).tasks["select-classes"]["inputs"]["parameters"]
+    assert given["settings"] == {"componentInputParameter": "data_settings"}
+    assert given["images_per_class"]["taskOutputParameter"]["outputParameterKey"] == "plan_images_per_class"
+
+
 def test_a_manifest_is_what_kfp_itself_writes(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     from kfp import compiler
 

@@ -155,6 +155,15 @@ def test_a_certificate_authority_that_is_named_wins_over_the_environments(
         assert verified.pop() == expected
 
 
+def test_a_certificate_authority_that_is_not_there_is_named_before_anything_is_sent(
+    command: Command, api: PipelinesApi, package: Package, tmp_path: Path
+) -> None:
+    result = submit(command, api, package, "--certificate-authority", str(tmp_path / "none.pem"))
+    assert result.exit_code == 2
+    assert "--certificate-authority" in said(result) and "none.pem: there is no such file" in said(result)
+    assert not api.server.requests("GET", "/healthz")
+
+
 def test_skipped_run_is_no_success(command: Command, api: PipelinesApi, package: Package) -> None:
     api.states = ["SKIPPED"]
     assert submit(command, api, package).exit_code == 1
@@ -180,6 +189,14 @@ def test_attach_follows_without_submitting(command: Command, api: PipelinesApi) 
     api.states = ["RUNNING", "SUCCEEDED"]
     assert command("submit", "--attach", RUN_ID, "--host", api.server.host).exit_code == 0
     assert not api.runs
+
+
+@pytest.mark.parametrize("option", [("--parallelism", "2"), ("--accelerators", "1"), ("-p", "preset=fast")])
+def test_attach_refuses_what_only_a_pipeline_takes(
+    command: Command, api: PipelinesApi, option: tuple[str, str]
+) -> None:
+    result = command("submit", "--attach", RUN_ID, "--host", api.server.host, *option)
+    assert result.exit_code == 2 and "go with a PIPELINE" in said(result)
 
 
 def test_connection_that_comes_back_is_survived(command: Command, api: PipelinesApi, package: Package) -> None:

@@ -166,10 +166,12 @@ def test_the_file_that_a_run_writes_repeats_it_from_anywhere(
 def test_what_python_asked_for_is_repeated_from_its_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options: dict[str, Any] = {
         "source": Path("photos"), "intermediate": "photos", "target": "photos", "preset": "fast", "seeds": [4, 2],
-        "arms": ("baseline", "head"), "settings": {"target.batch_size": 64, "precision": "float32", "flip": True},
-        "data_settings": {"fit": "pad"}, "classes": {"b": "x", "a": "*"}, "hold_out_target": True, "runs": None,
+        "arms": ("baseline", "head"), "frozen": "0,2",
+        "settings": {"target.batch_size": 64, "precision": "float32", "flip": True}, "data_settings": {"fit": "pad"},
+        "classes": {"b": "x", "a": "*"}, "hold_out_target": True, "runs": None,
     }  # fmt: skip
     first = experiment_request(configuration=options_of_call(options), **options)
+    assert first.parameters["arms"] == ["baseline", "transfer@0", "transfer@2", "head"]
     _write_configuration(place / "run.yaml", first)
     same(first, asked_for(["run", "--config", "run.yaml"], monkeypatch))
 

@@ -224,7 +224,7 @@ def test_a_run_that_fails_costs_one_run_the_report_says_why_and_the_same_command
     os.kill(training_process(folder), signal.SIGKILL)
     status, out = finish(process)
     assert status in (0, 3), out
-    assert "Failed: baseline-02. The same command tries it again" in re.sub(r"\s+", " ", out)
+    assert "Failed: baseline-02. The same command tries it again with --output" in re.sub(r"\s+", " ", out)
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["arms"]["baseline"]["succeeded"], summary["arms"]["baseline"]["runs"]) == (1, 2)
     assert summary["arms"]["transfer"]["succeeded"] == 2
@@ -260,7 +260,7 @@ def test_a_preparation_that_is_killed_is_retried_or_stops_what_depends_on_it(tmp
     said = re.sub(r"\s+", " ", out)
     assert "pretrain failed: " in said
     assert "SIGKILL" in said
-    assert "the same command goes on" in said
+    assert "the same command goes on with --output" in said
     assert read_record(folder / "records" / "pretrain.json").status == "failed"
     assert not (folder / "records" / "transfer-01.json").exists()
 
@@ -308,7 +308,7 @@ def test_two_runs_into_one_folder_are_kept_apart(tmp_path: Path) -> None:
     wait_for(folder / "run.log", "Executing task")
     status, out = finish(start("--runs", "1", folder=folder))
     assert status == 1
-    assert "another `headstart run` is writing there" in re.sub(r"\s+", " ", out)
+    assert "another run is writing there" in re.sub(r"\s+", " ", out)
     first.send_signal(signal.SIGTERM)
     finish(first)
 
@@ -326,7 +326,7 @@ def _error_of(*arguments: str, folder: Path) -> tuple[int, str]:
         (["--source", "/no/such/folder"], "/no/such/folder: there is no such file or folder"),
         (["--cifar100", "/tmp", "--source", "/tmp"], "name the same set twice"),
         (["--set", "dropout"], "expected NAME=VALUE"),
-        (["--set", "dropout=NaN"], "NaN is not a usable value"),
+        (["--set", "dropout=NaN"], "--set dropout: NaN is not a usable value"),
         (["--set", "no_such_setting=1"], "no_such_setting"),
         (["--set", "batch_size=0"], "batch_size"),
         (["--classes", "apple"], "expected NAME=WORD"),

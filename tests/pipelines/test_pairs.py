@@ -25,6 +25,14 @@ def test_what_is_no_pair_or_there_twice_is_refused(pairs: list[str], what: str) 
         split_pairs(pairs, "-p")
 
 
+@pytest.mark.parametrize(
+    ("option", "example"), [("--set", "batch_size=64"), ("--data-setting", "fit=crop"), ("--rule", "margin=0.01")]
+)
+def test_the_example_is_one_that_the_option_takes(option: str, example: str) -> None:
+    with pytest.raises(SettingError, match=rf"For example {option} {example}\."):
+        parse_settings(["confidence"], option)
+
+
 def commands_with_pairs(folder: Path) -> list[list[str]]:
     """Every command with an option of that form, up to the option."""
     return [

@@ -64,6 +64,7 @@ def test_rollback_to_a_named_version_and_forward_again(models: Models, store: Mo
         (("rollback", "--to", "9"), 1, "has no version 9; there are: 1, 2, 3"),
         (("show", "9"), 1, "has no version 9"),
         (("pin", "9"), 1, "has no version 9"),
+        (("show", "--uri", "--json"), 2, "--uri, --json: the first prints an address"),
     ],
 )
 def test_what_cannot_be_is_refused(models: Models, arguments: tuple[str, ...], status: int, told: str) -> None:

@@ -147,6 +147,23 @@ def test_a_key_that_cannot_be_used_is_named_first(variable: str, content: str, m
         signing.check_keys()
 
 
+@pytest.mark.parametrize("wrapped", [True, False], ids=["lines", "one line"])
+def test_a_key_without_its_first_line_is_not_shown(
+    wrapped: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    body = key(tmp_path, "own")[0].read_text().splitlines()[1:-1]
+    monkeypatch.setenv(signing.SIGNING_KEY, "\n".join(body) if wrapped else "".join(body * 3))
+    with pytest.raises(SettingError, match="HEADSTART_SIGNING_KEY: there is no such file") as raised:
+        signing.check_keys()
+    assert body[0] not in str(raised.value) and raised.value.__context__ is None
+
+
+def test_a_key_is_read_below_what_describes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    private, _ = key(tmp_path, "own")
+    monkeypatch.setenv(signing.SIGNING_KEY, f"Bag Attributes\n    friendlyName: Zoë\n{private.read_text()}")
+    assert signing.sign_bytes(b"message")
+
+
 def test_a_promoted_version_says_where_it_comes_from(
     keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -406,3 +406,23 @@ def test_json_names_what_was_done(api: SchedulesApi, put: Command, command: Comm
         found = read_result("schedule", command("schedule", option, "headstart-retraining", *words).stdout)
         assert (found["name"], found["action"]) == ("headstart-retraining", action)
     assert read_result("schedule --list", command("schedule", "--list", *words).stdout) == {"schedules": []}
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        (("--delete", "headstart-retraining", "--dry-run"), "--dry-run: cannot go with --delete"),
+        (("--pause", "headstart-retraining", "--end-runs"), "--end-runs: cannot go with --pause"),
+        (("--run-now", "headstart-retraining", "-p", "force=true"), "-p: cannot go with --run-now"),
+        (("--resume", "headstart-retraining", "--cron", "@daily"), "--cron: cannot go with --resume"),
+    ],
+)
+def test_what_a_schedule_that_is_there_would_not_heed_is_refused(
+    api: SchedulesApi, put: Command, command: Command, option: tuple[str, ...], named: str
+) -> None:
+    put("--cron", "@daily")
+    before = dict(api.the_one())
+    refused = command("schedule", *option, "--host", api.server.host)
+    assert refused.exit_code == 2
+    assert named in str(refused.exception)
+    assert api.the_one() == before
