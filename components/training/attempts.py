@@ -52,7 +52,7 @@ class Attempts:
 
     def begin(self) -> None:
         """Write down that this attempt has started."""
-        self._save()
+        self.save()
         if not self.earlier and self._folder.local is not None:
             self._folder.write(JOURNAL, b"")
 
@@ -75,13 +75,13 @@ class Attempts:
         return max(total - counted - prepared, 0.0) if self.earlier else 0.0
 
     def note(self, epochs: int, ended: str = "") -> None:
-        """Write down that the run has `epochs` done by now, and how this attempt ended where it has."""
+        """Note that the run has `epochs` done by now, and how this attempt ended where it has; see `save`."""
         self.current.epochs = max(epochs - sum(attempt.epochs for attempt in self.earlier), 0)
         self.current.wall_seconds = time.perf_counter() - self._began
         self.current.ended = ended
-        self._save()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write down what was noted."""
         _write(self._folder, self._fingerprint, self.all)
 
 

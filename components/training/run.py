@@ -312,6 +312,7 @@ class Run:
         with self._storing("checkpoint"):
             self.folder.write(checkpoint.CHECKPOINT, checkpoint.pack(arrays | best, stored))
             self.attempts.note(self.progress.epoch)
+            self.attempts.save()
 
     @contextlib.contextmanager
     def _storing(self, what: str) -> Iterator[None]:
@@ -387,11 +388,14 @@ class Run:
         record.phases = Phases(**self.clock.seconds, repeated=repeated)
         record.train_cpu_seconds, record.stolen_share = self.clock.train_cpu_seconds, self.clock.stolen_share
         record.peak_memory_bytes = machine.peak_memory_bytes()
-        with self._storing("finished run"):
-            self.attempts.note(self.progress.epoch, "completed" if record.status == "succeeded" else record.status)
-            if record.status == "succeeded":
+        self.attempts.note(self.progress.epoch, "completed" if record.status == "succeeded" else record.status)
+        # The result first: an attempt that is killed in between has its run kept, or has not completed it.
+        if record.status == "succeeded":
+            with self._storing("finished run"):
                 outputs = {"model": self.spec.model, "saved_model": self.spec.saved_model}
                 checkpoint.keep_finished(self.folder, self.fingerprint, record, outputs)
+        with self._storing("attempts"):
+            self.attempts.save()
 
 
 def _size(weights: Any) -> int:

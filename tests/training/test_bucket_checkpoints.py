@@ -42,6 +42,7 @@ def test_objects_attempts_and_finished_runs(bucket, tmp_path):
     first.begin()
     first.epoch_done(1, 2.0)
     first.note(1)
+    first.save()
     second = attempts.Attempts(folder, "print")
     assert [attempt.ended for attempt in second.earlier] == [attempts.VANISHED]
     assert second.repeated_seconds(0.0, 0.0) == 0  # a bucket has no journal

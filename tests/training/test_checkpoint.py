@@ -89,6 +89,7 @@ def test_a_bit_of_what_attempts_left_is_detected_or_harmless(tmp_path, capsys):
     first.prepared(3.0)
     first.epoch_done(1, 10.0)
     first.note(1)
+    first.save()
     second = attempts.Attempts(folder, "print")
     honest = second.earlier
     file, journal = tmp_path / attempts.FILE, tmp_path / attempts.JOURNAL
@@ -126,6 +127,7 @@ def test_attempts_add_up_and_what_was_done_again_is_counted(tmp_path):
     for epoch in (1, 2, 3):
         first.epoch_done(epoch, 10.0)
     first.note(2)  # the checkpoint is that of epoch 2; then it is killed
+    first.save()
 
     second = attempts.Attempts(folder, "print")
     second.begin()
@@ -134,6 +136,7 @@ def test_attempts_add_up_and_what_was_done_again_is_counted(tmp_path):
     for epoch in (3, 4):
         second.epoch_done(epoch, 11.0)
     second.note(4, "completed")
+    second.save()
     assert [attempt.epochs for attempt in second.all] == [2, 2]
     # Epochs 1, 2 of the first and 3, 4 of the second count: 42 s; and the first preparation. Again: 10 s and 4 s.
     assert second.repeated_seconds(42.0, 3.0) == pytest.approx(14.0)

@@ -13,9 +13,12 @@ import tiny_images
 
 from headstart.components.records import RunRecord, read_record
 from headstart.components.stop_rule import StopRule
+from headstart.components.training import environment
+from headstart.components.training.attempts import VANISHED
 from headstart.components.training.checkpoint import unpack
 from headstart.components.training.clock import Clock
 from headstart.components.training.fit import Progress, Terminated, fit
+from headstart.components.training.run import Run
 from headstart.components.training.specification import RunSpecification
 
 EPOCHS = 24
@@ -156,6 +159,22 @@ def test_a_signal_between_the_checkpoint_and_the_end_of_an_epoch_waits_for_the_n
 
 
 @pytest.mark.slow
+def test_a_run_killed_before_its_result_is_kept_has_not_completed(target_set, tmp_path, monkeypatch):
+    spec = specification(tmp_path / "run", "baseline", target_set, settings={"epochs": 2, "patience": 0})
+    facts = environment.describe(threads=1, image="")
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("headstart.components.training.checkpoint.keep_finished", killed)
+        with pytest.raises(SystemExit):
+            Run(spec, Clock(1), facts, lambda: False).execute()
+    record = Run(spec, Clock(1), facts, lambda: False).execute()
+    assert [attempt.ended for attempt in record.attempts] == [VANISHED, "completed"]
+    assert [attempt.epochs for attempt in record.attempts] == [2, 0]
+
+
 def test_other_settings_do_not_go_on_from_a_checkpoint(zygote, target_set, tmp_path):
     spec = specification(tmp_path / "run", "baseline", target_set, settings={"epochs": 400, "patience": 0})
     assert zygote.run(spec, tmp_path, epochs=2) == -signal.SIGKILL
