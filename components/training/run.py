@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import PurePosixPath
 from typing import Any
 
 import keras
@@ -20,12 +19,13 @@ from headstart.components import machine, storage
 from headstart.components.datasets.packed import PackedDataset
 from headstart.components.errors import HeadstartError
 from headstart.components.progress import emit
-from headstart.components.records import Environment, Epoch, FrozenLayer, Given, Phases, Result, RunRecord
+from headstart.components.records import Environment, FrozenLayer, Given, Phases, Result, RunRecord
 from headstart.components.stages import PREPARATION, PRODUCT, STAGES
 from headstart.components.stop_rule import StopRule
 from headstart.components.training import checkpoint, evaluation, export, freezing, lineage
 from headstart.components.training.attempts import Attempts
 from headstart.components.training.clock import Clock
+from headstart.components.training.curves import Curves
 from headstart.components.training.features import Backbone, feature_bytes, frozen_depth, head_of, kept_features
 from headstart.components.training.fit import Diverged, Progress, Terminated, fit
 from headstart.components.training.initialisation import whiten
@@ -36,42 +36,6 @@ from headstart.components.training.networks.blocks import head
 from headstart.components.training.specification import RunSpecification
 
 Array = npt.NDArray[Any]
-
-
-class Curves:
-    """Learning curves as TensorBoard logs: one scalar a curve and epoch; without a folder nothing."""
-
-    def __init__(self, folder: str, name: str) -> None:
-        """`folder`: local, or whatever TensorFlow's file systems reach; the run gets `folder/name`."""
-        self._writer: Any = None
-        self._scalar = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": "scalars"})
-        if folder:
-            scheme, found, rest = folder.rpartition("://")
-            self._writer = tf.summary.create_file_writer(f"{scheme}{found}{PurePosixPath(rest, name)}")
-
-    def add(self, row: Epoch) -> None:
-        """Write the curves of one epoch."""
-        if self._writer is None:
-            return
-        curves = {
-            "loss/train": row.loss,
-            "loss/validation": row.validation_loss,
-            "accuracy/train": row.accuracy,
-            "accuracy/validation": row.validation_accuracy,
-            "seconds/train": row.train_seconds,
-            "seconds/evaluate": row.evaluate_seconds,
-        }
-        with self._writer.as_default(step=row.epoch):
-            for name, value in curves.items():
-                if value is not None:
-                    # tf.summary.scalar does the same through the tensorboard package, which a run does not need.
-                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=self._scalar)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Finish the log."""
-        if self._writer is not None:
-            self._writer.close()
 
 
 class Run:

@@ -128,8 +128,8 @@ def checkpoint_place(given: str, artifact: Any, run_id: str) -> str:
     A task uploads its outputs when it ends; what it had finished when its pod is lost is found again there. The URI of
     an `artifact` that it will write says where (`storage.artifact_layout`), if that is in gs:// or in Kubeflow's own
     store (minio://) and the pod may write there.
-    A folder in the container outlives the task's process only (`headstart.pipelines.placement.outlast`), and remembers
-    the choice: a task that is started again looks where it kept its checkpoints.
+    A folder in the container outlives the task's process only (`headstart.pipelines.restarting`), and remembers the
+    choice: a task that is started again looks where it kept its checkpoints.
     """
     if given:
         return given

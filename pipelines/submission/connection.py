@@ -12,7 +12,6 @@ import math
 import os
 import re
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from headstart.components.regular_files import read_text
 from headstart.components.time_limit import TooLongError, within
 from headstart.pipelines.options import COOKIE_VARIABLE, HOST_VARIABLE, TOKEN_VARIABLE
 from headstart.pipelines.submission.answers import shape_error
+from headstart.pipelines.submission.reading import TooMuchError, read_body
 
 Shape = TypeVar("Shape")
 
@@ -42,7 +42,6 @@ ATTEMPTS = 4
 LARGEST_ANSWER = 64 * 2**20
 # Of an error's text no more is read.
 _LARGEST_ERROR = 64 * 1024
-_BLOCK = 64 * 1024
 # Statuses that pass: the API is away behind its UI or a gateway, or is overrun.
 _AGAIN = {429, 500, 502, 503, 504}
 
@@ -69,10 +68,6 @@ class UnauthorisedError(ServiceError):
 
 class NotTheApiError(ServiceError):
     """Something answers, but not the way the API of Kubeflow Pipelines does."""
-
-
-class _TooMuchError(Exception):
-    """An answer is larger than it may be, or packed in a way that is not read."""
 
 
 def is_away(error: HeadstartError) -> bool:
@@ -177,7 +172,7 @@ class Connection:
                     **arguments,
                 )
                 good = answer.status_code < 300
-                return answer, _read_body(answer, largest if good else _LARGEST_ERROR, tail=tail or not good)
+                return answer, read_body(answer, largest if good else _LARGEST_ERROR, tail=tail or not good)
 
             try:
                 answer, body = within(min(ANSWER_SECONDS, self.deadline - time.monotonic()), ask)
@@ -192,7 +187,7 @@ class Connection:
                         f"{self.host} does not answer: {why}.",
                         "Is the address right, and does the port forwarding still run?",
                     ) from error
-            except _TooMuchError as error:
+            except TooMuchError as error:
                 raise ServiceError(f"{self.host}{path}: the answer {error}.") from error
             else:
                 if answer.status_code == 401 and not renewed and self.token() not in ("", token):
@@ -242,42 +237,6 @@ class Connection:
             )
         found: Shape = value
         return found
-
-
-def _read_body(answer: requests.Response, largest: int, *, tail: bool = False) -> bytes:
-    """Return the body of an answer that was asked for with `stream=True`, unpacked where it is packed.
-
-    Args:
-        answer: the answer; it is closed.
-        largest: bytes that it may have once unpacked. No more than that, and one block, is ever in memory.
-        tail: of a larger answer keep the end instead of raising _TooMuchError.
-    """
-    packed = str(answer.headers.get("Content-Encoding") or "identity").strip().lower()
-    if packed not in ("identity", "gzip", "x-gzip", "deflate"):
-        raise _TooMuchError(f"is packed as {packed[:40]}, which was not asked for")
-    unpacker = None if packed == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
-    kept = bytearray()
-
-    def keep(block: bytes) -> None:
-        kept.extend(block)
-        if len(kept) > largest:
-            if not tail:
-                raise _TooMuchError(f"is larger than {largest:,} bytes")
-            del kept[:-largest]
-
-    try:
-        while block := answer.raw.read1(_BLOCK, decode_content=False):
-            if unpacker is None:
-                keep(block)
-                continue
-            while block and not unpacker.eof:
-                keep(unpacker.decompress(block, _BLOCK))
-                block = unpacker.unconsumed_tail
-    except zlib.error as error:
-        raise _TooMuchError(f"is said to be packed as {packed}, and is not") from error
-    finally:
-        answer.close()
-    return bytes(kept)
 
 
 def _message(body: bytes) -> str:

@@ -14,7 +14,8 @@ import yaml
 from kfp import compiler, dsl
 
 from headstart.components.errors import HeadstartError
-from headstart.pipelines.placement import Placement, outlast, place
+from headstart.pipelines.placement import Placement, place
+from headstart.pipelines.restarting import outlast
 
 Run = Callable[..., "subprocess.Popen[str]"]
 

@@ -119,7 +119,7 @@ def test_the_metadata_of_many_failed_runs_stay_short(monkeypatch, tmp_path):
 
 def test_learning_curves_are_what_tensorboard_reads(tmp_path):
     tf = pytest.importorskip("tensorflow")
-    from headstart.components.training.run import Curves
+    from headstart.components.training.curves import Curves
 
     curves = Curves(str(tmp_path / "logs"), "transfer-3")
     for epoch in (1, 2):
