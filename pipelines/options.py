@@ -58,15 +58,15 @@ def parse_settings(pairs: Sequence[str], option: str) -> dict[str, Any]:
     """Read NAME=VALUE pairs; a value that is JSON (a number, true, a list) is that, any other is text."""
     settings: dict[str, Any] = {}
     for name, text in split_pairs(pairs, option, example=_EXAMPLES.get(option, "")).items():
-
-        def refuse(constant: str, name: str = name) -> Any:
-            raise SettingError(f"{option} {name}: {constant} is not a usable value.", "Give a finite number.")
-
         try:
-            settings[name] = json.loads(text, parse_constant=refuse)
+            settings[name] = json.loads(text, parse_constant=functools.partial(_refuse_constant, f"{option} {name}"))
         except ValueError:
             settings[name] = text
     return settings
+
+
+def _refuse_constant(what: str, text: str) -> Any:
+    raise SettingError(f"{what}: {text} is not a usable value.", "Give a finite number.")
 
 
 # A pair for each option that takes settings.

@@ -135,8 +135,7 @@ def _scan(pixels: Pixels) -> tuple[Digests, Pixels]:
         release(pixels)
 
     with ThreadPoolExecutor(thread_count(usable_cores())) as pool:
-        for _ in pool.map(scan, range(0, len(pixels), step)):
-            pass
+        list(pool.map(scan, range(0, len(pixels), step)))  # what a thread raises is raised here
     return digests, small
 
 

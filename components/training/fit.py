@@ -50,7 +50,7 @@ class Diverged(Exception):  # noqa: N818 - it is an outcome, not an error
 
 
 class Terminated(Exception):  # noqa: N818
-    """The process was asked to stop and has left a checkpoint; after an unfinished epoch the weights are of none."""
+    """The process was asked to stop; its last checkpoint stands. Mid-epoch, the weights are those of no epoch."""
 
 
 class Progress:

@@ -38,7 +38,7 @@ def in_use(store: ModelStore) -> Pointer:
     default=0.0,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="Versions that are younger than so many days stay, too.",
+    help="Versions younger than this many days stay too.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @json_option
