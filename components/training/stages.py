@@ -89,7 +89,7 @@ def run_stage(
     )
     spec.resolved()
     emit("begin", arm=arm, seed=seed)
-    result = _reuse(spec) or _missing_model(spec) or spawn(spec)
+    result = reuse(spec) or _missing_model(spec) or spawn(spec)
     result.write(spec.record)
     emit(
         "run",
@@ -126,8 +126,8 @@ def _missing_model(spec: RunSpecification) -> RunRecord | None:
     return failed_record(spec, "there is no initial model: the stage that makes it failed", "failed", temporary=False)
 
 
-def _reuse(spec: RunSpecification) -> RunRecord | None:
-    """Return the record of the same run if it was finished before it was interrupted."""
+def reuse(spec: RunSpecification) -> RunRecord | None:
+    """Return the record of the same run, and put its models in place, if its result was kept before a kill."""
     if not spec.checkpoints:
         return None
     try:
@@ -179,6 +179,8 @@ def spawn(spec: RunSpecification) -> RunRecord:
         if status == TERMINATED:
             _close_attempt(spec, "terminated (SIGTERM)")
             raise SystemExit(TERMINATED)
+        if status < 0 and (kept := reuse(spec)):
+            return kept
         if status >= 0 or attempt == retries:
             break
         ended, _ = _how(status)

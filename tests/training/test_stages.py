@@ -192,6 +192,25 @@ def test_a_killed_process_is_started_again_and_goes_on(target_set, tmp_path):
     assert [attempt.ended for attempt in record.attempts] == ["was killed by signal 9 (SIGKILL)", "completed"]
 
 
+@pytest.mark.slow
+def test_a_process_killed_once_its_result_is_kept_is_not_started_again(target_set, tmp_path, monkeypatch):
+    given = tiny_images.call(tmp_path, "baseline", target_set, checkpoints=str(tmp_path / "checkpoints"))
+    started: list[RunRecord] = []
+    train = stages._train
+
+    def killed_at_its_end(spec: RunSpecification) -> tuple[int, str]:
+        assert train(spec) == (0, "")
+        started.append(read_record(spec.record))
+        spec.record.unlink()
+        return -signal.SIGKILL, ""
+
+    monkeypatch.setattr(stages, "_train", killed_at_its_end)
+    record = stages.run_stage(**given)
+    assert [record] == started == [read_record(given["record"])]
+    assert record.status == "succeeded"
+    assert [attempt.ended for attempt in record.attempts] == ["completed"]
+
+
 PARENT = """
 import json, sys
 from pathlib import Path
