@@ -61,10 +61,10 @@ class Collection:
 
     def numbered_groups(self) -> Groups | None:
         """Return each row's group as a number (N); None where groups are not known, or all images are of their own."""
-        names, numbers = np.unique(np.array(self.groups, np.str_), return_inverse=True)
-        if not self.grouped or len(names) in (0, len(self)):
+        numbers = {name: number for number, name in enumerate(sorted({*self.groups}))} if self.grouped else {}
+        if len(numbers) in (0, len(self)):
             return None
-        return numbers.astype(np.int32)
+        return np.fromiter(map(numbers.__getitem__, self.groups), np.int32, len(self))
 
     def title(self, row: int) -> str:
         """Return what a message calls one image; bytes of its path that are not UTF-8 are written as escapes."""

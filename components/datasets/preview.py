@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from headstart.components.atomic_files import whole_file
-from headstart.components.datasets.packed import PackedDataset
+from headstart.components.datasets.packed import PackedDataset, release
 
 _SIDE = 52
 _GAP = 4
@@ -71,5 +71,6 @@ def write_preview(packed: Path, path: Path, per_class: int = 6) -> None:
         for place, row in enumerate(shown):
             image = Image.fromarray(np.asarray(images[row])).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
             sheet.paste(image, (left + _TITLE + place * (_SIDE + _GAP), top))
+        release(images)
     with whole_file(path) as partial:
         sheet.save(partial, format="PNG")
