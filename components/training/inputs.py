@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from headstart.components.datasets.packed import release
+from headstart.components.datasets.packed import blocks
 
 Array = npt.NDArray[Any]
 CHUNK_BYTES = 64 << 20
+ALIGNMENT = 64  # bytes: memory that begins elsewhere TensorFlow would copy
 
 
 class Chunk(NamedTuple):
@@ -26,13 +27,27 @@ class Chunk(NamedTuple):
     labels: Any
 
 
+def _tensor(inputs: Array) -> Any:
+    """Return `inputs` as a tensor; of a memory-mapped array one copy is made, where `tf.constant` makes two."""
+    if not isinstance(inputs, np.memmap) or not inputs.size:
+        return tf.constant(np.asarray(inputs))
+    buffer = np.empty(inputs.nbytes + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    copied = buffer[start : start + inputs.nbytes].view(inputs.dtype).reshape(inputs.shape)
+    done = 0
+    for block in blocks(inputs):
+        copied[done : done + len(block)] = block
+        done += len(block)
+    # On a GPU, identity takes it there.
+    return tf.identity(tf.experimental.dlpack.from_dlpack(copied.__dlpack__()))
+
+
 class Resident:
     """All inputs lie on the device as they come; an epoch is one chunk."""
 
     def __init__(self, inputs: Array, labels: Array) -> None:
         """`inputs`: N × …, `labels`: int32 N."""
-        self._inputs, self._labels = tf.constant(np.asarray(inputs)), tf.constant(np.asarray(labels))
-        release(inputs)
+        self._inputs, self._labels = _tensor(inputs), tf.constant(np.asarray(labels))
         self.shape = tuple(inputs.shape)
 
     def chunks(self, order: Array, steps: int) -> Iterator[Chunk]:
