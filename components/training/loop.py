@@ -21,13 +21,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from headstart.components.datasets.packed import release
 from headstart.components.errors import SettingError
 from headstart.components.machine import processor
 from headstart.components.stop_rule import steps_per_epoch
 from headstart.components.training.fit import Terminated
 from headstart.components.training.inputs import Resident, Streamed, augmented
 from headstart.components.training.layers import computing, logits, trained_normalizations
-from headstart.components.training.networks.blocks import blocks
+from headstart.components.training.networks.blocks import first_trained
 from headstart.components.training.optimizer import build_optimizer
 from headstart.components.training.recipes import STATISTICS_IMAGES, Recipe
 
@@ -71,13 +72,15 @@ class TrainingLoop:
         seed: int,
         strategy: Any = None,
         resident_bytes: float = math.inf,
+        whole: Any = None,
     ) -> None:
         """Take `inputs` (uint8 N × H × W × 3, or features float32 N × …) and `labels` (int32 N, below the class count).
 
         `model` is functional or sequential and answers class probabilities, best from a softmax. Augmentation applies
         to images alone. `strategy` (tf.distribute) is the one that the model was built under. Inputs of more than
-        `resident_bytes` are streamed. Raises SettingError if crops of `recipe.crop` pixels do not fit the network, or
-        the batch size is not a multiple of the number of devices.
+        `resident_bytes` are streamed. `whole` is the network where `model` is the head of one. Raises SettingError if
+        crops of `recipe.crop` pixels do not fit the network, or the batch size is not a multiple of the number of
+        devices.
         """
         self.model, self.recipe, self.seed = model, recipe, seed
         self.examples = len(labels)
@@ -105,7 +108,7 @@ class TrainingLoop:
         self._variables = model.trainable_variables
         with self._strategy.scope():
             self.optimizer = build_optimizer(recipe, self._variables)
-        self._later = self._after_first_block() if images and recipe.first_block_share < 1 else self._variables
+        self._later = self._variables if recipe.first_block_share == 1 else self._after_first_block(whole or model)
         weights = {id(weight) for weight in model.weights}
         self._random = [variable for variable in model.variables if id(variable) not in weights]
         self._part_steps = PART_STEPS
@@ -156,16 +159,16 @@ class TrainingLoop:
         """Height and width of the images that `epoch` trains on: crops first, whole images last; 0 for features."""
         return self._crop if self._crop and epoch <= self.recipe.epochs - self.recipe.whole_epochs else self._size
 
-    def _after_first_block(self) -> list[Any]:
-        """Return the variables that learn to the end: all, where the first block is frozen or the only one."""
-        first = set(next(iter(blocks(self.model)), []))
+    def _after_first_block(self, whole: Any) -> list[Any]:
+        """Return the variables that learn to the end: all, where only the head learns."""
+        first = set(first_trained(whole))
         spared = {id(v) for layer in self.model.layers if layer.name in first for v in layer.trainable_variables}
-        return [variable for variable in self._variables if id(variable) not in spared] or self._variables
+        return [variable for variable in self._variables if id(variable) not in spared]
 
     def _kind(self, epoch: int) -> tuple[int, bool]:
-        """What is traced on its own: the size of the images, and whether the first block learns."""
+        """What is traced on its own: the size of the images, and whether all learn or all but the first of the blocks."""
         all_learn = len(self._later) == len(self._variables)
-        last = math.ceil(self.recipe.first_block_share * self.recipe.epochs)
+        last = math.ceil(self.recipe.first_block_share * self.recipe.epochs - 1e-9)  # 0.55 × 20 is more than 11
         return self.image_size(epoch), all_learn or epoch <= last
 
     def warm_up(self) -> None:
@@ -279,8 +282,11 @@ class TrainingLoop:
         the training. Images come as they are, nothing is dropped, and layers see each batch's own moments, as while
         training; mean and variance are those of all batches together.
         """
-        batches = (tf.constant(np.asarray(self._source[np.sort(row)])) for row in self.order(0)[:count])
-        found = [[np.asarray(moment, np.float64) for moment in self._moments(batch)] for batch in batches]
+        found = []
+        for row in self.order(0)[:count]:
+            batch = tf.constant(self._source[np.sort(row)])
+            release(self._source)
+            found.append([np.asarray(moment, np.float64) for moment in self._moments(batch)])
         sums = [functools.reduce(np.add, moments) for moments in zip(*found, strict=True)]
         for layer in {id(layer): layer for layer in self._normalized}.values():
             own = [total for owner, total in zip(self._normalized, sums, strict=True) if owner is layer]

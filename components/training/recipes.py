@@ -58,7 +58,10 @@ class Recipe(BaseModel):
         "training images, later ones nearly pass on what comes in",
     )
     first_block_share: float = Field(
-        1.0, gt=0, le=1, description="share of the epochs in which the first block learns; then its weights stay"
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the epochs in which the first block that is not frozen learns; then its weights stay",
     )
     batch_norm_momentum: float = Field(0.99, ge=0, lt=1, description="of batch normalisation's moving statistics")
     batch_norm_statistics: Literal["recomputed", "moving"] = Field(
@@ -142,6 +145,7 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
     if stage == "finetune":
         return shared | {
             "optimizer": "muon",
+            "first_block_share": 0.8,
             "learning_rate": 2.8e-3,
             "schedule": "one_cycle",
             "weight_decay": 0.4,
@@ -176,7 +180,7 @@ def _demo(stage: RecipeName) -> dict[str, Any]:
     else:
         own |= {"batch_size": 64, "flip": False, "shift": 0, "crop": 0, "dropout": 0.2, "least_steps": 0}
     if stage == "finetune":
-        own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02}
+        own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "first_block_share": 1.0}
     return _fast(stage) | own
 
 

@@ -202,6 +202,7 @@ class Run:
                 seed=self.spec.seed,
                 strategy=self.devices.strategy,
                 resident_bytes=limit,
+                whole=self.model,
             )
             self.loop.warm_up()
             gc.freeze()  # what has been built stays; the collector need not look at it again

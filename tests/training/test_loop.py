@@ -189,21 +189,33 @@ def test_how_far_the_prefix_reaches(settings, arm, recipe, ends_before):
     assert (model.layers[length].name if length else None) == ends_before
 
 
+def layers_of(model) -> dict[str, list[np.ndarray]]:
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])  # of three epochs
 @pytest.mark.parametrize(
-    ("settings", "arm"), [({}, "finetune"), ({}, "transfer"), ({"final_trainable": "head"}, "transfer")]
+    ("settings", "arm", "first"),
+    [({}, "finetune", "conv2d_4"), ({}, "transfer", "dense_2"), ({"final_trainable": "head"}, "transfer", "")],
 )
-def test_training_on_the_prefix_computed_once_is_the_same_training(settings, arm):
-    recipe = Recipe(batch_size=16, dropout=0.0, learning_rate=1e-4)
+def test_training_on_the_prefix_computed_once_is_the_same_training(settings, arm, first, share):
+    recipe = Recipe(batch_size=16, dropout=0.0, learning_rate=1e-4, epochs=3, first_block_share=share)
     frozen = StageSettings(**settings).frozen_layers(arm)
     whole = loop_of(recipe, frozen=frozen)
     model = build(recipe, frozen)
     prefix = Backbone(model, frozen_depth(model, recipe), recipe)
     features = prefix.features(IMAGES, training=True)
     assert features.dtype == np.float32
-    cached = TrainingLoop(head_of(model, frozen_depth(model, recipe)), recipe, features, LABELS, seed=7)
+    head = head_of(model, frozen_depth(model, recipe))
+    cached = TrainingLoop(head, recipe, features, LABELS, seed=7, whole=model)
     cached.warm_up()
+    before = layers_of(model)
     for epoch in (1, 2, 3):
         assert cached.run_epoch(epoch) == pytest.approx(whole.run_epoch(epoch), rel=1e-4)
+        after = layers_of(model)
+        still = {name for name in after if all(map(np.array_equal, before[name], after[name]))} - {*frozen}
+        assert still == ({first} - {""} if share < 1 and epoch == 3 else set())
+        before = after
     for ours, theirs in zip(model.get_weights(), weights(whole), strict=True):
         assert np.abs(ours - theirs).max() <= 12 * 1e-4
         assert np.median(np.abs(ours - theirs)) <= 1e-6

@@ -54,6 +54,12 @@ def blocks(model: Any) -> list[list[str]]:
     return found
 
 
+def first_trained(model: Any) -> list[str]:
+    """Return the layers of the first of `blocks` in which something trains; none where only the head does."""
+    training = {layer.name for layer in weighted(model) if layer.trainable_variables}
+    return next((block for block in blocks(model) if training & {*block}), [])
+
+
 def chosen(model: Any, rule: str, *, normalisation: bool = True) -> tuple[str, ...]:
     """Return the names of the layers with weights that `rule` means, in the graph's order.
 
