@@ -166,7 +166,7 @@ class TrainingLoop:
         return [variable for variable in self._variables if id(variable) not in spared]
 
     def _kind(self, epoch: int) -> tuple[int, bool]:
-        """What is traced on its own: the size of the images, and whether all learn or all but the first of the blocks."""
+        """What is traced on its own: the size of the images, and whether all blocks learn or all but the first."""
         all_learn = len(self._later) == len(self._variables)
         last = math.ceil(self.recipe.first_block_share * self.recipe.epochs - 1e-9)  # 0.55 × 20 is more than 11
         return self.image_size(epoch), all_learn or epoch <= last
