@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from headstart.components.datasets.settings import PAPER_CLASSES, Layout
@@ -206,6 +207,23 @@ def grouped(name: str, *options: click.Option) -> Callable[[Function], Function]
         return command
 
     return add
+
+
+def given_options() -> dict[str, str]:
+    """Return the options of the command that stand on its command line: the name of its parameter, and the option."""
+    context = click.get_current_context()
+    return {
+        str(option.name): option.opts[0]
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+    }
+
+
+def refuse_beside(what: str, options: Iterable[str], remedy: str = "Leave it out.") -> None:
+    """Refuse `options`, which `what` would not heed; SettingError if there are any."""
+    if refused := ", ".join(options):
+        raise SettingError(f"{refused}: cannot go with {what}. Nothing was done.", remedy)
 
 
 connection_options = grouped(

@@ -111,6 +111,10 @@ def _check_start(given: Mapping[str, Any]) -> None:
         raise SettingError(
             "hold_out_target: intermediate_data is none, so nothing can be held out of it.", "Leave it out."
         )
+    for stage, data, uri in (("pretrain", "source_data", source), ("finetune", "intermediate_data", intermediate)):
+        unheeded = [name for name in given.get("settings", {}) if name.startswith(f"{stage}.")]
+        if unheeded and uri == NONE:
+            raise SettingError(f"{unheeded[0]}: {data} is none, so there is no such stage to set.", "Leave it out.")
     if not math.isfinite(hours) or (hours < 0 and hours != -1) or (hours >= 0 and not prepared):
         raise SettingError(
             f"preparation_hours: found {hours:g}{'' if prepared else ' without a prepared model'}, expected the hours "

@@ -12,7 +12,13 @@ from headstart.components.errors import HeadstartError, SettingError
 from headstart.pipelines import schedules
 from headstart.pipelines.cron import EXAMPLE, parse_cron, parse_interval, read_zone
 from headstart.pipelines.json_output import ScheduleChange, ScheduleLine, Schedules, json_option, print_json, say
-from headstart.pipelines.options import connection_options, parameter_option, read_parameters
+from headstart.pipelines.options import (
+    connection_options,
+    given_options,
+    parameter_option,
+    read_parameters,
+    refuse_beside,
+)
 from headstart.pipelines.packages import Package, PipelineName, compile_now, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
 from headstart.pipelines.submission import runs
@@ -20,18 +26,6 @@ from headstart.pipelines.submission.connection import Connection, connect
 from headstart.pipelines.submission.workflow import run_page
 
 TIMES = 5
-# Options that go with a PIPELINE alone; the last one with --delete as well.
-ENDING = "--end-runs"
-OF_A_PIPELINE = {
-    "--cron": "expression",
-    "--every": "every",
-    "--name": "name",
-    "-p": "pairs",
-    "--package": "package_file",
-    "--paused": "paused",
-    "--dry-run": "dry_run",
-    ENDING: "end_runs",
-}
 
 
 @click.command()
@@ -92,9 +86,8 @@ def command(
 
       headstart schedule retraining --cron '30 2 * * 1' -p store=gs://BUCKET/models -p data=gs://BUCKET/fruits.tar.gz
     """  # fmt: skip
-    flags = {"--list": show, "--pause": pause, "--resume": resume, "--run-now": run_now,
-             "--delete": delete}  # fmt: skip
-    chosen = [flag for flag, given in flags.items() if given] + ([pipeline] if pipeline else [])
+    flags = {"show": show, "pause": pause, "resume": resume, "run_now": run_now, "delete": delete}
+    chosen = [given_options()[name] for name, given in flags.items() if given] + ([pipeline] if pipeline else [])
     if len(chosen) != 1:
         raise SettingError(
             f"schedule: {' and '.join(chosen) or 'nothing'} given.",
@@ -104,14 +97,10 @@ def command(
     if pipeline:
         done = _put(pipeline, options)
     else:
-        refused = [
-            flag for flag, option in OF_A_PIPELINE.items() if options[option] and not (delete and flag == ENDING)
-        ]
-        if refused:
-            raise SettingError(
-                f"{', '.join(refused)}: cannot go with {chosen[0]}. Nothing was changed.",
-                "Leave it out, or name a PIPELINE.",
-            )
+        heeded = {*options["address"], *flags, "as_json"}
+        heeded |= {"end_runs"} if delete else {"zone_name"} if show or resume else set()
+        refused = [option for name, option in given_options().items() if name not in heeded]
+        refuse_beside(chosen[0], refused, "Leave it out, or name a PIPELINE.")
         connection, namespace = _connect(options["address"])
         if show:
             done = _list(connection, namespace, options["zone_name"])

@@ -12,7 +12,13 @@ import click
 from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError, suggestion
 from headstart.pipelines.json_output import Submitted, json_option, print_json
-from headstart.pipelines.options import connection_options, parameter_option, read_parameters
+from headstart.pipelines.options import (
+    connection_options,
+    given_options,
+    parameter_option,
+    read_parameters,
+    refuse_beside,
+)
 from headstart.pipelines.own_files import check_report_folder
 from headstart.pipelines.packages import PIPELINES, Package, compile_now, read_package
 from headstart.pipelines.placement_options import placement_options, read_placement
@@ -79,16 +85,17 @@ def command(
     console = Console(stderr=as_json)
     if bool(pipeline) == bool(attach):
         raise SettingError("Give either a PIPELINE to submit or --attach RUN_ID.")
+    given = given_options()
+    if attach:
+        follows = {*address, "attach", "wait", "timeout", "output", "as_json"}
+        refuse_beside("--attach", [option for name, option in given.items() if name not in follows])
+    if not wait:
+        refuse_beside("--no-wait", [given[name] for name in ("attach", "timeout", "output") if name in given])
     if output:
         check_report_folder(output, "--output")
     namespace = address["namespace"]
     package: Package | None = None
     if attach:
-        if pairs or _says_where(parallelism, placement):
-            raise SettingError(
-                "-p, and what says where tasks run and how many at once, go with a PIPELINE.",
-                "Leave them out: --attach only follows a run.",
-            )
         run_id, connection = attach, connect(**address)
     else:
         # What can be wrong here is looked at before any cluster is asked.

@@ -85,7 +85,7 @@ def namespace_of(connection: Connection, namespace: str) -> str:
     if server.too_old:
         raise HeadstartError(
             f"{connection.host} runs Kubeflow Pipelines {server.version}; collecting from loops needs 2.14 or later.",
-            "Upgrade it (2.17 is what Headstart is made for), or name another --host. Nothing was submitted.",
+            "Upgrade it (2.17 is what Headstart is made for), or name another --host. Nothing was done.",
         )
     return namespace if server.multi_user else ""
 

@@ -191,12 +191,28 @@ def test_attach_follows_without_submitting(command: Command, api: PipelinesApi) 
     assert not api.runs
 
 
-@pytest.mark.parametrize("option", [("--parallelism", "2"), ("--accelerators", "1"), ("-p", "preset=fast")])
+@pytest.mark.parametrize(
+    "option",
+    [("--parallelism", "2"), ("--accelerators", "1"), ("-p", "preset=fast"), ("--name", "mine"),
+     ("--pipeline-root", "gs://bucket")],
+)  # fmt: skip
 def test_attach_refuses_what_only_a_pipeline_takes(
     command: Command, api: PipelinesApi, option: tuple[str, str]
 ) -> None:
     result = command("submit", "--attach", RUN_ID, "--host", api.server.host, *option)
-    assert result.exit_code == 2 and "go with a PIPELINE" in said(result)
+    assert result.exit_code == 2 and f"{option[0]}: cannot go with --attach" in said(result)
+    assert not api.server.requests("GET", "")
+
+
+@pytest.mark.parametrize(
+    "option", [("--attach", RUN_ID), ("experiment", "-o", "here"), ("experiment", "--timeout", "9")]
+)
+def test_a_run_that_is_not_followed_takes_no_option_of_following(
+    command: Command, api: PipelinesApi, option: tuple[str, ...]
+) -> None:
+    result = command("submit", *option, "--no-wait", "--host", api.server.host)
+    assert result.exit_code == 2 and "cannot go with --no-wait" in said(result)
+    assert not api.runs
 
 
 def test_connection_that_comes_back_is_survived(command: Command, api: PipelinesApi, package: Package) -> None:

@@ -415,6 +415,8 @@ def test_json_names_what_was_done(api: SchedulesApi, put: Command, command: Comm
         (("--pause", "headstart-retraining", "--end-runs"), "--end-runs: cannot go with --pause"),
         (("--run-now", "headstart-retraining", "-p", "force=true"), "-p: cannot go with --run-now"),
         (("--resume", "headstart-retraining", "--cron", "@daily"), "--cron: cannot go with --resume"),
+        (("--pause", "headstart-retraining", "--accelerators", "1"), "--accelerators: cannot go with --pause"),
+        (("--pause", "headstart-retraining", "--timezone", "Europe/Paris"), "--timezone: cannot go with --pause"),
     ],
 )
 def test_what_a_schedule_that_is_there_would_not_heed_is_refused(

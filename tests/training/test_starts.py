@@ -218,10 +218,12 @@ def test_what_would_select_from_a_set_of_ones_own_is_refused() -> None:
         ({"preparation_hours": float("nan")}, "preparation_hours"),
         ({"prepared": "", "source_data": "demo:source", "preparation_hours": 1.0}, "preparation_hours"),
         ({"preparations": 2, "seeds": [1, 2]}, "preparations"),
+        ({"settings": {"epochs": 3, "pretrain.epochs": 2}}, "pretrain.epochs: source_data is none"),
+        ({"settings": {"finetune.epochs": 2}}, "finetune.epochs: intermediate_data is none"),
     ],
 )
 def test_what_cannot_be_left_out_is_refused(changes: dict[str, Any], message: str) -> None:
-    check_parameters({**SETS, "seeds": [1]})
+    check_parameters({**SETS, "seeds": [1], "settings": {"epochs": 3, "target.epochs": 2}})
     with pytest.raises(SettingError, match=message):
         check_parameters({"seeds": [1], **SETS, **changes})
 
