@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -216,15 +217,16 @@ def test_streamed_images_train_to_the_same_bits(
     recipe = Recipe(batch_size=8, epochs=3, **changes)
     monkeypatch.setattr("headstart.components.training.inputs.CHUNK_BYTES", 4 * 8 * 16 * 16 * 3)  # four of six batches
     states, results = [], []
-    for limit in (float("inf"), SMALL[0].nbytes - 1):
-        loop = TrainingLoop(made(residual), recipe, mapped, SMALL[1], seed=3, resident_bytes=limit)
+    for given, limit in ((SMALL[0], math.inf), (mapped, math.inf), (mapped, SMALL[0].nbytes - 1)):
+        loop = TrainingLoop(made(residual), recipe, given, SMALL[1], seed=3, resident_bytes=limit)
         loop.warm_up()
         results.append([(loop.run_epoch(epoch), loop.evaluate(*SMALL)[:2]) for epoch in (1, 2)])
         states.append(loop.state())
-        assert loop.streams is (limit != float("inf"))
-    assert results[0] == results[1]
-    for (name, value), other in zip(states[0].items(), states[1].values(), strict=True):
-        np.testing.assert_array_equal(value, other, err_msg=name)
+        assert loop.streams is (limit < math.inf)
+    assert results[0] == results[1] == results[2]
+    for (name, value), *others in zip(states[0].items(), states[1].values(), states[2].values(), strict=True):
+        for other in others:
+            np.testing.assert_array_equal(value, other, err_msg=name)
 
 
 def test_recomputed_statistics_are_the_moments_of_the_training_images() -> None:
