@@ -209,14 +209,15 @@ def grouped(name: str, *options: click.Option) -> Callable[[Function], Function]
     return add
 
 
-def given_options() -> dict[str, str]:
-    """Return the options of the command that stand on its command line: the name of its parameter, and the option."""
+def changed_options() -> dict[str, str]:
+    """Return the options of the command that have another value than their default, by the name of the parameter."""
     context = click.get_current_context()
     return {
         str(option.name): option.opts[0]
         for option in context.command.params
         if isinstance(option, click.Option)
-        and context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        and context.get_parameter_source(str(option.name)) is not ParameterSource.DEFAULT
+        and context.params[str(option.name)] != option.get_default(context)
     }
 
 

@@ -28,7 +28,7 @@ from headstart.components.stop_rule import steps_per_epoch
 from headstart.components.training.fit import Terminated
 from headstart.components.training.inputs import Resident, Streamed, augmented
 from headstart.components.training.layers import computing, logits, trained_normalizations
-from headstart.components.training.networks.blocks import first_trained
+from headstart.components.training.networks.blocks import up_to_first_trained
 from headstart.components.training.optimizer import build_optimizer
 from headstart.components.training.recipes import STATISTICS_IMAGES, Recipe
 
@@ -161,15 +161,15 @@ class TrainingLoop:
 
     def _after_first_block(self, whole: Any) -> list[Any]:
         """Return the variables that learn to the end: all, where only the head learns."""
-        first = set(first_trained(whole))
+        first = up_to_first_trained(whole)
         spared = {id(v) for layer in self.model.layers if layer.name in first for v in layer.trainable_variables}
-        return [variable for variable in self._variables if id(variable) not in spared]
+        return [variable for variable in self._variables if id(variable) not in spared] or self._variables
 
     def _kind(self, epoch: int) -> tuple[int, bool]:
         """What is traced on its own: the size of the images, and whether all blocks learn or all but the first."""
         all_learn = len(self._later) == len(self._variables)
         last = math.ceil(self.recipe.first_block_share * self.recipe.epochs - 1e-9)  # 0.55 × 20 is more than 11
-        return self.image_size(epoch), all_learn or epoch <= last
+        return self.image_size(epoch), all_learn or epoch <= max(last, 1)
 
     def warm_up(self) -> None:
         """Trace and run everything once, on a batch of training, then put every variable back bit by bit."""

@@ -145,7 +145,6 @@ def _fast(stage: RecipeName) -> dict[str, Any]:
     if stage == "finetune":
         return shared | {
             "optimizer": "muon",
-            "first_block_share": 0.8,
             "learning_rate": 2.8e-3,
             "schedule": "one_cycle",
             "weight_decay": 0.4,
@@ -180,7 +179,7 @@ def _demo(stage: RecipeName) -> dict[str, Any]:
     else:
         own |= {"batch_size": 64, "flip": False, "shift": 0, "crop": 0, "dropout": 0.2, "least_steps": 0}
     if stage == "finetune":
-        own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "first_block_share": 1.0}
+        own |= {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02}
     return _fast(stage) | own
 
 

@@ -136,10 +136,12 @@ def reuse(spec: RunSpecification) -> RunRecord | None:
     except (OSError, ValueError, KeyError):
         return None  # the process that trains will say what is wrong with it
     outputs = {"model": spec.model, "saved_model": spec.saved_model}
-    try:
-        return checkpoint.finished(checkpoint.Folder(spec.checkpoints), spec.fingerprint(data, initial), outputs)
-    except (HeadstartError, OSError):
-        return None  # so will it of a place that cannot be read
+    place = checkpoint.Folder(spec.checkpoints)
+    for folder in (place, place.in_container()):
+        with contextlib.suppress(HeadstartError, OSError):  # of a place that cannot be read it will say so too
+            if found := checkpoint.finished(folder, spec.fingerprint(data, initial), outputs):
+                return found
+    return None
 
 
 def error_record(spec: RunSpecification, error: Exception) -> RunRecord:
@@ -179,7 +181,7 @@ def spawn(spec: RunSpecification) -> RunRecord:
         if status == TERMINATED:
             _close_attempt(spec, "terminated (SIGTERM)")
             raise SystemExit(TERMINATED)
-        if status < 0 and (kept := reuse(spec)):
+        if status != 0 and (kept := reuse(spec)):
             return kept
         if status >= 0 or attempt == retries:
             break

@@ -13,8 +13,8 @@ from headstart.pipelines import schedules
 from headstart.pipelines.cron import EXAMPLE, parse_cron, parse_interval, read_zone
 from headstart.pipelines.json_output import ScheduleChange, ScheduleLine, Schedules, json_option, print_json, say
 from headstart.pipelines.options import (
+    changed_options,
     connection_options,
-    given_options,
     parameter_option,
     read_parameters,
     refuse_beside,
@@ -86,8 +86,9 @@ def command(
 
       headstart schedule retraining --cron '30 2 * * 1' -p store=gs://BUCKET/models -p data=gs://BUCKET/fruits.tar.gz
     """  # fmt: skip
-    flags = {"show": show, "pause": pause, "resume": resume, "run_now": run_now, "delete": delete}
-    chosen = [given_options()[name] for name, given in flags.items() if given] + ([pipeline] if pipeline else [])
+    flags = {"--list": show, "--pause": pause, "--resume": resume, "--run-now": run_now,
+             "--delete": delete}  # fmt: skip
+    chosen = [flag for flag, given in flags.items() if given] + ([pipeline] if pipeline else [])
     if len(chosen) != 1:
         raise SettingError(
             f"schedule: {' and '.join(chosen) or 'nothing'} given.",
@@ -97,9 +98,9 @@ def command(
     if pipeline:
         done = _put(pipeline, options)
     else:
-        heeded = {*options["address"], *flags, "as_json"}
+        heeded = {*options["address"], "show", "pause", "resume", "run_now", "delete", "as_json"}
         heeded |= {"end_runs"} if delete else {"zone_name"} if show or resume else set()
-        refused = [option for name, option in given_options().items() if name not in heeded]
+        refused = [option for name, option in changed_options().items() if name not in heeded]
         refuse_beside(chosen[0], refused, "Leave it out, or name a PIPELINE.")
         connection, namespace = _connect(options["address"])
         if show:

@@ -13,8 +13,8 @@ from headstart.components.console import Console
 from headstart.components.errors import HeadstartError, SettingError, suggestion
 from headstart.pipelines.json_output import Submitted, json_option, print_json
 from headstart.pipelines.options import (
+    changed_options,
     connection_options,
-    given_options,
     parameter_option,
     read_parameters,
     refuse_beside,
@@ -85,12 +85,13 @@ def command(
     console = Console(stderr=as_json)
     if bool(pipeline) == bool(attach):
         raise SettingError("Give either a PIPELINE to submit or --attach RUN_ID.")
-    given = given_options()
+    changed = changed_options()
     if attach:
         follows = {*address, "attach", "wait", "timeout", "output", "as_json"}
-        refuse_beside("--attach", [option for name, option in given.items() if name not in follows])
+        unheeded = [option for name, option in changed.items() if name not in follows]
+        refuse_beside("--attach", [*unheeded, *([] if wait else ["--no-wait"])])
     if not wait:
-        refuse_beside("--no-wait", [given[name] for name in ("attach", "timeout", "output") if name in given])
+        refuse_beside("--no-wait", [changed[name] for name in ("timeout", "output") if name in changed])
     if output:
         check_report_folder(output, "--output")
     namespace = address["namespace"]

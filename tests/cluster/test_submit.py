@@ -187,26 +187,26 @@ def test_no_wait_submits_and_returns(command: Command, api: PipelinesApi, packag
 
 def test_attach_follows_without_submitting(command: Command, api: PipelinesApi) -> None:
     api.states = ["RUNNING", "SUCCEEDED"]
-    assert command("submit", "--attach", RUN_ID, "--host", api.server.host).exit_code == 0
+    # An option with the value that it has anyway is no reason to refuse.
+    words = ("--host", api.server.host, "--experiment", "headstart")
+    assert command("submit", "--attach", RUN_ID, *words).exit_code == 0
     assert not api.runs
 
 
 @pytest.mark.parametrize(
     "option",
     [("--parallelism", "2"), ("--accelerators", "1"), ("-p", "preset=fast"), ("--name", "mine"),
-     ("--pipeline-root", "gs://bucket")],
+     ("--pipeline-root", "gs://bucket"), ("--no-wait",)],
 )  # fmt: skip
 def test_attach_refuses_what_only_a_pipeline_takes(
-    command: Command, api: PipelinesApi, option: tuple[str, str]
+    command: Command, api: PipelinesApi, option: tuple[str, ...]
 ) -> None:
     result = command("submit", "--attach", RUN_ID, "--host", api.server.host, *option)
     assert result.exit_code == 2 and f"{option[0]}: cannot go with --attach" in said(result)
     assert not api.server.requests("GET", "")
 
 
-@pytest.mark.parametrize(
-    "option", [("--attach", RUN_ID), ("experiment", "-o", "here"), ("experiment", "--timeout", "9")]
-)
+@pytest.mark.parametrize("option", [("experiment", "-o", "here"), ("experiment", "--timeout", "9")])
 def test_a_run_that_is_not_followed_takes_no_option_of_following(
     command: Command, api: PipelinesApi, option: tuple[str, ...]
 ) -> None:

@@ -9,6 +9,7 @@ keras = pytest.importorskip("keras")
 from headstart.components.training.features import Backbone, frozen_depth, head_of  # noqa: E402
 from headstart.components.training.freezing import freeze, layer_digests  # noqa: E402
 from headstart.components.training.loop import TrainingLoop  # noqa: E402
+from headstart.components.training.networks.blocks import up_to_first_trained  # noqa: E402
 from headstart.components.training.networks.paper import build_network  # noqa: E402
 from headstart.components.training.recipes import Recipe  # noqa: E402
 from headstart.components.training.stage_settings import StageSettings  # noqa: E402
@@ -187,6 +188,24 @@ def test_how_far_the_prefix_reaches(settings, arm, recipe, ends_before):
     model = build(chosen, StageSettings(**settings).frozen_layers(arm))
     length = frozen_depth(model, chosen)
     assert (model.layers[length].name if length else None) == ends_before
+
+
+@pytest.mark.parametrize(
+    ("settings", "arm", "last"),
+    [
+        ({}, "baseline", "batch_normalization_1"),
+        ({}, "finetune", "conv2d_4"),
+        # Normalisation that trains in a block whose kernel is frozen stops with the first kernel that trains.
+        ({"freeze_batch_normalisation": False}, "finetune", "conv2d_4"),
+        ({"finetune_frozen": ("conv2d_2",)}, "finetune", "batch_normalization_1"),
+        ({}, "transfer", "dense_2"),
+        ({"final_trainable": "head"}, "transfer", ""),
+    ],
+)
+def test_how_far_layers_stop_learning_with_the_first_block(settings, arm, last):
+    model = build(Recipe(), StageSettings(**settings).frozen_layers(arm))
+    names = [layer.name for layer in model.layers if layer.weights]
+    assert up_to_first_trained(model) == ({*names[: names.index(last) + 1]} if last else set())
 
 
 def layers_of(model) -> dict[str, list[np.ndarray]]:

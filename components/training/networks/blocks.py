@@ -54,10 +54,17 @@ def blocks(model: Any) -> list[list[str]]:
     return found
 
 
-def first_trained(model: Any) -> list[str]:
-    """Return the layers of the first of `blocks` in which something trains; none where only the head does."""
-    training = {layer.name for layer in weighted(model) if layer.trainable_variables}
-    return next((block for block in blocks(model) if training & {*block}), [])
+def up_to_first_trained(model: Any) -> set[str]:
+    """Return the layers of the first of `blocks` with a kernel that trains and of those before it, else none."""
+    training = {
+        layer.name for layer in weighted(model) if any(len(weight.shape) > 1 for weight in layer.trainable_variables)
+    }
+    passed: set[str] = set()
+    for block in blocks(model):
+        passed |= {*block}
+        if training & passed:
+            return passed
+    return set()
 
 
 def chosen(model: Any, rule: str, *, normalisation: bool = True) -> tuple[str, ...]:
