@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -356,12 +357,9 @@ def _below(root: Path, parts: list[tuple[str, ...]], names: str) -> list[tuple[s
 def _collection(
     root: Path, name: str, files: list[tuple[int, FoundFile]], settings: ImportSettings, notes: list[str]
 ) -> Collection:
-    given, files, others = files, [], []
-    for split, file in given:
-        if may_be_image(file.path):
-            files.append((split, file))
-        else:
-            others.append(file.path)
+    others = [file.path for _, file in files if not may_be_image(file.path)]
+    if others:
+        files = [(split, file) for split, file in files if may_be_image(file.path)]
     if not any(is_image(file.path) for _, file in files):
         paths = [file.path for _, file in files] + others
         raise HeadstartError(f"{root}: no images in it; found {kinds(paths)}.", to_convert(paths))
@@ -388,7 +386,8 @@ def _collection(
         splits=splits,
         root=root,
         paths=paths,
-        groups=["/".join(files[row][1].parts) if by_variety else files[row][1].film for row in order],
+        # One text for all images of a film.
+        groups=[sys.intern("/".join(files[row][1].parts) if by_variety else files[row][1].film) for row in order],
         grouped=settings.layout == "fruits360" or all(map(is_fruits_frame, paths)),
         notes=notes,
     )
