@@ -14,6 +14,7 @@ from headstart.components.credentials import masked_address
 from headstart.components.datasets.left_out import NONE
 from headstart.components.errors import SettingError, suggestion
 from headstart.components.regular_files import read_text
+from headstart.pipelines.options import options_given
 from headstart.pipelines.yaml_files import LARGEST_SETTINGS, read_mapping
 
 # Options that name a data set or a model.
@@ -169,13 +170,8 @@ def given_options(ctx: click.Context) -> dict[str, Any]:
     left out of it.
     """
     given: dict[str, Any] = {}
-    defaults = (click.core.ParameterSource.DEFAULT, None)
-    for option in ctx.command.params:
-        if not isinstance(option, click.Option) or not option.name or not option.expose_value:
-            continue
-        if ctx.get_parameter_source(option.name) in defaults:
-            continue
-        value = ctx.params[option.name]
+    for name, option in options_given(ctx).items():
+        value = ctx.params[name]
         where = whole_path if _names(option)[0] in ADDRESSES else str
         if isinstance(value, tuple | list):
             value = [masked_address(where(str(item))) for item in value]

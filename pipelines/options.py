@@ -209,15 +209,25 @@ def grouped(name: str, *options: click.Option) -> Callable[[Function], Function]
     return add
 
 
+def options_given(context: click.Context) -> dict[str, click.Option]:
+    """Return the options that a command receives and that were given to it, by the name of the parameter."""
+    return {
+        option.name: option
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and option.name
+        and option.expose_value
+        and context.get_parameter_source(option.name) not in (ParameterSource.DEFAULT, None)
+    }
+
+
 def changed_options() -> dict[str, str]:
     """Return the options of the command that have another value than their default, by the name of the parameter."""
     context = click.get_current_context()
     return {
-        str(option.name): option.opts[0]
-        for option in context.command.params
-        if isinstance(option, click.Option)
-        and context.get_parameter_source(str(option.name)) is not ParameterSource.DEFAULT
-        and context.params[str(option.name)] != option.get_default(context)
+        name: option.opts[0]
+        for name, option in options_given(context).items()
+        if context.params[name] != option.get_default(context)
     }
 
 

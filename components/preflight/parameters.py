@@ -113,7 +113,7 @@ def _check_start(given: Mapping[str, Any]) -> None:
         )
     for stage, data, uri in (("pretrain", "source_data", source), ("finetune", "intermediate_data", intermediate)):
         unheeded = [name for name in given.get("settings", {}) if name.startswith(f"{stage}.")]
-        if unheeded and uri == NONE and source:
+        if unheeded and uri == NONE and source:  # that of a curve on prepared models is empty
             raise SettingError(f"{unheeded[0]}: {data} is none, so there is no such stage to set.", "Leave it out.")
     if not math.isfinite(hours) or (hours < 0 and hours != -1) or (hours >= 0 and not prepared):
         raise SettingError(
